@@ -1,0 +1,25 @@
+# `make` alone lists what there is.
+PYTHON ?= .venv/bin/python
+BIN = $(dir $(PYTHON))
+PROTOS = $(wildcard proto/v1/*.proto)
+
+.PHONY: help check format proto bench
+help:            ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+check:           ## format, lint, types, import contracts, generated code, fast tests: under a minute
+	$(BIN)ruff format --check .
+	$(BIN)ruff check .
+	$(BIN)mypy .
+	$(BIN)lint-imports
+	$(PYTHON) -m pytest -q -m "not slow" tests/test_repo.py tests/unit tests/contract tests/property
+
+format:          ## format and mend what the linter can
+	$(BIN)ruff format .
+	$(BIN)ruff check --fix .
+
+proto:           ## generate the stubs from proto/v1/*.proto
+	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. $(PROTOS)
+
+bench:           ## measure and write load_tests/results/, then the table in README.md
+	$(PYTHON) -m load_tests

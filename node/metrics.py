@@ -1,0 +1,31 @@
+"""Builds the metrics of `proto.metrics` with prometheus-client.
+
+In a node every process writes its figures into files of one folder (prometheus-client's multi-process mode) and the
+supervisor sums them up on one port; a test or a tool passes a registry of its own.
+"""
+
+from typing import Any
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from proto.metrics import CATALOGUE, Kind, Metrics, Spec
+
+
+def build_metrics(registry: CollectorRegistry = REGISTRY) -> Metrics:
+    """All metrics, with their preset label values present at zero."""
+    built: dict[str, Any] = {attribute: _build(spec, registry) for attribute, spec in CATALOGUE.items()}
+    return Metrics(**built)
+
+
+def _build(spec: Spec, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    metric: Counter | Gauge | Histogram
+    match spec.kind:
+        case Kind.COUNTER:
+            metric = Counter(spec.name, spec.help, spec.labels, registry=registry)
+        case Kind.GAUGE:
+            metric = Gauge(spec.name, spec.help, spec.labels, registry=registry, multiprocess_mode=spec.merge.value)
+        case Kind.HISTOGRAM:
+            metric = Histogram(spec.name, spec.help, spec.labels, registry=registry, buckets=spec.buckets)
+    for values in spec.presets:
+        metric.labels(*values)
+    return metric

@@ -1,0 +1,162 @@
+"""The metrics of the whole process tree: one name per thing, as data. `node.metrics` builds them; all others only count.
+
+Names follow Prometheus' conventions and carry the prefix `biaojie_`. Label values come from closed sets (a protocol, an
+outcome, a reason), never from what a caller sent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+
+class Counter(Protocol):
+    def labels(self, *values: str) -> "Counter": ...
+    def inc(self, amount: float = 1) -> None: ...
+
+
+class Gauge(Protocol):
+    def labels(self, *values: str) -> "Gauge": ...
+    def set(self, value: float) -> None: ...
+    def inc(self, amount: float = 1) -> None: ...
+    def dec(self, amount: float = 1) -> None: ...
+
+
+class Histogram(Protocol):
+    def labels(self, *values: str) -> "Histogram": ...
+    def observe(self, amount: float) -> None: ...
+
+
+class Kind(StrEnum):
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Merge(StrEnum):
+    """How one gauge of several live processes becomes one figure."""
+
+    SUM = "livesum"
+    MAX = "livemax"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric. `presets` are the label values that exist from the first scrape."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    presets: tuple[tuple[str, ...], ...] = ()
+    merge: Merge = Merge.SUM
+    buckets: Sequence[float] = ()
+
+
+# From a tenth of a cached answer to a stalled disk.
+SECONDS_BUCKETS: Final = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+)  # fmt: skip
+
+PROTOCOLS: Final = ("http", "grpc", "handle", "handle-udp")
+_PROTOCOL_PRESETS: Final = tuple((protocol,) for protocol in PROTOCOLS)
+
+CATALOGUE: Final[dict[str, Spec]] = {
+    "resolve_requests": Spec(
+        "biaojie_resolve_requests_total", Kind.COUNTER, "Resolutions answered.", ("protocol", "outcome", "scheme"),
+        tuple((protocol, "found", "handle") for protocol in PROTOCOLS),
+    ),
+    "resolve_seconds": Spec(
+        "biaojie_resolve_seconds", Kind.HISTOGRAM, "Node time of one resolution.", ("protocol",), _PROTOCOL_PRESETS,
+        buckets=SECONDS_BUCKETS,
+    ),
+    "loop_wait_seconds": Spec(
+        "biaojie_loop_wait_seconds", Kind.HISTOGRAM,
+        "How long a lookup arriving now would have waited for the worker's event loop.", buckets=SECONDS_BUCKETS,
+    ),
+    "answer_cache_hits": Spec("biaojie_answer_cache_hits_total", Kind.COUNTER, "Answers served from the answer cache."),
+    "view_lag_changes": Spec(
+        "biaojie_view_lag_changes", Kind.GAUGE, "Changes committed and not yet shown by the slowest reader.", merge=Merge.MAX
+    ),
+    "view_lag_seconds": Spec(
+        "biaojie_view_lag_seconds", Kind.GAUGE, "Age of the oldest change not yet shown by the slowest reader.", merge=Merge.MAX
+    ),
+    "view_switches": Spec("biaojie_view_switches_total", Kind.COUNTER, "Moves of a reader to a newer checkpoint."),
+    "overlay_entries": Spec(
+        "biaojie_overlay_entries", Kind.GAUGE, "Entries in the largest overlay over a checkpoint.", merge=Merge.MAX
+    ),
+    "commits": Spec(
+        "biaojie_commits_total", Kind.COUNTER, "Commands by what became of them.", ("outcome",),
+        (("committed",), ("replayed",), ("conflict",), ("refused",), ("failed",)),
+    ),
+    "commit_rows": Spec("biaojie_commit_rows_total", Kind.COUNTER, "Rows committed."),
+    "commit_groups": Spec("biaojie_commit_groups_total", Kind.COUNTER, "Groups of commands made durable by one sync."),
+    "commit_seconds": Spec(
+        "biaojie_commit_seconds", Kind.HISTOGRAM, "From a command's arrival at the committer to its being durable.",
+        buckets=SECONDS_BUCKETS,
+    ),
+    "visibility_seconds": Spec(
+        "biaojie_visibility_seconds", Kind.HISTOGRAM, "From durable to visible in every ready local worker.",
+        buckets=SECONDS_BUCKETS,
+    ),
+    "checkpoints": Spec("biaojie_checkpoints_total", Kind.COUNTER, "Checkpoints made."),
+    "log_head": Spec("biaojie_log_head", Kind.GAUGE, "Sequence of the last committed change.", merge=Merge.MAX),
+    "store_free_bytes": Spec(
+        "biaojie_store_free_bytes", Kind.GAUGE, "Free bytes on the store's file system.", merge=Merge.MAX
+    ),
+    "jobs": Spec("biaojie_jobs_total", Kind.COUNTER, "Jobs by how they ended.", ("outcome",), (("finished",), ("failed",))),
+    "import_rows": Spec(
+        "biaojie_import_rows_total", Kind.COUNTER, "Rows of imports by what became of them.", ("outcome",),
+        (("created",), ("replaced",), ("unchanged",), ("refused",)),
+    ),
+    "upstream_requests": Spec(
+        "biaojie_upstream_requests_total", Kind.COUNTER, "Requests to the upstream.", ("outcome",), (("answered",),)
+    ),
+    "feed_lag_changes": Spec(
+        "biaojie_feed_lag_changes", Kind.GAUGE, "Changes a feed has not delivered.", ("feed",), merge=Merge.MAX
+    ),
+    "feed_deliveries": Spec("biaojie_feed_deliveries_total", Kind.COUNTER, "Deliveries of feeds.", ("feed", "outcome")),
+    "filings": Spec("biaojie_filings", Kind.GAUGE, "Filings by state.", ("state",), merge=Merge.MAX),
+    "connections": Spec(
+        "biaojie_connections", Kind.GAUGE, "Open connections.", ("protocol",),
+        (*_PROTOCOL_PRESETS, ("registry-http",)),
+    ),
+    "refused": Spec(
+        "biaojie_refused_total", Kind.COUNTER, "Requests refused.", ("reason",), (("malformed_message",),)
+    ),
+    "process_restarts": Spec(
+        "biaojie_process_restarts_total", Kind.COUNTER, "Children restarted by the supervisor.", ("process",),
+        (("registry",), ("worker",)),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """One handle per metric of the catalogue, by the same name."""
+
+    resolve_requests: Counter
+    resolve_seconds: Histogram
+    loop_wait_seconds: Histogram
+    answer_cache_hits: Counter
+    view_lag_changes: Gauge
+    view_lag_seconds: Gauge
+    view_switches: Counter
+    overlay_entries: Gauge
+    commits: Counter
+    commit_rows: Counter
+    commit_groups: Counter
+    commit_seconds: Histogram
+    visibility_seconds: Histogram
+    checkpoints: Counter
+    log_head: Gauge
+    store_free_bytes: Gauge
+    jobs: Counter
+    import_rows: Counter
+    upstream_requests: Counter
+    feed_lag_changes: Gauge
+    feed_deliveries: Counter
+    filings: Gauge
+    connections: Gauge
+    refused: Counter
+    process_restarts: Counter

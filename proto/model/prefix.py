@@ -1,0 +1,45 @@
+"""Prefix (前缀) and the registrant (企业) that holds it.
+
+The state of a prefix is kept here and not in its records: suspending a prefix is one write, whatever lies below it.
+A *homed* prefix answers for everything below it that no longer prefix in the table claims (longest label match).
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from proto.model.identifier import SuffixRule
+
+
+class PrefixState(IntEnum):
+    """Life cycle of prefixes and registrants; only APPROVED ones take registrations and answer."""
+
+    DRAFT = 0
+    SUBMITTED = 1
+    APPROVED = 2
+    REJECTED = 3
+    SUSPENDED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A prefix as this node keeps it. `registrant` is empty for the node's own prefixes (its home, `88.118`)."""
+
+    name: str
+    registrant: str
+    state: PrefixState
+    suffix_rule: SuffixRule
+    version: int
+    created_ms: int
+    changed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registrant:
+    """An enterprise, keyed by its unified social credit code (USCC, GB 32100) or another code it is known by."""
+
+    code: str
+    name: str
+    state: PrefixState
+    version: int
+    created_ms: int
+    changed_ms: int

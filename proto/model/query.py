@@ -1,0 +1,25 @@
+"""Query: what a caller wants to know, the same whatever protocol asked."""
+
+from dataclasses import dataclass
+
+from proto.model.change import Position
+
+
+@dataclass(slots=True)
+class Query:
+    """One question. A value is selected if its index is listed or its type matches; no filter selects all.
+
+    `identifier` is the asked spelling (percent-decoding done). `credential` is the bearer token as sent, empty for none;
+    who that is, is decided in the chain. `wants_private` says that the caller insists on values it may not be able to
+    read (a Handle query without PUBL): then unreadable ones are refused, not silently left out.
+    """
+
+    identifier: str
+    protocol: str
+    indexes: tuple[int, ...] = ()
+    types: tuple[str, ...] = ()
+    credential: str = ""
+    wants_private: bool = False
+    after: Position | None = None
+    request_id: str = ""
+    explain: list[str] | None = None

@@ -1,0 +1,227 @@
+"""Packed records: what is stored is what is sent.
+
+A record's values are stored once, each in its Handle wire form, public ones first, behind a table of (index, offset,
+audience, type length): an answer in the Handle protocol is a join of slices, and filters read only the table.
+
+    format 1: head | spelling | registrant | template | aliases | groups | value table | values
+    format 2: head (format, version) | normalised identifier of the record that this alias points to
+
+Audience numbers: 0 public, 1 private, 2 + n the record's n-th group. Both formats begin as `proto.keys` says.
+"""
+
+import struct
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from proto.errors import Reason, Refusal
+from proto.limits import MAX_RECORD_BYTES
+from proto.model.record import Record, State
+from proto.model.value import PRIVATE, PUBLIC, Value, type_matches
+from proto.wire.handle.value import TYPE_OFFSET, compose_value, parse_value, relative_ttl_s
+
+RECORD_FORMAT: Final = 1
+ALIAS_FORMAT: Final = 2
+
+_VERSION: Final = struct.Struct(">BQ")
+_HEAD: Final = struct.Struct(">BQBHHQQHHHBB")
+_ENTRY: Final = struct.Struct(">IIBH")
+_SIZE: Final = struct.Struct(">H")
+
+PUBLIC_CLASS: Final = 0
+PRIVATE_CLASS: Final = 1
+FIRST_GROUP_CLASS: Final = 2
+
+
+def version_of(packed: bytes) -> int:
+    """The version in the head of any stored value."""
+    return int.from_bytes(packed[1:9])
+
+
+def pack_alias(target: str) -> bytes:
+    """The pointer stored under an alias's key; `target` is the record's normalised identifier."""
+    return _VERSION.pack(ALIAS_FORMAT, 1) + target.encode()
+
+
+def alias_target(packed: bytes) -> str | None:
+    """The normalised identifier that an alias pointer names, or None if `packed` is a record."""
+    return packed[_VERSION.size :].decode() if packed[0] == ALIAS_FORMAT else None
+
+
+def pack_record(record: Record) -> bytes:
+    """Pack a record whose values have passed `check_values`.
+
+    Raises `Refusal(RECORD_TOO_LARGE)` past `MAX_RECORD_BYTES`.
+    """
+    groups: dict[str, int] = {}
+    classed = []
+    for value in sorted(record.values, key=lambda value: value.index):
+        audience = _class_of(value.audience, groups)
+        classed.append((audience != PUBLIC_CLASS, audience, value))
+    classed.sort(key=lambda item: item[0])
+    public_count = sum(not hidden for hidden, _, _ in classed)
+
+    spelling, registrant, template = record.identifier.encode(), record.registrant.encode(), record.template.encode()
+    names = [spelling, registrant, template]
+    for alias in record.aliases:
+        raw = alias.encode()
+        names += (_SIZE.pack(len(raw)), raw)
+    for group in groups:
+        names += (bytes((len(group),)), group.encode())
+    head = _HEAD.pack(
+        RECORD_FORMAT,
+        record.version,
+        record.state,
+        len(classed),
+        public_count,
+        record.created_ms,
+        record.changed_ms,
+        len(spelling),
+        len(registrant),
+        len(template),
+        len(record.aliases),
+        len(groups),
+    )
+    front = b"".join((head, *names))
+    offset = len(front) + _ENTRY.size * len(classed)
+    table, bodies = [], []
+    for _, audience, value in classed:
+        body = compose_value(value)
+        table.append(_ENTRY.pack(value.index, offset, audience, len(value.type.encode())))
+        bodies.append(body)
+        offset += len(body)
+    if offset > MAX_RECORD_BYTES:
+        raise Refusal(Reason.RECORD_TOO_LARGE, f"the record is {offset} bytes; the limit is {MAX_RECORD_BYTES}", "values")
+    return b"".join((front, *table, *bodies))
+
+
+class PackedRecord:
+    """Reads a packed record without unpacking it. The bytes come from our own store and are trusted."""
+
+    __slots__ = ("_ends", "changed_ms", "created_ms", "public_count", "raw", "state", "value_count", "version")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        (
+            _,
+            self.version,
+            state,
+            self.value_count,
+            self.public_count,
+            self.created_ms,
+            self.changed_ms,
+            *self._ends,
+        ) = _HEAD.unpack_from(raw)
+        self.state = State(state)
+
+    @property
+    def identifier(self) -> str:
+        """The registered spelling."""
+        return self.raw[_HEAD.size : _HEAD.size + self._ends[0]].decode()
+
+    @property
+    def registrant(self) -> str:
+        start = _HEAD.size + self._ends[0]
+        return self.raw[start : start + self._ends[1]].decode()
+
+    @property
+    def template(self) -> str:
+        start = _HEAD.size + self._ends[0] + self._ends[1]
+        return self.raw[start : start + self._ends[2]].decode()
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        return self._names()[0]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names behind audience numbers 2, 3, ..."""
+        return self._names()[1]
+
+    def select(
+        self, indexes: Collection[int] = (), types: Collection[str] = (), classes: Collection[int] | None = (PUBLIC_CLASS,)
+    ) -> tuple[tuple[bytes, ...], int]:
+        """The packed values that match the filters and are in one of `classes`, and how many matched but were not.
+
+        `classes` None reads everything.
+        """
+        raw, count, start = self.raw, self.value_count, self._table_start()
+        chosen: list[bytes] = []
+        hidden = 0
+        entries = list(_ENTRY.iter_unpack(raw[start : start + count * _ENTRY.size]))
+        for place, (index, offset, audience, type_size) in enumerate(entries):
+            if (indexes or types) and index not in indexes:
+                kind = raw[offset + TYPE_OFFSET : offset + TYPE_OFFSET + type_size].decode()
+                if not any(type_matches(kind, asked) for asked in types):
+                    continue
+            if classes is None or audience in classes:
+                end = entries[place + 1][1] if place + 1 < count else len(raw)
+                chosen.append(raw[offset:end])
+            else:
+                hidden += 1
+        return tuple(chosen), hidden
+
+    def classes_for(self, groups: Iterable[str]) -> tuple[int, ...]:
+        """The audience numbers open to a reader in these groups of the record's registrant."""
+        named = self.groups
+        return (PUBLIC_CLASS, *(FIRST_GROUP_CLASS + named.index(group) for group in groups if group in named))
+
+    def unpack(self) -> Record:
+        """The whole record, private values included."""
+        aliases, groups, start = self._names()
+        values: list[Value] = []
+        for _, offset, audience, _ in _ENTRY.iter_unpack(self.raw[start : start + self.value_count * _ENTRY.size]):
+            value, _ = parse_value(self.raw, offset, _audience_name(audience, groups))
+            values.append(value)
+        return Record(
+            self.identifier,
+            self.version,
+            self.state,
+            tuple(values),
+            self.registrant,
+            self.created_ms,
+            self.changed_ms,
+            self.template,
+            aliases,
+        )
+
+    def _names(self) -> tuple[tuple[str, ...], tuple[str, ...], int]:
+        raw = self.raw
+        spelling, registrant, template, alias_count, group_count = self._ends
+        at = _HEAD.size + spelling + registrant + template
+        aliases, groups = [], []
+        for _ in range(alias_count):
+            (size,) = _SIZE.unpack_from(raw, at)
+            aliases.append(raw[at + 2 : at + 2 + size].decode())
+            at += 2 + size
+        for _ in range(group_count):
+            size = raw[at]
+            groups.append(raw[at + 1 : at + 1 + size].decode())
+            at += 1 + size
+        return tuple(aliases), tuple(groups), at
+
+    def _table_start(self) -> int:
+        spelling, registrant, template, alias_count, group_count = self._ends
+        if alias_count or group_count:
+            return self._names()[2]
+        return _HEAD.size + int(spelling) + int(registrant) + int(template)
+
+
+def least_ttl_s(values: Iterable[bytes], now_s: int, default: int) -> int:
+    """The shortest TTL of packed values, in seconds from `now_s`; `default` if there are none."""
+    return min((relative_ttl_s(value, 0, now_s) for value in values), default=default)
+
+
+def _class_of(audience: str, groups: dict[str, int]) -> int:
+    if audience == PUBLIC:
+        return PUBLIC_CLASS
+    if audience == PRIVATE:
+        return PRIVATE_CLASS
+    return groups.setdefault(audience, FIRST_GROUP_CLASS + len(groups))
+
+
+def _audience_name(audience: int, groups: tuple[str, ...]) -> str:
+    if audience == PUBLIC_CLASS:
+        return PUBLIC
+    if audience == PRIVATE_CLASS:
+        return PRIVATE
+    return groups[audience - FIRST_GROUP_CLASS]

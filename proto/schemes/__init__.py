@@ -1,0 +1,1 @@
+"""Code schemes, one file each, in one ordered table."""

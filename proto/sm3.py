@@ -1,0 +1,15 @@
+"""SM3 (GB/T 32905), the digest of the change chain, of idempotency bodies and of API keys."""
+
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SM3, Hash
+
+SM3_BYTES: Final = 32
+
+
+def sm3(*parts: bytes) -> bytes:
+    """The digest of the parts, joined."""
+    digest = Hash(SM3())
+    for part in parts:
+        digest.update(part)
+    return digest.finalize()

@@ -1,0 +1,113 @@
+"""Stored images of prefixes, registrants, accounts and jobs: the head of `proto.keys` and a protobuf message."""
+
+import struct
+from typing import Final
+
+from proto.model.account import Account, GroupGrant, Role
+from proto.model.identifier import SuffixRule
+from proto.model.job import Job, JobState
+from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.v1 import tables_pb2
+
+_HEAD: Final = struct.Struct(">BQ")
+TABLE_FORMAT: Final = 1
+
+
+def frame_image(version: int, message: bytes) -> bytes:
+    """A stored value from its version and its serialised message."""
+    return _HEAD.pack(TABLE_FORMAT, version) + message
+
+
+def split_image(image: bytes) -> tuple[int, bytes]:
+    """(version, serialised message) of a stored value."""
+    _, version = _HEAD.unpack_from(image)
+    return int(version), image[_HEAD.size :]
+
+
+def pack_prefix(prefix: Prefix) -> bytes:
+    message = tables_pb2.PrefixImage(
+        name=prefix.name,
+        registrant=prefix.registrant,
+        state=prefix.state,
+        suffix_rule=prefix.suffix_rule,
+        created_ms=prefix.created_ms,
+        changed_ms=prefix.changed_ms,
+    )
+    return frame_image(prefix.version, message.SerializeToString())
+
+
+def unpack_prefix(image: bytes) -> Prefix:
+    version, body = split_image(image)
+    message = tables_pb2.PrefixImage.FromString(body)
+    return Prefix(
+        message.name,
+        message.registrant,
+        PrefixState(message.state),
+        SuffixRule(message.suffix_rule),
+        version,
+        message.created_ms,
+        message.changed_ms,
+    )
+
+
+def pack_registrant(registrant: Registrant) -> bytes:
+    message = tables_pb2.RegistrantImage(
+        code=registrant.code,
+        name=registrant.name,
+        state=registrant.state,
+        created_ms=registrant.created_ms,
+        changed_ms=registrant.changed_ms,
+    )
+    return frame_image(registrant.version, message.SerializeToString())
+
+
+def unpack_registrant(image: bytes) -> Registrant:
+    version, body = split_image(image)
+    message = tables_pb2.RegistrantImage.FromString(body)
+    return Registrant(message.code, message.name, PrefixState(message.state), version, message.created_ms, message.changed_ms)
+
+
+def pack_account(account: Account) -> bytes:
+    message = tables_pb2.AccountImage(
+        name=account.name,
+        role=account.role,
+        registrant=account.registrant,
+        key_digest=account.key_digest,
+        groups=[tables_pb2.GroupGrantImage(registrant=grant.registrant, group=grant.group) for grant in account.groups],
+        enabled=account.enabled,
+        created_ms=account.created_ms,
+        changed_ms=account.changed_ms,
+    )
+    return frame_image(account.version, message.SerializeToString())
+
+
+def unpack_account(image: bytes) -> Account:
+    version, body = split_image(image)
+    message = tables_pb2.AccountImage.FromString(body)
+    return Account(
+        message.name,
+        Role(message.role),
+        message.registrant,
+        message.key_digest,
+        tuple(GroupGrant(grant.registrant, grant.group) for grant in message.groups),
+        message.enabled,
+        version,
+        message.created_ms,
+        message.changed_ms,
+    )
+
+
+_JOB_FIELDS: Final = tuple(field.name for field in tables_pb2.JobImage.DESCRIPTOR.fields)
+
+
+def pack_job(job: Job) -> bytes:
+    message = tables_pb2.JobImage(**{name: getattr(job, name) for name in _JOB_FIELDS})
+    return frame_image(job.version, message.SerializeToString())
+
+
+def unpack_job(image: bytes) -> Job:
+    version, body = split_image(image)
+    message = tables_pb2.JobImage.FromString(body)
+    fields = {name: getattr(message, name) for name in _JOB_FIELDS}
+    fields["state"] = JobState(message.state)
+    return Job(version=version, **fields)

@@ -1,0 +1,1 @@
+"""The control plane: doors, use cases, policy, the committer and its store."""

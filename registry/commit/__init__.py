@@ -1,0 +1,1 @@
+"""The one place that writes: fair queues, group commit, segments, checkpoints, wake-ups."""

@@ -1,0 +1,1 @@
+"""Socket ends, one per protocol: bytes to `Query`, `Answer` to bytes, and nothing else."""
