@@ -51,6 +51,13 @@ class RecordReader(Protocol):
         """All images of a small table (every table but records), by name."""
 
 
+class FollowingReader(RecordReader, Protocol):
+    """A view that moves on by itself."""
+
+    async def reach(self, position: Position, timeout_s: float) -> bool:
+        """Wait until the view shows `position`; False if it does not within `timeout_s`."""
+
+
 class Stream(Protocol):
     """The committed changes, in order, from the segments."""
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from proto.model.account import ANONYMOUS, Caller
 from proto.model.change import Position
 
 
@@ -10,7 +11,7 @@ class Query:
     """One question. A value is selected if its index is listed or its type matches; no filter selects all.
 
     `identifier` is the asked spelling (percent-decoding done). `credential` is the bearer token as sent, empty for none;
-    who that is, is decided in the chain. `wants_private` says that the caller insists on values it may not be able to
+    the chain's access step makes it the `caller`. `wants_private` says that the caller insists on values it may not be able to
     read (a Handle query without PUBL): then unreadable ones are refused, not silently left out.
     """
 
@@ -19,6 +20,7 @@ class Query:
     indexes: tuple[int, ...] = ()
     types: tuple[str, ...] = ()
     credential: str = ""
+    caller: Caller = ANONYMOUS
     wants_private: bool = False
     after: Position | None = None
     request_id: str = ""
