@@ -1,0 +1,1 @@
+"""Speed and memory, measured: drivers, one runner, one report. Nothing here asserts; tests assert nothing about time."""
