@@ -2,6 +2,7 @@
 PYTHON ?= .venv/bin/python
 BIN = $(dir $(PYTHON))
 PROTOS = $(wildcard proto/v1/*.proto)
+SERVICES = $(shell grep -l '^service ' $(PROTOS))
 
 .PHONY: help check format proto bench
 help:            ## this list
@@ -19,7 +20,8 @@ format:          ## format and mend what the linter can
 	$(BIN)ruff check --fix .
 
 proto:           ## generate the stubs from proto/v1/*.proto
-	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. $(PROTOS)
+	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --python_out=. --mypy_out=. $(PROTOS)
+	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --grpc_python_out=. --mypy_grpc_out=. $(SERVICES)
 
 bench:           ## measure and write load_tests/results/, then the table in README.md
 	$(PYTHON) -m load_tests
