@@ -37,8 +37,8 @@ class ResolvedDocument:
 
     `identifier` is the registered spelling if the answer names it, otherwise the asked one. `state` is `active`,
     `suspended` or `retired`, empty if the server did not say; `version` is None if it did not say. `detail` is the
-    server's own sentence about anything but `found`; `reason` names a refusal in the words of `proto.errors.Reason` if the protocol
-    carries them. `explanation` is the trace of `--explain`, line by line, where the protocol has one.
+    server's own sentence about anything but `found`; `reason` names a refusal in the words of `proto.errors.Reason` if
+    the protocol carries them. `explanation` is the trace of `--explain`, line by line, where the protocol has one.
     """
 
     identifier: str
@@ -56,7 +56,7 @@ class ResolvedDocument:
         return self.outcome in (Outcome.FOUND, Outcome.VALUES_NOT_FOUND)
 
     def to_json(self) -> dict[str, Any]:
-        """The document of `resolve --json`: `identifier`, `state`, `version`, `values`; `outcome` and the rest where they say more."""
+        """The document of `resolve --json`: `identifier`, `state`, `version`, `values`, `outcome`, and what says more."""
         document: dict[str, Any] = {
             "identifier": self.identifier,
             "state": self.state or None,
