@@ -34,6 +34,12 @@ class RecordAnswer:
     ttl_s: int
     source: Source = Source.AUTHORITATIVE
     age_s: int = 0
+    via_alias: bool = False
+
+    @property
+    def echo(self) -> str:
+        """What answers repeat of the question: the asked spelling, or for an alias the record's own identifier."""
+        return self.identifier if self.via_alias else self.asked
 
 
 @dataclass(slots=True)
