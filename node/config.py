@@ -1,0 +1,235 @@
+"""The configuration of a node: its sections, keys and defaults, and what is not built yet.
+
+`node.sources` reads it from a file, the environment and the command line. `deploy/node.toml` is this module in words; a test
+keeps the two equal. Keys of what is not built yet are known here: a value that asks for it is refused, and says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, get_type_hints
+
+from node import kinds
+from node.kinds import NO_SECRET, Kind, Secret
+from proto.errors import Refusal
+from proto.model.identifier import parse_prefix
+
+# A worker is a process with a view of its own: more of them than cores of the largest machines only cost memory.
+MAX_WORKERS: Final = 256
+
+
+class Role(StrEnum):
+    """Whether this node accepts writes or follows one that does."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+
+
+class NodeKind(StrEnum):
+    """The place of this node in the national hierarchy."""
+
+    TOP_LEVEL = "top-level"
+    SECONDARY = "secondary"
+    ENTERPRISE = "enterprise"
+    RECURSIVE = "recursive"
+
+
+class Driver(StrEnum):
+    """The engine of the store."""
+
+    ROCKSDB = "rocksdb"
+    POSTGRESQL = "postgresql"
+
+
+class LogLevel(StrEnum):
+    """The least severity that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """`auto`: lines for people on a terminal, otherwise JSON."""
+
+    AUTO = "auto"
+    JSON = "json"
+    TEXT = "text"
+
+
+def _check_homed(name: str) -> None:
+    try:
+        parse_prefix(name)
+    except Refusal as refusal:
+        raise ValueError(f'"{name}": {refusal.detail}') from None
+
+
+Host = Annotated[str, kinds.text("an address")]
+Port = Annotated[int | None, kinds.port()]
+Text = Annotated[str, kinds.text()]
+SecretText = Annotated[Secret, kinds.secret()]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection:
+    """The node as a whole."""
+
+    data: Annotated[Path, kinds.path()] = Path("var")
+    role: Annotated[Role, kinds.choice(Role)] = Role.PRIMARY
+    kind: Annotated[NodeKind, kinds.choice(NodeKind)] = NodeKind.SECONDARY
+    homed: Annotated[tuple[str, ...], kinds.texts(_check_homed)] = ()
+    seal_key: SecretText = NO_SECRET
+    host: Host = "127.0.0.1"
+    metrics_port: Port = 9464
+    drain_s: Annotated[float, kinds.seconds(0.1, 600)] = 10.0
+    log_level: Annotated[LogLevel, kinds.choice(LogLevel)] = LogLevel.INFO
+    log_format: Annotated[LogFormat, kinds.choice(LogFormat)] = LogFormat.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverSection:
+    """The workers and their listeners."""
+
+    host: Host = "127.0.0.1"
+    workers: Annotated[int, kinds.integer(0, MAX_WORKERS)] = 0
+    http_port: Port = 8080
+    handle_port: Port = 2641
+    grpc_port: Port = 50051
+    dns_port: Port = 5353
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySection:
+    """The registry's doors."""
+
+    host: Host = "127.0.0.1"
+    http_port: Port = 8000
+    grpc_port: Port = 50052
+    tls_cert: Text = ""
+    tls_key: Text = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSection:
+    """Where records are kept."""
+
+    driver: Annotated[Driver, kinds.choice(Driver)] = Driver.ROCKSDB
+    dsn: SecretText = NO_SECRET
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSection:
+    """Whom to ask for prefixes that are not homed here."""
+
+    handle: Text = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSection:
+    """A shared cache."""
+
+    url: SecretText = NO_SECRET
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole, valid configuration. Field names are the sections of the TOML file."""
+
+    node: NodeSection = NodeSection()
+    resolver: ResolverSection = ResolverSection()
+    registry: RegistrySection = RegistrySection()
+    store: StoreSection = StoreSection()
+    upstream: UpstreamSection = UpstreamSection()
+    redis: RedisSection = RedisSection()
+
+    def to_document(self) -> dict[str, dict[str, Any]]:
+        """The configuration as TOML or JSON would hold it, secrets in clear: for the node's own processes only."""
+        document: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+        for path, kind in KINDS.items():
+            section, _, name = path.partition(".")
+            document[section][name] = kind.tell(value_of(self, path))
+        return document
+
+
+SECTIONS: Final[dict[str, type[Any]]] = get_type_hints(Config)
+
+
+def _kinds_of(section: str, declared: type[Any]) -> Iterator[tuple[str, Kind]]:
+    hints = get_type_hints(declared, include_extras=True)
+    for item in fields(declared):
+        yield f"{section}.{item.name}", hints[item.name].__metadata__[0]
+
+
+KINDS: Final[dict[str, Kind]] = {
+    path: kind for section, declared in SECTIONS.items() for path, kind in _kinds_of(section, declared)
+}
+"""Every key (`section.name`) and how its value is read."""
+
+# Listening ports by their configuration keys; the DNS listener is not built yet and its port stays closed.
+PORT_KEYS: Final = (
+    "resolver.http_port",
+    "resolver.handle_port",
+    "resolver.grpc_port",
+    "registry.http_port",
+    "registry.grpc_port",
+    "node.metrics_port",
+)
+
+
+def value_of(config: Config, path: str) -> Any:
+    """The configured value under a key of `KINDS`."""
+    section, _, name = path.partition(".")
+    return getattr(getattr(config, section), name)
+
+
+def build_config(values: Mapping[str, Any]) -> Config:
+    """A configuration from typed values by their keys; the others have their defaults."""
+    sections = {}
+    for section, declared in SECTIONS.items():
+        chosen = {key.removeprefix(f"{section}."): value for key, value in values.items() if key.startswith(f"{section}.")}
+        sections[section] = declared(**chosen)
+    return Config(**sections)
+
+
+def config_of_document(document: Mapping[str, Mapping[str, Any]]) -> Config:
+    """The configuration that `Config.to_document` told."""
+    return build_config(
+        {
+            f"{section}.{name}": KINDS[f"{section}.{name}"].read(raw)
+            for section, entries in document.items()
+            for name, raw in entries.items()
+        }
+    )
+
+
+def missing_for(key: str, value: Any) -> str:
+    """Why a value cannot be served yet, or an empty string."""
+    match key, value:
+        case "node.role", Role.REPLICA:
+            return "replicas are not built yet: only primary is"
+        case "node.kind", NodeKind.RECURSIVE:
+            return "a recursive node needs an upstream, which is not built yet"
+        case "node.seal_key", str() if value:
+            return "sealing of secrets is not built yet: leave it empty"
+        case "registry.tls_cert" | "registry.tls_key", str() if value:
+            return "TLS is not built yet: leave it empty and put a TLS proxy in front"
+        case "store.driver", Driver.POSTGRESQL:
+            return "the PostgreSQL driver is not built yet: only rocksdb is"
+        case "store.dsn", str() if value:
+            return "no driver that takes an address is built yet: leave it empty"
+        case "upstream.handle", str() if value:
+            return "forwarding to an upstream is not built yet: leave it empty"
+        case "redis.url", str() if value:
+            return "the shared cache is not built yet: leave it empty"
+    return ""
+
+
+def mistakes_between(config: Config) -> Iterator[str]:
+    """Mistakes that no single key makes."""
+    taken: dict[int, str] = {}
+    for key in PORT_KEYS:
+        port = value_of(config, key)
+        if port and taken.setdefault(port, key) != key:
+            yield f"{key}: port {port} is already that of {taken[port]}"
