@@ -1,0 +1,17 @@
+"""The clock of the machine: the one implementation of `proto.ports.Clock` outside of tests."""
+
+import time
+
+NANOSECONDS_PER_MILLISECOND = 1_000_000
+
+
+class SystemClock:
+    """UTC milliseconds of the system's clock, and its monotonic seconds."""
+
+    def now_ms(self) -> int:
+        """UTC milliseconds since 1970."""
+        return time.time_ns() // NANOSECONDS_PER_MILLISECOND
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary moment, never backwards."""
+        return time.monotonic()
