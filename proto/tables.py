@@ -1,9 +1,10 @@
-"""Stored images of prefixes, registrants, accounts and jobs: the head of `proto.keys` and a protobuf message."""
+"""Stored images of all that is not a record: the head of `proto.keys` and a protobuf message."""
 
 import struct
 from typing import Final
 
 from proto.model.account import Account, GroupGrant, Role
+from proto.model.change import Head, Memory, Position
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Prefix, PrefixState, Registrant
@@ -111,3 +112,37 @@ def unpack_job(image: bytes) -> Job:
     fields = {name: getattr(message, name) for name in _JOB_FIELDS}
     fields["state"] = JobState(message.state)
     return Job(version=version, **fields)
+
+
+def pack_head(head: Head) -> bytes:
+    message = tables_pb2.HeadImage(
+        node_id=head.node_id,
+        epoch=head.position.epoch,
+        sequence=head.position.sequence,
+        time_ms=head.time_ms,
+        chain=head.chain,
+    )
+    return frame_image(1, message.SerializeToString())
+
+
+def unpack_head(image: bytes) -> Head:
+    _, body = split_image(image)
+    message = tables_pb2.HeadImage.FromString(body)
+    return Head(message.node_id, Position(message.epoch, message.sequence), message.time_ms, message.chain)
+
+
+def pack_memory(memory: Memory) -> bytes:
+    message = tables_pb2.IdempotencyImage(
+        body_digest=memory.body_digest,
+        epoch=memory.position.epoch,
+        sequence=memory.position.sequence,
+        outcome=memory.outcome,
+        time_ms=memory.time_ms,
+    )
+    return frame_image(1, message.SerializeToString())
+
+
+def unpack_memory(image: bytes) -> Memory:
+    _, body = split_image(image)
+    message = tables_pb2.IdempotencyImage.FromString(body)
+    return Memory(message.body_digest, Position(message.epoch, message.sequence), message.outcome, message.time_ms)

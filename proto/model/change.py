@@ -93,3 +93,26 @@ class Change:
     payload_digest: bytes
     previous: bytes
     chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a store's stream stands: the last change, its time and its chain hash, and whose stream it is."""
+
+    node_id: str
+    position: Position
+    time_ms: int
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an idempotency key remembers: the digest of the body it came with, and what became of the command.
+
+    `position` is `START` if the command wrote no rows (a refusal is remembered too).
+    """
+
+    body_digest: bytes
+    position: Position
+    outcome: bytes
+    time_ms: int

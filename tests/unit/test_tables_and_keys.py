@@ -8,7 +8,7 @@ from proto import keys, tables
 from proto.credentials import account_of_token, compose_token, digest_token, token_matches
 from proto.errors import Reason, Refusal
 from proto.model.account import Account, GroupGrant, Role
-from proto.model.change import START, Position, Table, parse_cursor
+from proto.model.change import START, Head, Memory, Position, Table, parse_cursor
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Prefix, PrefixState, Registrant
@@ -32,6 +32,10 @@ def test_images_come_back_whole_with_their_version_in_the_head() -> None:
     assert tables.unpack_account(tables.pack_account(ACCOUNT)) == ACCOUNT
     assert tables.unpack_job(tables.pack_job(JOB)) == JOB
     assert version_of(tables.pack_job(JOB)) == 7
+    head = Head("n1", Position(2, 2**40), 1_700_000_000_000, b"\x07" * 32)
+    assert tables.unpack_head(tables.pack_head(head)) == head
+    memory = Memory(b"\x01" * 32, Position(2, 9), b"outcome", 1_700_000_000_000)
+    assert tables.unpack_memory(tables.pack_memory(memory)) == memory
 
 
 def test_log_keys_sort_as_positions_do() -> None:
