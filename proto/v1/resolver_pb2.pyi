@@ -110,7 +110,7 @@ class ResolveResponse(_message.Message):
     VALUES_NOT_FOUND_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     identifier: _builtins.str
-    """the record's own registered spelling, also if an alias was asked"""
+    """the asked spelling; if an alias was asked, the record's own identifier"""
     state: _model_pb2.State.ValueType
     """life cycle of the record"""
     version: _builtins.int
@@ -126,7 +126,7 @@ class ResolveResponse(_message.Message):
     ttl_s: _builtins.int
     """the least TTL of the values"""
     asked: _builtins.str
-    """the asked spelling"""
+    """the asked spelling, also if it is an alias"""
     values_not_found: _builtins.bool
     """the record exists, but no readable value matches the filters"""
     @_builtins.property
