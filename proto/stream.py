@@ -11,7 +11,7 @@ damage (`Damaged`).
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -54,15 +54,22 @@ def compose_payload(rows: Sequence[Row]) -> bytes:
     ).SerializeToString()
 
 
+def parse_images(payload: bytes) -> Sequence[stream_pb2.RowImage]:
+    """The after-images as they are serialised, for who reads only parts of them. Raises `Damaged` as `parse_payload` does."""
+    try:
+        return stream_pb2.ChangePayload.FromString(payload).rows
+    except DecodeError as error:
+        raise Damaged(f"a payload cannot be read: {error}") from None
+
+
 def parse_payload(payload: bytes) -> list[Row]:
     """The after-images of a change. Raises `Damaged` if the bytes are not a payload."""
     try:
-        rows = stream_pb2.ChangePayload.FromString(payload).rows
         return [
             Row(Table(row.table), row.name, row.image, row.version, row.prior_version, row.state, row.prior_state)
-            for row in rows
+            for row in parse_images(payload)
         ]
-    except (DecodeError, ValueError) as error:
+    except ValueError as error:
         raise Damaged(f"a payload cannot be read: {error}") from None
 
 
@@ -96,25 +103,77 @@ def compose_change(
     return b"".join((lengths, header, payload)), sm3(header)
 
 
+class Frame(NamedTuple):
+    """One frame whose checksums hold: the serialised header, the payload, and the offset after the frame."""
+
+    header: bytes
+    payload: bytes
+    end: int
+
+
+class Link(NamedTuple):
+    """What ties a change to its place: all that a reader needs of a header that only follows."""
+
+    position: Position
+    time_ms: int
+    previous: bytes
+    chain: bytes
+
+
+def split_header(data: bytes, offset: int = 0) -> tuple[bytes, int] | None:
+    """The serialised header of the frame at `offset` and where that frame ends; None if the header is not all there yet.
+
+    The payload may be missing. Raises `Damaged` if a length is impossible or the header's CRC does not hold.
+    """
+    start = offset + FRAME_HEAD_BYTES
+    if len(data) < start:
+        return None
+    header_size, payload_size, header_crc, _ = _FRAME.unpack_from(data, offset)
+    if not 0 < header_size <= MAX_HEADER_BYTES or payload_size > MAX_CHANGE_BYTES:
+        raise Damaged(f"impossible lengths at byte {offset}")
+    middle = start + header_size
+    if len(data) < middle:
+        return None
+    header = bytes(data[start:middle])
+    if zlib.crc32(header) != header_crc:
+        raise Damaged(f"a header's checksum does not hold at byte {offset}")
+    return header, middle + payload_size
+
+
+def split_frame(data: bytes, offset: int = 0) -> Frame | None:
+    """The frame that begins at `offset`; None if its bytes are not all there yet.
+
+    Raises `Damaged` if a length is impossible or a CRC does not hold.
+    """
+    found = split_header(data, offset)
+    if found is None or len(data) < found[1]:
+        return None
+    header, end = found
+    payload = bytes(data[offset + FRAME_HEAD_BYTES + len(header) : end])
+    if zlib.crc32(payload) != _FRAME.unpack_from(data, offset)[3]:
+        raise Damaged(f"a payload's checksum does not hold at byte {offset}")
+    return Frame(header, payload, end)
+
+
+def parse_link(header: bytes) -> Link:
+    """The place of the change with this serialised header. Raises `Damaged` if it is no header."""
+    try:
+        message = stream_pb2.ChangeHeader.FromString(header)
+    except DecodeError:
+        raise Damaged("a header cannot be read") from None
+    return Link(Position(message.epoch, message.sequence), message.time_ms, message.previous, sm3(header))
+
+
 def parse_change(data: bytes, offset: int = 0) -> tuple[Change, int] | None:
     """The change that begins at `offset` and the offset after it; None if its bytes are not all there yet.
 
-    Raises `Damaged` if a length is impossible or a CRC or digest does not hold.
+    Raises `Damaged` if a length is impossible, a CRC does not hold or the header cannot be read.
     """
-    if len(data) - offset < FRAME_HEAD_BYTES:
+    frame = split_frame(data, offset)
+    if frame is None:
         return None
-    header_size, payload_size, header_crc, payload_crc = _FRAME.unpack_from(data, offset)
-    if not 0 < header_size <= MAX_HEADER_BYTES or payload_size > MAX_CHANGE_BYTES:
-        raise Damaged(f"impossible lengths at byte {offset}")
-    middle = offset + FRAME_HEAD_BYTES + header_size
-    end = middle + payload_size
-    if len(data) < end:
-        return None
-    header_bytes, payload = bytes(data[offset + FRAME_HEAD_BYTES : middle]), bytes(data[middle:end])
-    if zlib.crc32(header_bytes) != header_crc or zlib.crc32(payload) != payload_crc:
-        raise Damaged(f"a checksum does not hold at byte {offset}")
     try:
-        header = stream_pb2.ChangeHeader.FromString(header_bytes)
+        header = stream_pb2.ChangeHeader.FromString(frame.header)
     except DecodeError:
         raise Damaged(f"a header cannot be read at byte {offset}") from None
     change = Change(
@@ -125,16 +184,16 @@ def parse_change(data: bytes, offset: int = 0) -> tuple[Change, int] | None:
         request_id=header.request_id,
         traceparent=header.traceparent,
         row_count=header.row_count,
-        payload=payload,
+        payload=frame.payload,
         payload_digest=header.payload_digest,
         previous=header.previous,
-        chain=sm3(header_bytes),
+        chain=sm3(frame.header),
     )
-    return change, end
+    return change, frame.end
 
 
-def check_follows(change: Change, position: Position, chain: bytes) -> None:
-    """Raise `Damaged` unless `change` follows `position` and its chain hash `chain`, and its payload is the one named.
+def check_linked(change: Change | Link, position: Position, chain: bytes) -> None:
+    """Raise `Damaged` unless `change` follows `position` and its chain hash `chain`.
 
     An epoch begins at the sequence after the one it was promoted at: sequences never restart.
     """
@@ -142,5 +201,10 @@ def check_follows(change: Change, position: Position, chain: bytes) -> None:
         raise Damaged(f"{change.position} does not follow {position}")
     if change.previous != chain:
         raise Damaged(f"{change.position} does not chain to the change before it")
+
+
+def check_follows(change: Change, position: Position, chain: bytes) -> None:
+    """Raise `Damaged` unless `change` follows `position` and `chain`, and its payload is the one that its header names."""
+    check_linked(change, position, chain)
     if sm3(change.payload) != change.payload_digest:
         raise Damaged(f"the payload of {change.position} is not the one its header names")

@@ -7,7 +7,7 @@ A *homed* prefix answers for everything below it that no longer prefix in the ta
 from dataclasses import dataclass
 from enum import IntEnum
 
-from proto.model.identifier import SuffixRule
+from proto.model.identifier import Identifier, SuffixRule
 
 
 class PrefixState(IntEnum):
@@ -31,6 +31,15 @@ class Prefix:
     version: int
     created_ms: int
     changed_ms: int
+
+
+def normalise(identifier: Identifier, home: Prefix | None) -> str:
+    """The string under which `identifier` is stored, `home` being the prefix that homes it (`RecordReader.homing`).
+
+    Everybody who makes keys of identifiers (look-ups, claims of aliases, the view's alias pointers) must make the same;
+    what nobody homes folds ASCII.
+    """
+    return identifier.normalised(home.suffix_rule if home is not None else SuffixRule.FOLD_ASCII)
 
 
 @dataclass(frozen=True, slots=True)

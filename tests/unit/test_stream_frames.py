@@ -4,7 +4,20 @@ import pytest
 
 from proto.model.change import Position, Row, Table
 from proto.sm3 import sm3
-from proto.stream import NO_CHAIN, Damaged, check_follows, compose_change, compose_payload, parse_change, parse_payload
+from proto.stream import (
+    FRAME_HEAD_BYTES,
+    NO_CHAIN,
+    Damaged,
+    check_follows,
+    check_linked,
+    compose_change,
+    compose_payload,
+    parse_change,
+    parse_link,
+    parse_payload,
+    split_frame,
+    split_header,
+)
 
 ROWS = [
     Row(Table.RECORD, "88.118.1001/变压器", b"image", version=2, prior_version=1, state=1, prior_state=0),
@@ -77,3 +90,30 @@ def test_an_impossible_length_is_damage() -> None:
 def test_garbage_is_no_payload() -> None:
     with pytest.raises(Damaged):
         parse_payload(b"\xff\xff\xff")
+
+
+def test_a_header_is_read_without_its_payload() -> None:
+    data, chain = frame()
+    size = int.from_bytes(data[:4])
+    headers = [split_header(data[:cut]) for cut in range(len(data) + 1)]
+    there = FRAME_HEAD_BYTES + size
+    assert headers[:there] == [None] * there
+    assert headers[there:] == [(data[FRAME_HEAD_BYTES:there], len(data))] * (len(data) + 1 - there)
+    link = parse_link(data[FRAME_HEAD_BYTES:there])
+    assert (link.position, link.time_ms, link.previous, link.chain) == (Position(1, 1), 1_700_000_000_000, NO_CHAIN, chain)
+    check_linked(link, Position(1, 0), NO_CHAIN)
+    with pytest.raises(Damaged, match="follow"):
+        check_linked(link, Position(1, 1), NO_CHAIN)
+
+
+def test_a_frame_is_split_where_a_change_is_parsed() -> None:
+    data, _ = frame()
+    found, parsed = split_frame(b"--" + data + b"next", 2), parse_change(b"--" + data + b"next", 2)
+    assert found is not None
+    assert parsed is not None
+    assert (found.payload, found.end) == (parsed[0].payload, parsed[1])
+
+
+def test_garbage_is_no_header() -> None:
+    with pytest.raises(Damaged):
+        parse_link(b"\xff\xff\xff")
