@@ -11,12 +11,13 @@ Audience numbers: 0 public, 1 private, 2 + n the record's n-th group. Both forma
 
 import struct
 from collections.abc import Collection, Iterable
+from itertools import pairwise
 from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.limits import MAX_RECORD_BYTES
 from proto.model.record import Record, State
-from proto.model.value import PRIVATE, PUBLIC, Value, type_matches
+from proto.model.value import PRIVATE, PUBLIC, Value, type_filter
 from proto.wire.handle.value import TYPE_OFFSET, compose_value, parse_value, relative_ttl_s
 
 RECORD_FORMAT: Final = 1
@@ -24,12 +25,14 @@ ALIAS_FORMAT: Final = 2
 
 _VERSION: Final = struct.Struct(">BQ")
 _HEAD: Final = struct.Struct(">BQBHHQQHHHBB")
+_ALIAS_COUNT: Final = slice(36, 38)  # in _HEAD
 _ENTRY: Final = struct.Struct(">IIBH")
 _SIZE: Final = struct.Struct(">H")
 
 PUBLIC_CLASS: Final = 0
 PRIVATE_CLASS: Final = 1
 FIRST_GROUP_CLASS: Final = 2
+_PUBLIC_ONLY: Final = (PUBLIC_CLASS,)
 
 
 def version_of(packed: bytes) -> int:
@@ -94,6 +97,13 @@ def pack_record(record: Record) -> bytes:
     return b"".join((front, *table, *bodies))
 
 
+def aliases_of(packed: bytes) -> tuple[str, ...]:
+    """The alias spellings in a packed record, none for an alias pointer: cheap where there are none, as nearly always."""
+    if packed[0] != RECORD_FORMAT or not any(packed[_ALIAS_COUNT]):
+        return ()
+    return PackedRecord(packed).aliases
+
+
 class PackedRecord:
     """Reads a packed record without unpacking it. The bytes come from our own store and are trusted."""
 
@@ -138,20 +148,24 @@ class PackedRecord:
         return self._names()[1]
 
     def select(
-        self, indexes: Collection[int] = (), types: Collection[str] = (), classes: Collection[int] | None = (PUBLIC_CLASS,)
+        self, indexes: Collection[int] = (), types: Collection[str] = (), classes: Collection[int] | None = _PUBLIC_ONLY
     ) -> tuple[tuple[bytes, ...], int]:
         """The packed values that match the filters and are in one of `classes`, and how many matched but were not.
 
         `classes` None reads everything.
         """
+        if not indexes and not types and classes == _PUBLIC_ONLY:
+            return self._public_values(), self.value_count - self.public_count
         raw, count, start = self.raw, self.value_count, self._table_start()
         chosen: list[bytes] = []
         hidden = 0
+        is_filtered = bool(indexes or types)
+        wanted, matches = frozenset(indexes), type_filter(types)
         entries = list(_ENTRY.iter_unpack(raw[start : start + count * _ENTRY.size]))
         for place, (index, offset, audience, type_size) in enumerate(entries):
-            if (indexes or types) and index not in indexes:
-                kind = raw[offset + TYPE_OFFSET : offset + TYPE_OFFSET + type_size].decode()
-                if not any(type_matches(kind, asked) for asked in types):
+            if is_filtered and index not in wanted:
+                kind = raw[offset + TYPE_OFFSET : offset + TYPE_OFFSET + type_size]
+                if not matches(kind.decode()):
                     continue
             if classes is None or audience in classes:
                 end = entries[place + 1][1] if place + 1 < count else len(raw)
@@ -159,6 +173,16 @@ class PackedRecord:
             else:
                 hidden += 1
         return tuple(chosen), hidden
+
+    def _public_values(self) -> tuple[bytes, ...]:
+        """What nearly every question asks for: the public values stand first, end to end."""
+        raw, count, start = self.raw, self.public_count, self._table_start()
+        offsets = [
+            entry[1] for entry in _ENTRY.iter_unpack(raw[start : start + min(count + 1, self.value_count) * _ENTRY.size])
+        ]
+        if count == self.value_count:
+            offsets.append(len(raw))
+        return tuple([raw[begin:end] for begin, end in pairwise(offsets)])
 
     def classes_for(self, groups: Iterable[str]) -> tuple[int, ...]:
         """The audience numbers open to a reader in these groups of the record's registrant."""
