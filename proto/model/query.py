@@ -1,9 +1,19 @@
 """Query: what a caller wants to know, the same whatever protocol asked."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proto.model.account import ANONYMOUS, Caller
 from proto.model.change import Position
+from proto.model.identifier import Identifier
+from proto.model.prefix import Prefix
+
+
+class Located(NamedTuple):
+    """Where a question belongs: its parsed identifier, and the prefix whose home answers for it."""
+
+    name: Identifier
+    home: Prefix
 
 
 @dataclass(slots=True)
@@ -12,7 +22,8 @@ class Query:
 
     `identifier` is the asked spelling (percent-decoding done). `credential` is the bearer token as sent, empty for none;
     the chain's access step makes it the `caller`. `wants_private` says that the caller insists on values it may not be able to
-    read (a Handle query without PUBL): then unreadable ones are refused, not silently left out.
+    read (a Handle query without PUBL): then unreadable ones are refused, not silently left out. `explain`, if it is a list,
+    gets a line for everything that decided the answer. `located` is found out on the way.
     """
 
     identifier: str
@@ -25,3 +36,4 @@ class Query:
     after: Position | None = None
     request_id: str = ""
     explain: list[str] | None = None
+    located: Located | None = None
