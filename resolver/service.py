@@ -10,8 +10,8 @@ from typing import Final
 from proto.errors import Reason, Refusal
 from proto.model.account import Caller, Role
 from proto.model.answer import Answer, Found, NotFound, Refused, Retired, Suspended, ValuesNotFound
-from proto.model.identifier import Identifier, SuffixRule, parse_identifier
-from proto.model.prefix import Prefix, PrefixState
+from proto.model.identifier import parse_identifier
+from proto.model.prefix import Prefix, PrefixState, normalise
 from proto.model.query import Located, Query
 from proto.model.record import State
 from proto.packing import PUBLIC_CLASS, PackedRecord, alias_target, least_ttl_s
@@ -35,11 +35,6 @@ def locate(query: Query, reader: RecordReader) -> Located:
         raise Refusal(Reason.NOT_HOMED, f"prefix {name.homing_prefix} does not live here", "identifier")
     query.located = Located(name, home)
     return query.located
-
-
-def normalise(name: Identifier, home: Prefix) -> str:
-    """The string under which an identifier homed at `home` is stored: identifiers of prefixes always fold."""
-    return name.normalised(SuffixRule.FOLD_ASCII if name.names_prefix else home.suffix_rule)
 
 
 class Service:

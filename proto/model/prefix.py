@@ -37,9 +37,11 @@ def normalise(identifier: Identifier, home: Prefix | None) -> str:
     """The string under which `identifier` is stored, `home` being the prefix that homes it (`RecordReader.homing`).
 
     Everybody who makes keys of identifiers (look-ups, claims of aliases, the view's alias pointers) must make the same;
-    what nobody homes folds ASCII.
+    what nobody homes, and what names a prefix, folds ASCII.
     """
-    return identifier.normalised(home.suffix_rule if home is not None else SuffixRule.FOLD_ASCII)
+    if home is None or identifier.names_prefix:
+        return identifier.normalised(SuffixRule.FOLD_ASCII)
+    return identifier.normalised(home.suffix_rule)
 
 
 @dataclass(frozen=True, slots=True)
