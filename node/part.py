@@ -1,0 +1,116 @@
+"""The life of a child process: what a worker and the registry have in common.
+
+A child is a `Part` (what it does) under this frame (how it lives): assignment, logs, uvloop, readiness and heartbeat to the
+supervisor, SIGTERM to drain. SIGINT is left to the supervisor (`node.child` starts children with it blocked).
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol
+
+import uvloop
+
+from node.control import REFUSED_STATUS, Assignment, ChildState, Report, Tether
+from node.logs import configure_logs
+
+logger = logging.getLogger(__name__)
+
+# The supervisor takes a child that has been silent for much longer (`node.child.SILENCE_S`) for stuck.
+HEARTBEAT_S: Final = 1.0
+
+# A child has to be done a little before the supervisor's patience ends.
+DRAIN_SHARE: Final = 0.8
+
+
+class RefusesToStart(Exception):
+    """What lies in the data folder cannot be served, and trying again will not help; the message says what to do."""
+
+
+class Part(Protocol):
+    """What a child process does."""
+
+    async def start(self) -> None:
+        """Come up; readiness is reported separately. Raises `RefusesToStart`."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Finish what is in flight within `grace_s` seconds and let go of everything. Also after a failed start."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """Figures for `biaojie status`, JSON values by name."""
+
+
+Announce = Callable[[bool], None]
+"""Tells the supervisor that this process is ready, or no longer is."""
+
+
+def run_part(make: Callable[[Assignment, Announce], Part]) -> int:
+    """Live as a child of the supervisor; `sys.argv[1]` is the inherited descriptor. Returns the exit status."""
+    tether, assignment = Tether.take(int(sys.argv[1]))
+    node = assignment.config.node
+    configure_logs(assignment.name, node.log_level, node.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_Life(tether, assignment, make).run())
+
+
+class _Life:
+    def __init__(self, tether: Tether, assignment: Assignment, make: Callable[[Assignment, Announce], Part]) -> None:
+        self._tether = tether
+        self._state = ChildState.STARTING
+        self._grace_s = assignment.config.node.drain_s * DRAIN_SHARE
+        self._part: Part = make(assignment, self._announce)
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        stopping, going = asyncio.Event(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        self._tether.watch(loop, going.set)
+        heartbeat = asyncio.create_task(self._beat())
+        try:
+            await self._until(stopping, going.wait())
+            await self._until(stopping, self._part.start())
+            await stopping.wait()
+        except RefusesToStart as refusal:
+            logger.critical("this process refuses to start: %s", refusal)
+            self._tether.report(Report(ChildState.REFUSED, {"reason": str(refusal)}))
+            return REFUSED_STATUS
+        finally:
+            heartbeat.cancel()
+            await self._stop()
+        return 0
+
+    async def _until(self, stopping: asyncio.Event, work: Awaitable[object]) -> None:
+        """Do `work`, or give it up when told to stop."""
+        doing, told = asyncio.ensure_future(work), asyncio.create_task(stopping.wait())
+        await asyncio.wait((doing, told), return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not doing.done():
+            doing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await doing
+        else:
+            doing.result()
+
+    async def _stop(self) -> None:
+        if self._state is not ChildState.STARTING:
+            self._state = ChildState.DRAINING
+            self._report()
+        await self._part.stop(self._grace_s)
+
+    def _announce(self, is_ready: bool) -> None:
+        if self._state is ChildState.DRAINING:
+            return
+        self._state = ChildState.READY if is_ready else ChildState.UNREADY
+        logger.info("ready" if is_ready else "not ready")
+        self._report()
+
+    def _report(self) -> None:
+        self._tether.report(Report(self._state, self._part.describe()))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._report()

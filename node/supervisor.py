@@ -1,0 +1,220 @@
+"""`biaojie serve`: the parent of the process tree. It starts, watches, restarts and drains; it serves nobody's identifiers.
+
+Small on purpose: it imports neither gRPC nor RocksDB nor uvloop, so it can hardly fail, and it costs little memory. Workers
+start beside the registry, import what they need, and begin as soon as the registry is ready or has shown that it cannot be
+(a worker needs files only, and answers without a registry).
+"""
+
+import asyncio
+import logging
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from node.child import Child, Program
+from node.config import PORT_KEYS, Config, value_of
+from node.control import Assignment
+from node.folder import DataFolder
+from node.observe import Observatory
+from node.reservations import PortTaken, Reservations
+
+logger = logging.getLogger(__name__)
+
+REGISTRY: Final = "registry"
+WORKER: Final = "worker"
+
+# How long workers wait for a registry that neither becomes ready nor ends: a store that takes long to open.
+REGISTRY_FIRST_S: Final = 10.0
+# How often children are looked at for having fallen silent.
+WATCH_S: Final = 5.0
+# Every connection is a descriptor; the soft limit of most systems is 1,024.
+MAX_DESCRIPTORS: Final = 1 << 20
+
+Programs = Mapping[str, str]
+"""The module of each kind of child."""
+PROGRAMS: Final[Programs] = {REGISTRY: "node.registry", WORKER: "node.worker"}
+
+
+class Supervisor:
+    """One node. The folder is locked, and the environment names its folder of metrics, before this is made."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: DataFolder,
+        *,
+        sample: bool = False,
+        programs: Programs = PROGRAMS,
+        on_ready: Callable[["Supervisor"], None] = lambda _: None,
+    ) -> None:
+        self.config = config
+        self.folder = folder
+        self.sample = sample
+        self._programs = programs
+        self._on_ready = on_ready
+        self._was_ready = False
+        self._reservations = Reservations()
+        self._observatory = Observatory(self.describe)
+        self._children: dict[str, Child] = {}
+        self._stopping = asyncio.Event()
+        self._signals = 0
+        self._failed = False
+        self._started = time.monotonic()
+
+    @property
+    def ports(self) -> Mapping[str, int | None]:
+        """The ports of this node by their configuration keys."""
+        return self._reservations.ports
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether registrations are taken and identifiers resolved."""
+        workers = [child for name, child in self._children.items() if name != REGISTRY]
+        return self._children[REGISTRY].is_ready and any(worker.is_ready for worker in workers)
+
+    def describe(self) -> dict[str, Any]:
+        """What `/status` tells."""
+        node = self.config.node
+        return {
+            "ready": bool(self._children) and self.is_ready and not self._stopping.is_set(),
+            "pid": os.getpid(),
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "data": str(self.folder.path),
+            "role": node.role,
+            "kind": node.kind,
+            "ports": dict(self.ports),
+            "processes": [_describe(child) for child in self._children.values()],
+        }
+
+    async def run(self) -> int:
+        """Serve until told to stop. Returns the exit status. Raises `PortTaken`."""
+        _allow_many_connections()
+        self._install_signals()
+        try:
+            self._reserve()
+            await self._observe()
+            self._make_children()
+            self.folder.write_ports(self._ports_document())
+            async with asyncio.TaskGroup() as group:
+                keepers = [group.create_task(child.keep(self._observatory.forget)) for child in self._children.values()]
+                others = [group.create_task(self._begin_work()), group.create_task(self._watch())]
+                await self._stopping.wait()
+                await self._drain(keepers)
+                for task in others:
+                    task.cancel()
+        finally:
+            await self._observatory.close()
+            self._reservations.release()
+            self.folder.forget_ports()
+        return 1 if self._failed else 0
+
+    def _install_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._told_to_stop, number)
+
+    def _told_to_stop(self, number: signal.Signals) -> None:
+        self._signals += 1
+        logger.info("told to stop", extra={"signal": number.name})
+        self._stopping.set()
+        if self._signals > 1:
+            for child in self._children.values():
+                child.kill()
+
+    def _reserve(self) -> None:
+        wanted = {key: value_of(self.config, key) for key in PORT_KEYS}
+        troubles = self._reservations.reserve({key: _host_of(self.config, key) for key in PORT_KEYS}, wanted)
+        if troubles:
+            raise PortTaken("; ".join(troubles))
+
+    async def _observe(self) -> None:
+        port = self.ports["node.metrics_port"]
+        if port is not None:
+            await self._observatory.open(self.config.node.host, port)
+
+    def _make_children(self) -> None:
+        descriptors = (self.folder.lock,)
+        for name in (REGISTRY, *(f"{WORKER}-{number}" for number in range(1, self._worker_count() + 1))):
+            program = Program(self._programs[_kind_of(name)], descriptors)
+            assignment = Assignment(name, self.config, self.ports, self.sample)
+            self._children[name] = Child(program, assignment, self._changed)
+
+    def _worker_count(self) -> int:
+        return self.config.resolver.workers or len(os.sched_getaffinity(0))
+
+    def _ports_document(self) -> dict[str, Any]:
+        return dict(self.ports) | {f"{section}.host": value_of(self.config, f"{section}.host") for section in _SECTIONS}
+
+    async def _begin_work(self) -> None:
+        registry = self._children[REGISTRY]
+        registry.go()
+        try:
+            await asyncio.wait_for(registry.settled.wait(), REGISTRY_FIRST_S)
+        except TimeoutError:
+            logger.warning("the registry is not ready yet; workers begin with what is there")
+        for child in self._children.values():
+            if child is not registry:
+                child.go()
+
+    def _changed(self, child: Child) -> None:
+        if child.refusal is not None and not child.was_ready and not self._stopping.is_set():
+            # It never came up with this data, and will not: say so and end, instead of trying for ever.
+            self._failed = True
+            self._stopping.set()
+        if child.pid is None and not self._stopping.is_set():
+            self._observatory.metrics.process_restarts.labels(_kind_of(child.name)).inc()
+        if self.is_ready and not self._was_ready:
+            self._was_ready = True
+            self._on_ready(self)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            for child in self._children.values():
+                if child.is_silent():
+                    logger.error("killing a child that has fallen silent", extra={"child": child.name})
+                    child.kill()
+
+    async def _drain(self, keepers: Sequence[asyncio.Task[None]]) -> None:
+        for child in self._children.values():
+            child.stop()
+        _, late = await asyncio.wait(keepers, timeout=self.config.node.drain_s)
+        if late:
+            logger.error("killing children that did not finish in time", extra={"children": len(late)})
+            for child in self._children.values():
+                child.kill()
+            await asyncio.wait(late)
+
+
+_SECTIONS: Final = ("resolver", "registry", "node")
+
+
+def _host_of(config: Config, key: str) -> str:
+    host: str = value_of(config, f"{key.partition('.')[0]}.host")
+    return host
+
+
+def _kind_of(name: str) -> str:
+    return name.partition("-")[0]
+
+
+def _describe(child: Child) -> dict[str, Any]:
+    return {
+        "name": child.name,
+        "state": child.state,
+        "pid": child.pid,
+        "restarts": child.restarts,
+        "uptime_s": round(child.uptime_s, 1),
+        "refusal": child.refusal,
+        **child.details,
+    }
+
+
+def _allow_many_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
