@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Final, TypeVar
 
+from google.protobuf.message import DecodeError, Message
+
 from proto.errors import Reason, Refusal
 from proto.limits import DEFAULT_TTL_S
 from proto.model.account import Account, GroupGrant, Role
@@ -31,6 +33,22 @@ _SOURCES: Final[dict[Source, resolver_pb2.Source.ValueType]] = {
     Source.CACHED: resolver_pb2.SOURCE_CACHED,
     Source.STALE: resolver_pb2.SOURCE_STALE,
 }
+_Message = TypeVar("_Message", bound=Message)
+
+
+def parse_message(kind: type[_Message], raw: bytes, limit: int) -> _Message:
+    """The message of type `kind` in `raw`, at most `limit` bytes.
+
+    Raises `Refusal`: MESSAGE_TOO_LARGE, INVALID_ENCODING if text is not UTF-8, MALFORMED_MESSAGE if it is no such message.
+    """
+    if len(raw) > limit:
+        raise Refusal(Reason.MESSAGE_TOO_LARGE, f"the message is {len(raw)} bytes; the limit is {limit}")
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        if "UTF-8" in str(error):
+            raise Refusal(Reason.INVALID_ENCODING, "a text in the message is not UTF-8") from None
+        raise Refusal(Reason.MALFORMED_MESSAGE, f"the bytes are not a {kind.DESCRIPTOR.name}") from None
 
 
 def value_message(value: Value) -> model_pb2.Value:
@@ -234,7 +252,6 @@ def _response(answer: Found | ValuesNotFound, explanation: Sequence[str]) -> res
         age_s=answer.age_s,
         ttl_s=answer.ttl_s,
         asked=answer.asked,
-        values_not_found=isinstance(answer, ValuesNotFound),
         explanation=explanation,
     )
 

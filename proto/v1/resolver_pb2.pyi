@@ -107,7 +107,6 @@ class ResolveResponse(_message.Message):
     AGE_S_FIELD_NUMBER: _builtins.int
     TTL_S_FIELD_NUMBER: _builtins.int
     ASKED_FIELD_NUMBER: _builtins.int
-    VALUES_NOT_FOUND_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     identifier: _builtins.str
     """the asked spelling; if an alias was asked, the record's own identifier"""
@@ -127,11 +126,9 @@ class ResolveResponse(_message.Message):
     """the least TTL of the values"""
     asked: _builtins.str
     """the asked spelling, also if it is an alias"""
-    values_not_found: _builtins.bool
-    """the record exists, but no readable value matches the filters"""
     @_builtins.property
     def values(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Value]:
-        """those selected that the caller may read"""
+        """those selected that the caller may read; none: the record exists, but no such value"""
 
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -155,12 +152,11 @@ class ResolveResponse(_message.Message):
         age_s: _builtins.int = ...,
         ttl_s: _builtins.int = ...,
         asked: _builtins.str = ...,
-        values_not_found: _builtins.bool = ...,
         explanation: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_s", b"age_s", "aliases", b"aliases", "asked", b"asked", "explanation", b"explanation", "identifier", b"identifier", "registrant", b"registrant", "source", b"source", "state", b"state", "template", b"template", "ttl_s", b"ttl_s", "values", b"values", "values_not_found", b"values_not_found", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_s", b"age_s", "aliases", b"aliases", "asked", b"asked", "explanation", b"explanation", "identifier", b"identifier", "registrant", b"registrant", "source", b"source", "state", b"state", "template", b"template", "ttl_s", b"ttl_s", "values", b"values", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
