@@ -47,8 +47,11 @@ class RecordReader(Protocol):
     def account(self, name: str) -> Account | None:
         """The account of this name."""
 
+    def image(self, table: Table, name: str) -> bytes | None:
+        """One image of a small table (every table but records)."""
+
     def images(self, table: Table) -> dict[str, bytes]:
-        """All images of a small table (every table but records), by name."""
+        """All images of a small table, by name."""
 
 
 class FollowingReader(RecordReader, Protocol):

@@ -33,6 +33,7 @@ def pack_prefix(prefix: Prefix) -> bytes:
         suffix_rule=prefix.suffix_rule,
         created_ms=prefix.created_ms,
         changed_ms=prefix.changed_ms,
+        in_use=prefix.in_use,
     )
     return frame_image(prefix.version, message.SerializeToString())
 
@@ -48,6 +49,7 @@ def unpack_prefix(image: bytes) -> Prefix:
         version,
         message.created_ms,
         message.changed_ms,
+        message.in_use,
     )
 
 

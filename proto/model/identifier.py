@@ -41,8 +41,9 @@ class Identifier:
     suffix: str
 
     def normalised(self, rule: SuffixRule) -> str:
-        """The string under which this identifier is stored, given its prefix's rule."""
-        suffix = fold_ascii(self.suffix) if rule is SuffixRule.FOLD_ASCII else self.suffix
+        """The string under which this identifier is stored, given its prefix's rule; names of prefixes always fold."""
+        folds = rule is SuffixRule.FOLD_ASCII or self.names_prefix
+        suffix = fold_ascii(self.suffix) if folds else self.suffix
         return f"{self.prefix}/{suffix}"
 
     @property

@@ -22,7 +22,10 @@ class PrefixState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A prefix as this node keeps it. `registrant` is empty for the node's own prefixes (its home, `88.118`)."""
+    """A prefix as this node keeps it. `registrant` is empty for the node's own prefixes (its home, `88.118`).
+
+    `in_use` says that an identifier was registered below it once: from then on its suffix rule is fixed.
+    """
 
     name: str
     registrant: str
@@ -31,6 +34,7 @@ class Prefix:
     version: int
     created_ms: int
     changed_ms: int
+    in_use: bool = False
 
 
 def normalise(identifier: Identifier, home: Prefix | None) -> str:

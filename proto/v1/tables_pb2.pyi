@@ -28,6 +28,7 @@ class PrefixImage(_message.Message):
     SUFFIX_RULE_FIELD_NUMBER: _builtins.int
     CREATED_MS_FIELD_NUMBER: _builtins.int
     CHANGED_MS_FIELD_NUMBER: _builtins.int
+    IN_USE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     registrant: _builtins.str
     """empty: the node's own"""
@@ -35,6 +36,8 @@ class PrefixImage(_message.Message):
     suffix_rule: _builtins.int
     created_ms: _builtins.int
     changed_ms: _builtins.int
+    in_use: _builtins.bool
+    """an identifier was registered below it once"""
     def __init__(
         self,
         *,
@@ -44,10 +47,11 @@ class PrefixImage(_message.Message):
         suffix_rule: _builtins.int = ...,
         created_ms: _builtins.int = ...,
         changed_ms: _builtins.int = ...,
+        in_use: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "created_ms", b"created_ms", "name", b"name", "registrant", b"registrant", "state", b"state", "suffix_rule", b"suffix_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "created_ms", b"created_ms", "in_use", b"in_use", "name", b"name", "registrant", b"registrant", "state", b"state", "suffix_rule", b"suffix_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
