@@ -1,0 +1,69 @@
+"""The command line: `biaojie COMMAND ...`.
+
+Every command is a module of this folder: `HELP` (one line), `configure(parser)` and `run(arguments)`, which returns the exit
+status: 0 done, 1 refused or partly failed, 2 wrong usage or configuration. What a command needs beyond the standard library it
+imports when it runs, so that the command line stays quick and the supervisor small.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from node.cli import check, resolve, serve, status, verify
+from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
+
+
+class Command(Protocol):
+    """What a module of this folder offers."""
+
+    HELP: str
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+COMMANDS: Final = MappingProxyType[str, Command](
+    {
+        "serve": serve,
+        "check": check,
+        "status": status,
+        "verify": verify,
+        "resolve": resolve,
+    }
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="biaojie", description="A secondary node (二级节点) of the industrial identifier system."
+    )
+    parser.add_argument("--version", action="version", version=f"biaojie {version('biaojie')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in COMMANDS.items():
+        command.configure(commands.add_parser(name, help=command.HELP, description=command.HELP))
+    return parser
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = build_parser().parse_args(words)
+    try:
+        return COMMANDS[arguments.command].run(arguments)
+    except Failed as failure:
+        for sentence in failure.sentences:
+            print(f"biaojie {arguments.command}: {sentence}", file=sys.stderr)
+        return failure.status
+    except KeyboardInterrupt:
+        return REFUSED
+    except BrokenPipeError:
+        # The reader of our output has seen enough (`| head`): not a failure. Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+__all__ = ["COMMANDS", "Command", "Failed", "WrongUsage", "build_parser", "main"]

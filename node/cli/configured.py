@@ -1,0 +1,34 @@
+"""Options of commands that read the node's configuration."""
+
+import argparse
+from pathlib import Path
+
+from node.cli.outcome import WrongUsage
+from node.config import Config
+from node.sources import ConfigMistakes, load_config
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """`-c FILE` and `--set section.key=value`."""
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, help="configuration, as deploy/node.toml describes it")
+    parser.add_argument(
+        "--set", metavar="SECTION.KEY=VALUE", action="append", default=[], help="override one key (may be repeated)"
+    )
+
+
+def read_config(arguments: argparse.Namespace, overrides: dict[str, str] | None = None) -> Config:
+    """The configuration that the options name; `overrides` come from options of their own. Raises `WrongUsage`."""
+    texts = list((overrides or {}).items())
+    shapeless = [text for text in arguments.set if "=" not in text]
+    for text in arguments.set:
+        key, separator, value = text.partition("=")
+        if separator:
+            texts.append((key, value))
+    mistakes = [f"--set: {text}: expected section.key=value" for text in shapeless]
+    try:
+        config = load_config(arguments.config, texts)
+    except ConfigMistakes as error:
+        raise WrongUsage(*mistakes, *error.mistakes) from None
+    if mistakes:
+        raise WrongUsage(*mistakes)
+    return config

@@ -1,0 +1,36 @@
+"""`biaojie verify`: does everything in a stopped node's data folder agree?"""
+
+import argparse
+from pathlib import Path
+from typing import Final
+
+from node.cli.outcome import DONE, REFUSED, Failed
+from node.cli.table import columns
+from node.folder import DataFolder, FolderInUse
+
+HELP: Final = "check a stopped node's data: chain, checkpoints, segments, indexes"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", type=Path, required=True, help="data folder of a node that does not run")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from registry.commit.verify import verify
+    from registry.store.port import Unusable
+
+    if not arguments.data.is_dir():
+        raise Failed(f"{arguments.data} is not a folder")
+    folder = DataFolder(arguments.data)
+    try:
+        folder.acquire()
+        findings = list(verify(folder.path))
+    except (FolderInUse, Unusable, OSError) as error:
+        raise Failed(str(error)) from None
+    finally:
+        folder.release()
+    if findings:
+        print("\n".join(columns(("part", "what does not hold"), [(finding.part, finding.detail) for finding in findings])))
+        return REFUSED
+    print(f"{folder.path}: everything holds")
+    return DONE
