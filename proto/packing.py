@@ -50,8 +50,8 @@ def alias_target(packed: bytes) -> str | None:
     return packed[_VERSION.size :].decode() if packed[0] == ALIAS_FORMAT else None
 
 
-def pack_record(record: Record) -> bytes:
-    """Pack a record whose values have passed `check_values`.
+def pack_record(record: Record, timestamp_s: int = 0) -> bytes:
+    """Pack a record whose values have passed `check_values`; values whose timestamp is 0 are of `timestamp_s`.
 
     Raises `Refusal(RECORD_TOO_LARGE)` past `MAX_RECORD_BYTES`.
     """
@@ -88,7 +88,7 @@ def pack_record(record: Record) -> bytes:
     offset = len(front) + _ENTRY.size * len(classed)
     table, bodies = [], []
     for _, audience, value in classed:
-        body = compose_value(value)
+        body = compose_value(value, timestamp_s)
         table.append(_ENTRY.pack(value.index, offset, audience, len(value.type.encode())))
         bodies.append(body)
         offset += len(body)

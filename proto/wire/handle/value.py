@@ -24,10 +24,11 @@ _TTL: Final = struct.Struct(">BI")
 _TTL_OFFSET: Final = 8
 
 
-def compose_value(value: Value) -> bytes:
-    """The packed form of a value that has passed `check_value`."""
+def compose_value(value: Value, timestamp_s: int = 0) -> bytes:
+    """The packed form of a value that has passed `check_value`; `timestamp_s` is that of a value without one."""
     kind = value.type.encode()
-    head = _FIXED.pack(value.index, value.timestamp, value.ttl_absolute, value.ttl, value.permissions, len(kind))
+    timestamp = value.timestamp or timestamp_s
+    head = _FIXED.pack(value.index, timestamp, value.ttl_absolute, value.ttl, value.permissions, len(kind))
     tail = _compose_references(value.references) if value.references else _NO_REFERENCES
     return b"".join((head, kind, _LENGTH.pack(len(value.data)), value.data, tail))
 
