@@ -10,7 +10,7 @@ Every key space is one letter; a driver may keep spaces apart (column families),
 import struct
 from typing import Final
 
-from proto.model.change import Table
+from proto.model.change import Position, Table
 
 LAYOUT: Final = b"\x01"
 
@@ -63,6 +63,11 @@ def name_in_key(key: bytes) -> str:
 def log_key(epoch: int, sequence: int) -> bytes:
     """The key of a log entry; keys sort as positions do."""
     return LAYOUT + LOG + _SEQUENCE.pack(epoch, sequence)
+
+
+def position_in_log_key(key: bytes) -> Position:
+    """The position of the log entry under a key."""
+    return Position(*_SEQUENCE.unpack_from(key, len(LAYOUT) + len(LOG)))
 
 
 def idempotency_key(day: int, account: str, key: str) -> bytes:

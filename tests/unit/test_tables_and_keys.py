@@ -41,6 +41,7 @@ def test_images_come_back_whole_with_their_version_in_the_head() -> None:
 def test_log_keys_sort_as_positions_do() -> None:
     positions = [Position(1, 9), Position(1, 10), Position(1, 300), Position(2, 1), Position(2, 70_000)]
     assert sorted(positions, key=lambda place: keys.log_key(*place)) == positions
+    assert [keys.position_in_log_key(keys.log_key(*place)) for place in positions] == positions
 
 
 def test_every_table_has_a_space_of_its_own() -> None:
