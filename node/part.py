@@ -9,7 +9,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol
 
 import uvloop
@@ -33,11 +33,14 @@ class RefusesToStart(Exception):
 class Part(Protocol):
     """What a child process does."""
 
-    async def start(self) -> None:
-        """Come up; readiness is reported separately. Raises `RefusesToStart`."""
+    async def run(self) -> None:
+        """Come up and serve until cancelled, which may be at any moment; readiness is announced. Raises `RefusesToStart`.
+
+        If it returns or raises, the process ends, and the supervisor starts it again.
+        """
 
     async def stop(self, grace_s: float) -> None:
-        """Finish what is in flight within `grace_s` seconds and let go of everything. Also after a failed start."""
+        """Finish what is in flight within `grace_s` seconds and let go of everything, whatever `run` came to."""
 
     def describe(self) -> Mapping[str, Any]:
         """Figures for `biaojie status`, JSON values by name."""
@@ -59,9 +62,10 @@ def run_part(make: Callable[[Assignment, Announce], Part]) -> int:
 class _Life:
     def __init__(self, tether: Tether, assignment: Assignment, make: Callable[[Assignment, Announce], Part]) -> None:
         self._tether = tether
+        self._assignment = assignment
+        self._make = make
         self._state = ChildState.STARTING
-        self._grace_s = assignment.config.node.drain_s * DRAIN_SHARE
-        self._part: Part = make(assignment, self._announce)
+        self._part: Part | None = None
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -70,9 +74,9 @@ class _Life:
         self._tether.watch(loop, going.set)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            await self._until(stopping, going.wait())
-            await self._until(stopping, self._part.start())
-            await stopping.wait()
+            if await _until(stopping, going.wait()):
+                self._part = self._make(self._assignment, self._announce)
+                await _until(stopping, self._part.run())
         except RefusesToStart as refusal:
             logger.critical("this process refuses to start: %s", refusal)
             self._tether.report(Report(ChildState.REFUSED, {"reason": str(refusal)}))
@@ -82,23 +86,12 @@ class _Life:
             await self._stop()
         return 0
 
-    async def _until(self, stopping: asyncio.Event, work: Awaitable[object]) -> None:
-        """Do `work`, or give it up when told to stop."""
-        doing, told = asyncio.ensure_future(work), asyncio.create_task(stopping.wait())
-        await asyncio.wait((doing, told), return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        if not doing.done():
-            doing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await doing
-        else:
-            doing.result()
-
     async def _stop(self) -> None:
         if self._state is not ChildState.STARTING:
             self._state = ChildState.DRAINING
             self._report()
-        await self._part.stop(self._grace_s)
+        if self._part is not None:
+            await self._part.stop(self._assignment.config.node.drain_s * DRAIN_SHARE)
 
     def _announce(self, is_ready: bool) -> None:
         if self._state is ChildState.DRAINING:
@@ -108,9 +101,23 @@ class _Life:
         self._report()
 
     def _report(self) -> None:
-        self._tether.report(Report(self._state, self._part.describe()))
+        self._tether.report(Report(self._state, self._part.describe() if self._part is not None else {}))
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             self._report()
+
+
+async def _until(stopping: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Do `work` to its end (True), or give it up when told to stop (False)."""
+    doing, told = asyncio.create_task(work), asyncio.create_task(stopping.wait())
+    await asyncio.wait((doing, told), return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if doing.done():
+        doing.result()
+        return True
+    doing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await doing
+    return False

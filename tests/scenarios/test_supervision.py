@@ -34,7 +34,7 @@ class Stand:
         behaviour = Path(os.environ["BEHAVIOUR"]) / assignment.name
         self.act = behaviour.read_text() if behaviour.exists() else "serve"
         self.announce = announce
-    async def start(self):
+    async def run(self):
         if self.act == "refuse":
             raise RefusesToStart("the data is older than the oldest")
         if self.act == "crash":
@@ -44,6 +44,7 @@ class Stand:
         self.announce(True)
         if self.act == "block":
             time.sleep(3600)
+        await asyncio.Event().wait()
     async def stop(self, grace_s):
         if self.act == "linger":
             await asyncio.sleep(3600)
