@@ -66,8 +66,8 @@ def value_message(value: Value) -> model_pb2.Value:
     )
 
 
-def value_from(message: model_pb2.Value, field: str, now_s: int) -> Value:
-    """The value of a message; `field` is its path in the request, `now_s` the timestamp of a value without one.
+def value_from(message: model_pb2.Value, field: str) -> Value:
+    """The value of a message; `field` is its path in the request. A timestamp of 0 is none: the registry sets one.
 
     Public read and the audience are one thing: whichever is given decides, and a public audience without the bit is a
     contradiction (`Refusal(INVALID_VALUE)`).
@@ -83,7 +83,7 @@ def value_from(message: model_pb2.Value, field: str, now_s: int) -> Value:
         data=message.data,
         ttl=message.ttl if message.HasField("ttl") else DEFAULT_TTL_S,
         ttl_absolute=message.ttl_absolute,
-        timestamp=message.timestamp if message.HasField("timestamp") else now_s,
+        timestamp=message.timestamp,
         permissions=derive_permissions(permissions, audience),
         references=tuple(Reference(each.handle, each.index) for each in message.references),
         audience=audience,
@@ -119,7 +119,7 @@ def record_from(message: model_pb2.Record) -> Record:
         identifier=message.identifier,
         version=message.version,
         state=_member(State, message.state, "state"),
-        values=tuple(value_from(each, f"values[{place}]", 0) for place, each in enumerate(message.values)),
+        values=tuple(value_from(each, f"values[{place}]") for place, each in enumerate(message.values)),
         registrant=message.registrant,
         created_ms=message.created_ms,
         changed_ms=message.changed_ms,

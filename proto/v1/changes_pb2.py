@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from proto.v1 import model_pb2 as proto_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16proto/v1/changes.proto\x12\nbiaojie.v1\x1a\x14proto/v1/model.proto\".\n\rFollowRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"D\n\x0e\x46ollowResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\"\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x12.biaojie.v1.Change\"\x98\x01\n\x06\x43hange\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07time_ms\x18\x03 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12$\n\x04rows\x18\x07 \x03(\x0b\x32\x16.biaojie.v1.ChangedRow\"\xea\x02\n\nChangedRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x15\n\rprior_version\x18\x03 \x01(\x04\x12$\n\x06record\x18\x04 \x01(\x0b\x32\x12.biaojie.v1.RecordH\x00\x12$\n\x06prefix\x18\x05 \x01(\x0b\x32\x12.biaojie.v1.PrefixH\x00\x12,\n\nregistrant\x18\x06 \x01(\x0b\x32\x16.biaojie.v1.RegistrantH\x00\x12&\n\x07\x61\x63\x63ount\x18\x07 \x01(\x0b\x32\x13.biaojie.v1.AccountH\x00\x12\x1e\n\x03job\x18\x08 \x01(\x0b\x32\x0f.biaojie.v1.JobH\x00\x12&\n\x0bprior_state\x18\t \x01(\x0e\x32\x11.biaojie.v1.State\x12\x33\n\x12prior_prefix_state\x18\n \x01(\x0e\x32\x17.biaojie.v1.PrefixStateB\x07\n\x05image2L\n\x07\x43hanges\x12\x41\n\x06\x46ollow\x12\x19.biaojie.v1.FollowRequest\x1a\x1a.biaojie.v1.FollowResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16proto/v1/changes.proto\x12\nbiaojie.v1\x1a\x14proto/v1/model.proto\".\n\rFollowRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"R\n\x0e\x46ollowResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\"\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x12.biaojie.v1.Change\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\x98\x01\n\x06\x43hange\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07time_ms\x18\x03 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\x12$\n\x04rows\x18\x07 \x03(\x0b\x32\x16.biaojie.v1.ChangedRow\"\xea\x02\n\nChangedRow\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x15\n\rprior_version\x18\x03 \x01(\x04\x12$\n\x06record\x18\x04 \x01(\x0b\x32\x12.biaojie.v1.RecordH\x00\x12$\n\x06prefix\x18\x05 \x01(\x0b\x32\x12.biaojie.v1.PrefixH\x00\x12,\n\nregistrant\x18\x06 \x01(\x0b\x32\x16.biaojie.v1.RegistrantH\x00\x12&\n\x07\x61\x63\x63ount\x18\x07 \x01(\x0b\x32\x13.biaojie.v1.AccountH\x00\x12\x1e\n\x03job\x18\x08 \x01(\x0b\x32\x0f.biaojie.v1.JobH\x00\x12&\n\x0bprior_state\x18\t \x01(\x0e\x32\x11.biaojie.v1.State\x12\x33\n\x12prior_prefix_state\x18\n \x01(\x0e\x32\x17.biaojie.v1.PrefixStateB\x07\n\x05image2L\n\x07\x43hanges\x12\x41\n\x06\x46ollow\x12\x19.biaojie.v1.FollowRequest\x1a\x1a.biaojie.v1.FollowResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,11 +35,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FOLLOWREQUEST']._serialized_start=60
   _globals['_FOLLOWREQUEST']._serialized_end=106
   _globals['_FOLLOWRESPONSE']._serialized_start=108
-  _globals['_FOLLOWRESPONSE']._serialized_end=176
-  _globals['_CHANGE']._serialized_start=179
-  _globals['_CHANGE']._serialized_end=331
-  _globals['_CHANGEDROW']._serialized_start=334
-  _globals['_CHANGEDROW']._serialized_end=696
-  _globals['_CHANGES']._serialized_start=698
-  _globals['_CHANGES']._serialized_end=774
+  _globals['_FOLLOWRESPONSE']._serialized_end=190
+  _globals['_CHANGE']._serialized_start=193
+  _globals['_CHANGE']._serialized_end=345
+  _globals['_CHANGEDROW']._serialized_start=348
+  _globals['_CHANGEDROW']._serialized_end=710
+  _globals['_CHANGES']._serialized_start=712
+  _globals['_CHANGES']._serialized_end=788
 # @@protoc_insertion_point(module_scope)

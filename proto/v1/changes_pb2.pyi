@@ -53,8 +53,11 @@ class FollowResponse(_message.Message):
 
     CURSOR_FIELD_NUMBER: _builtins.int
     CHANGE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """to resume after this message"""
+    """to resume after this message; with `more`, to begin again with this change"""
+    more: _builtins.bool
+    """the change is too big for one message: its next rows follow in the next one"""
     @_builtins.property
     def change(self) -> Global___Change:
         """absent: nothing for this follower up to the cursor"""
@@ -64,10 +67,11 @@ class FollowResponse(_message.Message):
         *,
         cursor: _builtins.str = ...,
         change: Global___Change | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "cursor", b"cursor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "cursor", b"cursor", "more", b"more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

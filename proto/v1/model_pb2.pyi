@@ -195,7 +195,7 @@ class Value(_message.Message):
     ttl_absolute: _builtins.bool
     """whether ttl is the moment itself at which copies expire"""
     timestamp: _builtins.int
-    """epoch second of the last change; default: when it is registered"""
+    """epoch second of the last change; 0: when it is registered"""
     permissions: _builtins.int
     """bits: 8 administrator reads, 4 administrator writes, 2 public reads, 1 public writes; default 14"""
     audience: _builtins.str
@@ -212,25 +212,21 @@ class Value(_message.Message):
         data: _builtins.bytes = ...,
         ttl: _builtins.int | None = ...,
         ttl_absolute: _builtins.bool = ...,
-        timestamp: _builtins.int | None = ...,
+        timestamp: _builtins.int = ...,
         permissions: _builtins.int | None = ...,
         references: _abc.Iterable[Global___Reference] | None = ...,
         audience: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_permissions", b"_permissions", "_timestamp", b"_timestamp", "_ttl", b"_ttl", "permissions", b"permissions", "timestamp", b"timestamp", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_permissions", b"_permissions", "_ttl", b"_ttl", "permissions", b"permissions", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_permissions", b"_permissions", "_timestamp", b"_timestamp", "_ttl", b"_ttl", "audience", b"audience", "data", b"data", "index", b"index", "permissions", b"permissions", "references", b"references", "timestamp", b"timestamp", "ttl", b"ttl", "ttl_absolute", b"ttl_absolute", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_permissions", b"_permissions", "_ttl", b"_ttl", "audience", b"audience", "data", b"data", "index", b"index", "permissions", b"permissions", "references", b"references", "timestamp", b"timestamp", "ttl", b"ttl", "ttl_absolute", b"ttl_absolute", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__permissions: _TypeAlias = _typing.Literal["permissions"]  # noqa: Y015
     _WhichOneofArgType__permissions: _TypeAlias = _typing.Literal["_permissions", b"_permissions"]  # noqa: Y015
-    _WhichOneofReturnType__timestamp: _TypeAlias = _typing.Literal["timestamp"]  # noqa: Y015
-    _WhichOneofArgType__timestamp: _TypeAlias = _typing.Literal["_timestamp", b"_timestamp"]  # noqa: Y015
     _WhichOneofReturnType__ttl: _TypeAlias = _typing.Literal["ttl"]  # noqa: Y015
     _WhichOneofArgType__ttl: _TypeAlias = _typing.Literal["_ttl", b"_ttl"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__permissions) -> _WhichOneofReturnType__permissions | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__timestamp) -> _WhichOneofReturnType__timestamp | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ttl) -> _WhichOneofReturnType__ttl | None: ...
 

@@ -63,7 +63,7 @@ jobs = st.builds(
 @given(values)
 def test_a_value_is_itself_after_its_message(value: Value) -> None:
     raw = convert.value_message(value).SerializeToString()
-    assert convert.value_from(model_pb2.Value.FromString(raw), "value", 0) == value
+    assert convert.value_from(model_pb2.Value.FromString(raw), "value") == value
 
 
 @given(values)
@@ -77,7 +77,7 @@ def test_a_packed_value_tells_all_but_the_group(value: Value) -> None:
         )
     )  # fmt: skip
     assert message.audience == ""
-    assert convert.value_from(message, "value", 0) == expected
+    assert convert.value_from(message, "value") == expected
 
 
 @given(records)
@@ -96,8 +96,8 @@ def test_the_other_nouns_are_themselves_after_their_messages(
 
 
 def test_a_value_says_what_it_leaves_out_by_default() -> None:
-    assert convert.value_from(model_pb2.Value(index=1, type="URL", data=b"x"), "values[0]", 77) == Value(
-        1, "URL", b"x", DEFAULT_TTL_S, False, 77
+    assert convert.value_from(model_pb2.Value(index=1, type="URL", data=b"x"), "values[0]") == Value(
+        1, "URL", b"x", DEFAULT_TTL_S, False, 0
     )
 
 
@@ -106,10 +106,10 @@ def test_public_read_and_audience_never_disagree(permissions: int, audience: str
     message = model_pb2.Value(index=1, type="URL", permissions=permissions, audience=audience)
     if audience == PUBLIC and not permissions & PUBLIC_READ:
         with pytest.raises(Refusal) as refused:
-            convert.value_from(message, "values[2]", 0)
+            convert.value_from(message, "values[2]")
         assert (refused.value.reason, refused.value.field) == (Reason.INVALID_VALUE, "values[2].permissions")
     else:
-        value = convert.value_from(message, "values[2]", 0)
+        value = convert.value_from(message, "values[2]")
         assert (value.audience == PUBLIC) == bool(value.permissions & PUBLIC_READ)
 
 
