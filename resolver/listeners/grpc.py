@@ -45,6 +45,11 @@ MAX_ANSWERS_BYTES: Final = 4 * 1024 * 1024 - MAX_RESOLVE_BATCH * 256
 # A batch yields to other calls after so many look-ups: about a millisecond of work.
 BATCH_SLICE: Final = 32
 
+# What is wrong with the call and not with one of its identifiers ends a batch, at once: the next item would wait as long.
+CALL_REASONS: Final = frozenset(
+    (Reason.UNAUTHENTICATED, Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED, Reason.INTERNAL)
+)
+
 # Calls being worked on in one process: each holds one message; past this a client is told to slow down.
 MAX_CALLS: Final = 512
 OVERLOAD_RETRY_S: Final = 1.0
@@ -86,7 +91,7 @@ logger = logging.getLogger(__name__)
 
 
 class GrpcListener:
-    """A `resolver.listeners.listener.Listener` on grpc.aio. `resolve` is the chain; refusals are counted here."""
+    """A `resolver.listeners.listener.Listener` on grpc.aio. `resolve` is the chain; what never reaches it is counted here."""
 
     protocol = "grpc"
 
@@ -204,7 +209,10 @@ class GrpcListener:
         for place, query in enumerate(_queries(request, request.identifiers, head)):
             if place and place % BATCH_SLICE == 0:
                 await asyncio.sleep(0)
-            result = _result(answer_result(await self._ask(query), query.explain or ()))
+            answer = await self._ask(query)
+            if isinstance(answer, Refused) and answer.refusal.reason in CALL_REASONS:
+                return refusal_failure(answer.refusal, query.explain or ())
+            result = _result(answer_result(answer, query.explain or ()))
             size = result.ByteSize()
             if size > room:
                 result = self._no_room(place)
@@ -219,15 +227,9 @@ class GrpcListener:
         return _result(refusal_failure(refusal))
 
     async def _ask(self, query: Query) -> Answer:
-        try:
-            answer = self._resolve(query)
-            if inspect.isawaitable(answer):
-                answer = await answer
-        except Refusal as refusal:
-            answer = Refused(query.identifier, refusal)
-        if isinstance(answer, Refused):
-            self._count(answer.refusal)
-        return answer
+        """The chain never raises, and counts what it refuses."""
+        result = self._resolve(query)
+        return await result if inspect.isawaitable(result) else result
 
     def _count(self, refusal: Refusal) -> None:
         self._metrics.refused.labels(refusal.reason).inc()
