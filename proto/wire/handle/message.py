@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from proto.wire.handle import codes
-from proto.wire.handle.envelope import HEADER_BYTES, Envelope, compose_envelope, envelope_for, negotiate_version
+from proto.wire.handle.envelope import (
+    ENVELOPE_BYTES,
+    HEADER_BYTES,
+    Envelope,
+    compose_envelope,
+    envelope_for,
+    negotiate_version,
+    parse_envelope,
+)
 from proto.wire.handle.fields import EMPTY_STRING, FieldReader, compose_string, malformed
 
 _HEADER: Final = struct.Struct(">IIIHBBII")
@@ -94,11 +102,11 @@ def compose_reply(
     body: Iterable[bytes],
     *,
     serial: int,
+    session: int,
     expiration: int,
     flags: int = 0,
-    session: int | None = None,
 ) -> bytes:
-    """The reply to `request`, whole. `flags` are set beside the echoed ones; `session` replaces the request's.
+    """The reply to `request`, whole. `flags` are set beside the echoed ones.
 
     With RETURN_DIGEST in the request the digest of the request stands before the body.
     """
@@ -110,7 +118,6 @@ def compose_reply(
     size = sum(map(len, parts)) - len(EMPTY_STRING)
     major, minor = version
     envelope = request.envelope
-    session = envelope.session if session is None else session
     length = HEADER_BYTES + size + len(EMPTY_STRING)
     head = _REPLY.pack(
         major, minor, major, minor, session, envelope.request, 0, length,
@@ -125,6 +132,14 @@ def compose_rejection(envelope: Envelope | None, code: int, body: bytes, *, expi
     number = envelope.request if envelope else 0
     head = envelope_for(version, number, 0, envelope.session if envelope else 0)
     return compose_message(Message(head, codes.OpCode.RESERVED, code, 0, codes.UNKNOWN_SERIAL, 0, expiration, body, b""))
+
+
+def compose_instead(reply: bytes, code: int, body: bytes) -> bytes:
+    """`reply`, which was composed here, with another outcome: what is sent when the reply itself must not be."""
+    message = parse_message(parse_envelope(reply), reply[ENVELOPE_BYTES:])
+    digest, _ = split_digest(message)
+    message.code, message.body, message.flags = code, digest + body, message.flags & ~codes.LIFE_CYCLE
+    return compose_message(message)
 
 
 def request_digest(request: Message, version: tuple[int, int]) -> bytes:

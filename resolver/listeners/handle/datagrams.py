@@ -1,0 +1,199 @@
+"""The UDP half: packets in, packets out, and no help for whoever forges addresses.
+
+A question of 80 bytes can have an answer of many kilobytes, and its source address proves nothing. So an answer is at most
+a few packets, and a network is sent at most so many bytes a second; beyond either the reply is a small error, code 2, on
+which stock clients ask again over TCP at once. Nothing is ever sent in reply to a response, so that two servers cannot be
+made to talk to each other for ever. Sources on this machine are not limited: the network cannot forge them.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections import OrderedDict
+from collections.abc import Awaitable
+from functools import lru_cache
+from typing import Any, Final, cast
+
+from proto.errors import Reason, Refusal
+from proto.ports import Clock
+from proto.wire.handle.codes import ResponseCode
+from proto.wire.handle.datagram import PACKET_BYTES, PART_BYTES, Reassembly, split_message
+from proto.wire.handle.envelope import DO_IRP_MAJOR, ENVELOPE_BYTES, Envelope, parse_envelope
+from proto.wire.handle.message import compose_instead
+from proto.wire.handle.resolution import compose_error_body
+from resolver.listeners.handle.dialogue import Dialogue
+from resolver.listeners.handle.limits import MAX_UDP_PENDING, HandleLimits
+
+logger = logging.getLogger(__name__)
+
+Source = tuple[Any, ...]
+
+# No longer than the question that it answers: it must not amplify either.
+_ASK_OVER_TCP: Final = compose_error_body("ask over TCP")
+# The response code within a message: anything but zero is no question.
+_CODE: Final = slice(4, 8)
+_IPV4_NETWORK: Final = 24
+_IPV6_NETWORK: Final = 56
+_REMEMBERED_ADDRESSES: Final = 16_384
+
+
+class SourceBudget:
+    """How many bytes each network may still be sent: a bucket that fills at `rate` a second up to `burst`."""
+
+    __slots__ = ("_buckets", "_burst", "_max_sources", "_rate")
+
+    def __init__(self, rate: float, burst: float, max_sources: int) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._max_sources = max_sources
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Networks remembered."""
+        return len(self._buckets)
+
+    def spend(self, address: str, size: int, now_s: float) -> bool:
+        """Whether `size` bytes may go to `address` now; if so, they are taken off."""
+        network = network_of(address)
+        if not network:
+            return True
+        left, then_s = self._buckets.pop(network, (self._burst, now_s))
+        left = min(self._burst, left + (now_s - then_s) * self._rate)
+        may = size <= left
+        self._buckets[network] = (left - size if may else left, now_s)
+        if len(self._buckets) > self._max_sources:
+            self._buckets.popitem(last=False)
+        return may
+
+
+@lru_cache(_REMEMBERED_ADDRESSES)
+def network_of(address: str) -> str:
+    """The network that an address is counted under; empty for this machine itself."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
+    if parsed.is_loopback:
+        return ""
+    bits = _IPV4_NETWORK if parsed.version == 4 else _IPV6_NETWORK
+    return str(ipaddress.ip_network((parsed, bits), strict=False))
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """Driven by the event loop; one per socket."""
+
+    def __init__(self, dialogue: Dialogue, limits: HandleLimits, clock: Clock) -> None:
+        self._dialogue = dialogue
+        self._limits = limits
+        self._clock = clock
+        self._reassembly = Reassembly()
+        self._budget = SourceBudget(limits.udp_source_bytes_per_s, limits.udp_source_burst_bytes, limits.max_udp_sources)
+        self._transport: asyncio.DatagramTransport | None = None
+        self._pending: set[asyncio.Task[None]] = set()
+        self._is_stalled = False
+        self._is_open = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._transport = None
+
+    def error_received(self, exc: Exception) -> None:
+        logger.debug("a client's host reported %s", exc)
+
+    def pause_writing(self) -> None:
+        self._is_stalled = True
+
+    def resume_writing(self) -> None:
+        self._is_stalled = False
+
+    def retire(self) -> None:
+        """Take no more questions; close when those that wait are answered, because until then the kernel sends others here."""
+        self._is_open = False
+        self._close_if_done()
+
+    async def finish(self) -> None:
+        """Wait until the questions that wait for an answer from elsewhere have got it."""
+        if self._pending:
+            await asyncio.wait(self._pending)
+
+    def sweep(self) -> None:
+        """Forget what will not be completed any more."""
+        self._reassembly.expire(self._clock.monotonic())
+
+    def datagram_received(self, data: bytes, addr: Source) -> None:
+        try:
+            message = self._reassembly.accept(data, addr, self._clock.monotonic())
+        except Refusal as refusal:
+            self._reject(data, addr, refusal)
+            return
+        if message is None:
+            return
+        envelope, payload = message
+        if not self._is_open:
+            return
+        if any(payload[_CODE]):
+            self._dialogue.count(Reason.MALFORMED_MESSAGE)
+        elif self._is_stalled:
+            # The kernel takes no more packets: what would be answered now would be late. The client asks again.
+            self._dialogue.count(Reason.OVERLOADED)
+        elif len(self._pending) >= MAX_UDP_PENDING:
+            self._reject(data, addr, Refusal(Reason.OVERLOADED, "too many questions wait for others"))
+        else:
+            self._answer(envelope, payload, addr)
+
+    def _answer(self, envelope: Envelope, payload: bytes, addr: Source) -> None:
+        reply = self._dialogue.respond(envelope, payload, lambda: self._reached(addr))
+        if isinstance(reply, bytes):
+            self._send(envelope, reply, addr)
+            return
+        task = asyncio.ensure_future(self._send_later(envelope, reply, addr))
+        self._pending.add(task)
+        task.add_done_callback(self._settle)
+
+    def _settle(self, task: asyncio.Task[None]) -> None:
+        self._pending.discard(task)
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if not self._is_open and not self._pending and self._transport:
+            self._transport.close()
+
+    async def _send_later(self, envelope: Envelope, reply: Awaitable[bytes], addr: Source) -> None:
+        self._send(envelope, await reply, addr)
+
+    def _reject(self, packet: bytes, addr: Source, refusal: Refusal) -> None:
+        if len(packet) < ENVELOPE_BYTES or any(packet[ENVELOPE_BYTES:][_CODE]):
+            self._dialogue.count(refusal.reason)
+        elif self._transport:
+            self._transport.sendto(self._dialogue.reject(parse_envelope(packet), refusal), addr)
+
+    def _send(self, envelope: Envelope, reply: bytes, addr: Source) -> None:
+        if self._transport is None:
+            return
+        if len(reply) <= PACKET_BYTES and self._budget.spend(addr[0], len(reply), self._clock.monotonic()):
+            self._transport.sendto(reply, addr)
+            return
+        for packet in split_message(self._affordable(reply, addr), mark_truncated=envelope.major == DO_IRP_MAJOR):
+            self._transport.sendto(packet, addr)
+
+    def _affordable(self, reply: bytes, addr: Source) -> bytes:
+        """The reply itself, or the small one that sends its client to TCP."""
+        if len(reply) > ENVELOPE_BYTES + self._limits.max_udp_packets * PART_BYTES:
+            self._dialogue.count(Reason.MESSAGE_TOO_LARGE)
+        elif not self._budget.spend(addr[0], len(reply), self._clock.monotonic()):
+            self._dialogue.count(Reason.QUOTA_EXCEEDED)
+        else:
+            return reply
+        return compose_instead(reply, ResponseCode.ERROR, _ASK_OVER_TCP)
+
+    def _reached(self, addr: Source) -> str:
+        """The address of the node that the client sent to; on a wildcard socket the one that answers go out from."""
+        bound = str(self._transport.get_extra_info("sockname")[0]) if self._transport else ""
+        if bound and not ipaddress.ip_address(bound).is_unspecified:
+            return bound
+        family = socket.AF_INET6 if ":" in addr[0] else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(addr)  # sends nothing: it asks the routing table
+            return str(probe.getsockname()[0])

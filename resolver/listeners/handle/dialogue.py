@@ -1,0 +1,148 @@
+"""One message in, one reply out, whatever carried it: the part of the listener that TCP and UDP share.
+
+Operations: resolution and GET_SITE_INFO are answered; every other one, known or not, gets code 5 under its own op and
+request id, so that the client that sent it can tell what was refused (a stock server answers op 0 and request id -1, which
+no client can match). That includes the answer to a challenge: a challenge is the only way to say "credentials needed" on
+this wire, but credentials are not taken over it yet.
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from proto.errors import Reason, Refusal
+from proto.metrics import Counter
+from proto.model.answer import Answer
+from proto.model.query import Query
+from proto.ports import Clock
+from proto.wire.handle import codes
+from proto.wire.handle.codes import OpCode, ResponseCode
+from proto.wire.handle.envelope import Envelope
+from proto.wire.handle.message import Message, compose_rejection, compose_reply, parse_message
+from proto.wire.handle.resolution import NONCE_BYTES, compose_challenge_body, compose_error_body, parse_resolution_request
+from proto.wire.handle.typed import SiteInfo, compose_site
+from resolver.chain.step import Resolve
+from resolver.listeners.handle.replies import ANSWERS, REASON_CODES, Reply, refuse, render
+
+logger = logging.getLogger(__name__)
+
+SiteAt = Callable[[str], SiteInfo]
+
+# Serial and kind of the site are the same wherever it is seen from.
+_ANY_ADDRESS: Final = "127.0.0.1"
+
+# What the idle heartbeat of the Chinese SDK asks for. It must be answered, and is no resolution.
+HEARTBEAT: Final = "0"
+# How long a reply may be believed to be fresh; stock clients throw a reply away whose time has passed, so never less.
+REPLY_LIFETIME_S: Final = 12 * 3600
+# Clients read expirations and session ids as signed numbers.
+_LATEST_SIGNED: Final = 0x7FFF_FFFF
+
+_FAILED: Final = "a resolution failed"
+_FAILURE: Final = Refusal(Reason.INTERNAL, "the node failed to answer")
+_HEARTBEAT_REPLY: Final = Reply(ResponseCode.IDENTIFIER_NOT_FOUND, (compose_error_body(),))
+
+
+class Dialogue:
+    """Answers messages that arrived by one protocol. `site_at` is the node's site as seen at one of its addresses."""
+
+    __slots__ = ("_clock", "_primary_flag", "_protocol", "_refused", "_resolve", "_serial", "_site_at")
+
+    def __init__(self, resolve: Resolve, protocol: str, refused: Counter, clock: Clock, site_at: SiteAt) -> None:
+        self._resolve = resolve
+        self._protocol = protocol
+        self._refused = refused
+        self._clock = clock
+        self._site_at = site_at
+        site = site_at(_ANY_ADDRESS)
+        self._serial = site.serial
+        self._primary_flag = codes.AUTHORITATIVE if site.is_primary else 0
+
+    def respond(self, envelope: Envelope, payload: bytes, reached: Callable[[], str]) -> bytes | Awaitable[bytes]:
+        """The whole reply to a whole message, now or later. Raises nothing: whatever goes wrong is a reply.
+
+        `reached` tells the address of the node that the client sent to.
+        """
+        try:
+            message = parse_message(envelope, payload)
+            if not message.is_request:
+                raise Refusal(Reason.MALFORMED_MESSAGE, "a response is no question")
+        except Refusal as refusal:
+            return self.reject(envelope, refusal)
+        try:
+            if message.op == OpCode.RESOLUTION:
+                return self._resolution(message)
+            if message.op == OpCode.GET_SITE_INFO:
+                return self._reply(message, Reply(ResponseCode.SUCCESS, (compose_site(self._site_at(reached())),)))
+            raise Refusal(Reason.UNSUPPORTED_OPERATION, f"operation {message.op} is not offered here")
+        except Refusal as refusal:
+            return self._refuse(message, refusal)
+        except Exception:
+            logger.exception(_FAILED, extra={"request_id": f"{message.envelope.request:08x}"})
+            return self._refuse(message, _FAILURE)
+
+    def reject(self, envelope: Envelope | None, refusal: Refusal) -> bytes:
+        """The reply to something that is no message."""
+        self.count(refusal.reason)
+        body = compose_error_body(refusal.detail)
+        return compose_rejection(envelope, REASON_CODES[refusal.reason], body, expiration=self._expiration(0))
+
+    def count(self, reason: Reason) -> None:
+        """Count a refusal."""
+        self._refused.labels(reason).inc()
+
+    def _resolution(self, message: Message) -> bytes | Awaitable[bytes]:
+        question = parse_resolution_request(message.body)
+        if question.identifier == HEARTBEAT:
+            return self._reply(message, _HEARTBEAT_REPLY)
+        query = Query(
+            question.identifier,
+            self._protocol,
+            question.indexes,
+            question.types,
+            wants_private=not message.flags & codes.PUBLIC_ONLY,
+            request_id=f"{message.envelope.request:08x}",
+        )
+        result = self._resolve(query)
+        if isinstance(result, ANSWERS):
+            return self._answer(message, result)
+        return self._answer_later(message, result)
+
+    async def _answer_later(self, message: Message, result: Awaitable[Answer]) -> bytes:
+        try:
+            return self._answer(message, await result)
+        except Refusal as refusal:
+            return self._refuse(message, refusal)
+        except Exception:
+            logger.exception(_FAILED, extra={"request_id": f"{message.envelope.request:08x}"})
+            return self._refuse(message, _FAILURE)
+
+    def _answer(self, message: Message, answer: Answer) -> bytes:
+        # Refusals that come out of the chain were counted there.
+        return self._reply(message, render(answer, message.flags))
+
+    def _refuse(self, message: Message, refusal: Refusal) -> bytes:
+        self.count(refusal.reason)
+        return self._reply(message, refuse(refusal.reason, refusal.detail))
+
+    def _reply(self, message: Message, reply: Reply) -> bytes:
+        session = message.envelope.session
+        if reply.code is ResponseCode.AUTHENTICATION_NEEDED:
+            session = session or 1 + secrets.randbelow(_LATEST_SIGNED)
+            challenge = compose_challenge_body(os.urandom(NONCE_BYTES))
+            reply = Reply(reply.code, (challenge,), codes.RETURN_DIGEST)
+        return compose_reply(
+            message,
+            reply.code,
+            reply.body,
+            serial=self._serial,
+            expiration=self._expiration(message.expiration),
+            flags=reply.flags | self._primary_flag,
+            session=session,
+        )
+
+    def _expiration(self, asked: int) -> int:
+        now = self._clock.now_ms() // 1000
+        return asked if now + REPLY_LIFETIME_S // 2 <= asked <= _LATEST_SIGNED else now + REPLY_LIFETIME_S

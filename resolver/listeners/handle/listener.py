@@ -1,0 +1,153 @@
+"""The Handle listener: TCP and UDP on one port (RFC 3652; protocol facts in the modules beside this one)."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+from proto.metrics import Metrics
+from proto.ports import Clock
+from proto.wire.handle.typed import SiteInfo
+from resolver.chain.step import Resolve
+from resolver.listeners.handle.connection import Connection
+from resolver.listeners.handle.datagrams import Datagrams
+from resolver.listeners.handle.dialogue import Dialogue
+from resolver.listeners.handle.limits import LISTEN_BACKLOG, UDP_RECEIVE_BUFFER_BYTES, HandleLimits
+
+# Attempts to find a number that is free for TCP and for UDP, when any will do.
+_PORT_ATTEMPTS: Final = 16
+
+SiteOf = Callable[[str, int], SiteInfo]
+"""The node's site, given the address that a client reached it at and the port of this listener."""
+
+
+class HandleListener:
+    """Serves resolutions over the Handle protocol; implements `resolver.listeners.listener.Listener`.
+
+    `site` is asked when a client wants to know the site: `node_site`, or anything of its shape. Metrics name the two
+    transports `handle` and `handle-udp`.
+    """
+
+    protocol = "handle"
+    datagram_protocol = "handle-udp"
+
+    def __init__(
+        self, resolve: Resolve, metrics: Metrics, clock: Clock, site: SiteOf, limits: HandleLimits | None = None
+    ) -> None:
+        self.limits = limits or HandleLimits()
+        self.now_s = clock.monotonic()
+        self._clock = clock
+        self._port = 0
+        self._connections: set[Connection] = set()
+        self._gauge = metrics.connections.labels(self.protocol)
+        self._server: asyncio.Server | None = None
+        self._datagrams: Datagrams | None = None
+        self._datagram_transport: asyncio.DatagramTransport | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+        def site_at(address: str) -> SiteInfo:
+            return site(address, self._port)
+
+        self.dialogue = Dialogue(resolve, self.protocol, metrics.refused, clock, site_at)
+        self._datagram_dialogue = Dialogue(resolve, self.datagram_protocol, metrics.refused, clock, site_at)
+
+    async def open(self, host: str, port: int) -> int:
+        """Bind TCP and UDP and serve; returns the port, the same for both. Raises `OSError` if it is taken."""
+        loop = asyncio.get_running_loop()
+        (family, _, _, _, address), *_ = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        stream, datagram = _bind(family, tuple(address))
+        self._port = stream.getsockname()[1]
+        self.now_s = self._clock.monotonic()
+        self._server = await loop.create_server(lambda: Connection(self), sock=stream, backlog=LISTEN_BACKLOG)
+        self._datagram_transport, self._datagrams = await loop.create_datagram_endpoint(
+            lambda: Datagrams(self._datagram_dialogue, self.limits, self._clock), sock=datagram
+        )
+        self._sweep()
+        return self._port
+
+    async def close(self, grace_s: float) -> None:
+        """Stop taking questions at once, answer those that were read within `grace_s` seconds, then close everything."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        if self._sweeper:
+            self._sweeper.cancel()
+        if self._datagrams:
+            self._datagrams.retire()
+        for connection in tuple(self._connections):
+            connection.retire()
+        await self._drain(grace_s)
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._datagram_transport:
+            self._datagram_transport.close()
+        self._datagram_transport = self._datagrams = None
+
+    def admit(self, connection: Connection) -> bool:
+        """Take a new connection in; False: there are too many."""
+        if len(self._connections) >= self.limits.max_connections:
+            return False
+        self._connections.add(connection)
+        self._gauge.inc()
+        return True
+
+    def dismiss(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._gauge.dec()
+        if not self._connections:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        """Move the coarse clock on and end what is overdue: now and then, for all connections at once."""
+        self.now_s = self._clock.monotonic()
+        for connection in tuple(self._connections):
+            connection.check(self.now_s)
+        if self._datagrams:
+            self._datagrams.sweep()
+        self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)
+
+    async def _drain(self, grace_s: float) -> None:
+        """Wait until every connection is closed and every datagram answered, at most `grace_s` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                if self._connections:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+                if self._datagrams:
+                    await self._datagrams.finish()
+
+
+def _bind(family: int, address: tuple[Any, ...]) -> tuple[socket.socket, socket.socket]:
+    """A TCP and a UDP socket of one port number. Raises `OSError` if there is none to be had."""
+    host, port, *rest = address
+    for attempt in range(_PORT_ATTEMPTS):
+        stream = _bound(family, socket.SOCK_STREAM, address)
+        try:
+            return stream, _bound(family, socket.SOCK_DGRAM, (host, stream.getsockname()[1], *rest))
+        except OSError:
+            stream.close()
+            if port or attempt + 1 == _PORT_ATTEMPTS:
+                raise
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _bound(family: int, kind: int, address: tuple[Any, ...]) -> socket.socket:
+    made = socket.socket(family, kind)
+    try:
+        made.setblocking(False)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if kind == socket.SOCK_DGRAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER_BYTES)
+        made.bind(address)
+    except OSError:
+        made.close()
+        raise
+    return made
