@@ -102,7 +102,7 @@ class Database:
         """Up to `limit` keys with their values that begin with `prefix` and come after the key `after`, in order."""
         if limit <= 0:
             return []
-        bounds = ReadOptions()
+        bounds = ReadOptions()  # must outlive the iteration: it owns the bound that RocksDB points at
         bounds.set_iterate_upper_bound(prefix_end(prefix))
         # The least key after `after` is itself with a NUL behind it.
         start = max(prefix, after + b"\0") if after else prefix
