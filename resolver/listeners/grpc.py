@@ -11,7 +11,7 @@ import inspect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -81,10 +81,11 @@ _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_WAIT_MS),
 )
+_WATCHABLE: Final = ("", SERVICE)
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 _Context = aio.ServicerContext[bytes, bytes]
-_Handler = grpc.RpcMethodHandler[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Method = Callable[[bytes, CallHead], Awaitable[Message]]
 
 logger = logging.getLogger(__name__)
@@ -103,16 +104,13 @@ class GrpcListener:
             f"/{SERVICE}/BatchResolve": self._resolve_batch,
         }
         self._server: aio.Server | None = None
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         self._calls = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     async def open(self, host: str, port: int) -> int:
         """Bind and serve. Raises `OSError` if the address cannot be had."""
         server = aio.server(options=_OPTIONS)
-        self._health = health.aio.HealthServicer()
-        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        self._health = _Health()
         server.add_generic_rpc_handlers((_Paths({path: self._handler(method) for path, method in self._methods.items()}),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -127,17 +125,12 @@ class GrpcListener:
         return bound
 
     async def close(self, grace_s: float) -> None:
-        """Stop accepting, finish what is in flight for at most `grace_s`; watchers of the health are not waited for."""
+        """Stop accepting at once, finish what is in flight for at most `grace_s`; watchers of the health are let go."""
         server, self._server = self._server, None
-        if server is None:
-            return
-        await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(server.stop(grace_s))
-        idle = asyncio.create_task(self._idle.wait())
-        await asyncio.wait((stopping, idle), return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        await server.stop(None)
-        await stopping
+        if server is not None:
+            self._health.end()
+            # Once only: a second `stop` beside this one would touch what this one has freed.
+            await server.stop(grace_s)
 
     def _handler(self, method: _Method) -> _Handler:
         async def behave(_requests: object, context: _Context) -> bytes:
@@ -150,7 +143,6 @@ class GrpcListener:
         head = parse_head(context.invocation_metadata() or (), _new_request_id)
         request_id.REQUEST_ID.set(head.request_id)
         self._calls += 1
-        self._idle.clear()
         try:
             if self._calls > MAX_CALLS:
                 raise Refusal(Reason.OVERLOADED, f"{MAX_CALLS} calls are being answered", retry_after_s=OVERLOAD_RETRY_S)
@@ -168,8 +160,6 @@ class GrpcListener:
             reply = refusal_failure(Refusal(Reason.INTERNAL, "the node failed; its log says why"))
         finally:
             self._calls -= 1
-            if not self._calls:
-                self._idle.set()
         if isinstance(reply, model_pb2.Failure):
             await context.abort(_CODES[reply.code], reply.detail, compose_trailers(head.request_id, reply))
         context.set_trailing_metadata(compose_trailers(head.request_id))
@@ -238,12 +228,44 @@ class GrpcListener:
 class _Paths(grpc.GenericRpcHandler):
     """Who serves which path: `handlers` by path, and whoever serves all `other` ones."""
 
-    def __init__(self, handlers: dict[str, _Handler], other: _Handler | None = None) -> None:
+    def __init__(self, handlers: dict[str, _Handler], other: "_Handler | None" = None) -> None:
         self._handlers = handlers
         self._other = other
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "_Handler | None":
         return self._handlers.get(handler_call_details.method, self._other)
+
+
+class _Health(health_pb2_grpc.HealthServicer):
+    """grpc.health.v1 of a listener, which is open only while it can answer. The stock one would hold up a drain:
+    it does not let its watchers go."""
+
+    def __init__(self) -> None:
+        self._ended = asyncio.Event()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    async def Check(  # noqa: N802 # the contract's name
+        self, request: health_pb2.HealthCheckRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in _WATCHABLE:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "there is no such service here")
+        return self._response()
+
+    async def Watch(  # noqa: N802 # the contract's name
+        self, request: health_pb2.HealthCheckRequest, context: "aio.ServicerContext[Any, Any]"
+    ) -> None:
+        if request.service in _WATCHABLE:
+            await context.write(self._response())
+        else:
+            await context.write(health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN))
+        await self._ended.wait()
+        await context.write(self._response())
+
+    def _response(self) -> health_pb2.HealthCheckResponse:
+        kind = health_pb2.HealthCheckResponse
+        return kind(status=kind.NOT_SERVING if self._ended.is_set() else kind.SERVING)
 
 
 async def _refuse_unknown(_raw: bytes, _head: CallHead) -> Message:
