@@ -241,7 +241,7 @@ def refusal_failure(refusal: Refusal, explanation: Sequence[str] = ()) -> model_
 
 def _response(answer: Found | ValuesNotFound, explanation: Sequence[str]) -> resolver_pb2.ResolveResponse:
     return resolver_pb2.ResolveResponse(
-        identifier=answer.echo,
+        identifier=answer.identifier,
         state=model_pb2.STATE_ACTIVE,
         version=answer.version,
         values=[packed_value_message(packed) for packed in answer.values] if isinstance(answer, Found) else (),

@@ -109,7 +109,7 @@ class ResolveResponse(_message.Message):
     ASKED_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     identifier: _builtins.str
-    """the asked spelling; if an alias was asked, the record's own identifier"""
+    """the record's own, in its registered spelling, also if an alias was asked"""
     state: _model_pb2.State.ValueType
     """life cycle of the record"""
     version: _builtins.int

@@ -13,6 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from prometheus_client import CollectorRegistry
 
+from node.client import grpc as client
+from node.client.document import Outcome, Unanswered
 from node.metrics import build_metrics
 from proto.errors import Reason, Refusal
 from proto.limits import MAX_MESSAGE_BYTES, MAX_RESOLVE_BATCH
@@ -129,7 +131,8 @@ async def until(holds: Callable[[], bool], timeout_s: float = 5) -> None:
 
 async def test_a_record_is_answered_with_its_public_values(stub: "ResolverAsyncStub") -> None:
     answer = await stub.Resolve(ResolveRequest(identifier="88.118.1/PUMP"))
-    assert (answer.identifier, answer.state, answer.version) == ("88.118.1/PUMP", model_pb2.STATE_ACTIVE, 4)
+    assert (answer.identifier, answer.state, answer.version) == ("88.118.1/Pump", model_pb2.STATE_ACTIVE, 4)
+    assert answer.asked == "88.118.1/PUMP"
     assert [(value.index, value.type, value.data) for value in answer.values] == [
         (1, "URL", b"https://pump.example"),
         (2, "TITLE", "水泵".encode()),
@@ -353,6 +356,38 @@ async def test_more_calls_than_the_limit_are_told_to_slow_down(
     assert node.refused(Reason.OVERLOADED) == 1
     node.reader.put_record("88.118.1/other", Value(1, "URL", b"x"))
     assert [answer.version for answer in await asyncio.gather(*pending)] == [4, 4]
+
+
+DOCUMENTS = [
+    ("88.118.1/PUMP", "88.118.1/Pump", Outcome.FOUND, "active", 4),
+    ("88.118.1/p-1", "88.118.1/Pump", Outcome.FOUND, "active", 4),
+    ("88.118.1/none", "88.118.1/none", Outcome.NOT_FOUND, "", None),
+    ("88.118.1/gone", "88.118.1/gone", Outcome.RETIRED, "retired", 9),
+    ("88.118.1/held", "88.118.1/held", Outcome.SUSPENDED, "suspended", None),
+    ("20.500/x", "20.500/x", Outcome.NOT_HOMED, "", None),
+]
+
+
+@pytest.mark.parametrize(("asked", "identifier", "outcome", "state", "version"), DOCUMENTS)
+async def test_the_command_line_s_client_reads_every_answer(
+    node: Node, asked: str, identifier: str, outcome: Outcome, state: str, version: int | None
+) -> None:
+    document = await client.resolve(asked, HOST, node.port, types=["URL"], explain=True)
+    assert (document.identifier, document.outcome, document.state, document.version) == (identifier, outcome, state, version)
+    assert (len(document.values) == 1) == (outcome is Outcome.FOUND)
+    if document.values:
+        assert document.values[0]["data"] == {"format": "string", "value": "https://pump.example"}
+    assert bool(document.detail) == (outcome is not Outcome.FOUND)
+    assert document.explanation
+
+
+async def test_the_command_line_s_client_tells_refusal_from_silence(node: Node) -> None:
+    document = await client.resolve("88.118.1/\x01", HOST, node.port)
+    assert (document.outcome, document.reason) == (Outcome.REFUSED, "invalid_identifier")
+    assert (await client.resolve("88.118.1/Pump", HOST, node.port, indexes=[9])).outcome is Outcome.VALUES_NOT_FOUND
+    await node.listener.close(0)
+    with pytest.raises(Unanswered):
+        await client.resolve("88.118.1/Pump", HOST, node.port, timeout_s=2)
 
 
 async def test_a_synchronous_client_is_answered(node: Node) -> None:

@@ -58,7 +58,8 @@ def test_an_answer_is_rendered_as_the_table_says(answer: Answer, status: Status,
         assert message.version == (7 if name == "RETIRED" else 0)
     else:
         assert status is Status.OK
-        assert (message.identifier, message.state, message.version) == ("a/B" if message.values else "a/b", 1, 3)
+        assert (message.identifier, message.state, message.version) == ("a/b", 1, 3)
+        assert message.asked == answer.asked
 
 
 def test_a_referral_says_where_to_ask() -> None:
