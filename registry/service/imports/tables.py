@@ -1,0 +1,83 @@
+"""A table of either format, opened at the row boundary at which reading is to go on. No I/O."""
+
+from enum import StrEnum
+from typing import Final, Protocol
+
+from proto.errors import Reason, Refusal
+from registry.service.imports.csv_rows import CsvRows
+from registry.service.imports.encoding import Encoding, mark_bytes, other_kind
+from registry.service.imports.header import MAX_HEADER_BYTES, read_header
+from registry.service.imports.lines import Lines
+from registry.service.imports.ndjson import NdjsonRows
+from registry.service.imports.rows import TableRow
+from registry.service.plan import Draft
+
+# What `open_table` must be given of a file's beginning.
+BEGINNING_BYTES: Final = MAX_HEADER_BYTES + 1
+
+
+class TableFormat(StrEnum):
+    """What tables are written in. The value is its name in jobs."""
+
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
+_EXTENSIONS: Final = {"csv": TableFormat.CSV, "ndjson": TableFormat.NDJSON, "jsonl": TableFormat.NDJSON}
+
+
+def format_of(file_name: str) -> TableFormat:
+    """The format that a file's extension names. Raises `Refusal(UNSUPPORTED_CONTENT_TYPE)`."""
+    extension = file_name.rpartition(".")[2].lower() if "." in file_name else ""
+    if extension in _EXTENSIONS:
+        return _EXTENSIONS[extension]
+    if extension in ("xlsx", "xls", "et"):
+        why = f"workbooks (.{extension}) are not read yet: save the sheet as CSV"
+    else:
+        why = f"the file's name must end in one of {', '.join(f'.{each}' for each in _EXTENSIONS)}"
+    raise Refusal(Reason.UNSUPPORTED_CONTENT_TYPE, why, "file_name")
+
+
+class Rows(Protocol):
+    """What a format does: lines to rows."""
+
+    def next_row(self, lines: Lines) -> TableRow | None: ...
+    def field_name(self, draft: Draft, path: str, /) -> str: ...
+
+
+class Table:
+    """Rows of a table from `offset` on: feed the bytes that stand there, take the rows."""
+
+    def __init__(self, rows: Rows, offset: int) -> None:
+        self.offset = offset
+        self.field_name = rows.field_name
+        self._rows = rows
+        self._lines = Lines(offset)
+
+    def feed(self, data: bytes) -> None:
+        """Add the next bytes of the file."""
+        self._lines.feed(data)
+
+    def finish(self) -> None:
+        """There are no more bytes."""
+        self._lines.finish()
+
+    def next_row(self) -> TableRow | None:
+        """The next row; None if bytes must be fed first or, after `finish`, if there is none. `offset` is then after it."""
+        row = self._rows.next_row(self._lines)
+        if row is not None:
+            self.offset = row.end
+        return row
+
+
+def open_table(form: TableFormat, encoding: Encoding, beginning: bytes, offset: int = 0, template: str = "") -> Table:
+    """A table at `offset` (0: its first row; otherwise the `end` of one of its rows), ready to be fed from `table.offset` on.
+
+    `beginning` is the first `BEGINNING_BYTES` of the file, or all of it. Raises `Refusal(INVALID_ARGUMENT, field="header")`.
+    """
+    if form is TableFormat.CSV:
+        header, first = read_header(beginning, encoding)
+        return Table(CsvRows(header, encoding, template), offset or first)
+    if why := other_kind(beginning):
+        raise Refusal(Reason.INVALID_ARGUMENT, f"the file cannot be used: {why}", "header")
+    return Table(NdjsonRows(encoding, template), offset or mark_bytes(beginning))
