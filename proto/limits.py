@@ -32,6 +32,9 @@ MAX_GROUPS: Final = 64
 # One product carries a handful of codes; each alias costs an index entry in the same commit.
 MAX_ALIASES: Final = 32
 
+# A record names its template; names are chosen by people.
+MAX_TEMPLATE_BYTES: Final = 255
+
 # References per value (RFC 3651 3.1): a list of keys or services, never bulk data.
 MAX_REFERENCES: Final = 64
 

@@ -7,6 +7,7 @@ registrant. The public-read permission bit is derived from it, so that the two c
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -33,6 +34,9 @@ MAX_INDEX: Final = 0xFFFF_FFFF
 MAX_TIMESTAMP_S: Final = 0xFFFF_FFFF
 
 _DOT: Final = re.compile(r"\.")
+
+# A registry has some dozens of types; judging each once makes checks of batches cheap.
+_TYPES_KEPT: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,9 @@ def check_value(value: Value, field: str) -> None:
     """Raise `Refusal` (INVALID_VALUE, VALUE_TOO_LARGE) naming the part below `field` that cannot be stored."""
     if not 1 <= value.index <= MAX_INDEX:
         raise _invalid(f"{field}.index", f"an index is between 1 and {MAX_INDEX}")
-    kind = value.type.encode(errors="surrogatepass")
-    if not kind or len(kind) > MAX_TYPE_BYTES or not value.type.isprintable() or value.type != value.type.strip():
-        raise _invalid(f"{field}.type", f"a type is 1 to {MAX_TYPE_BYTES} bytes of printable text")
-    if value.type.endswith("."):
-        raise _invalid(f"{field}.type", "a type ending in '.' is a query for a family of types, not a type")
+    fault = _fault_of_type(value.type)
+    if fault:
+        raise _invalid(f"{field}.type", fault)
     if len(value.data) > MAX_RECORD_BYTES:
         raise Refusal(
             Reason.VALUE_TOO_LARGE, f"the data is {len(value.data)} bytes; a record holds {MAX_RECORD_BYTES}", f"{field}.data"
@@ -84,7 +86,8 @@ def check_value(value: Value, field: str) -> None:
         raise _invalid(f"{field}.permissions", "permissions are four bits")
     if len(value.references) > MAX_REFERENCES:
         raise _invalid(f"{field}.references", f"at most {MAX_REFERENCES} references")
-    check_audience(value.audience, f"{field}.audience")
+    if value.audience not in (PUBLIC, PRIVATE):
+        check_audience(value.audience, f"{field}.audience")
 
 
 def check_audience(audience: str, field: str) -> None:
@@ -120,6 +123,14 @@ def type_filter(asked: Collection[str]) -> Callable[[str], bool]:
         return bool(families) and any(stored[: dot.start()] in families for dot in _DOT.finditer(stored))
 
     return matches
+
+
+@lru_cache(_TYPES_KEPT)
+def _fault_of_type(kind: str) -> str:
+    """What is wrong with a type's name; empty if nothing is."""
+    if not 0 < len(kind.encode(errors="surrogatepass")) <= MAX_TYPE_BYTES or not kind.isprintable() or kind != kind.strip():
+        return f"a type is 1 to {MAX_TYPE_BYTES} bytes of printable text"
+    return "a type ending in '.' is a query for a family of types, not a type" if kind.endswith(".") else ""
 
 
 def _invalid(field: str, why: str) -> Refusal:
