@@ -1,0 +1,85 @@
+"""Reserved ports over real sockets: found, shared with our own, proven free of others."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from node.reservations import Reservations
+
+HOST = "127.0.0.1"
+HANDLE = "resolver.handle_port"
+HTTP = "resolver.http_port"
+
+
+@pytest.fixture
+def reservations() -> Iterator[Reservations]:
+    made = Reservations()
+    yield made
+    made.release()
+
+
+def listener(port: int = 0) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((HOST, port))
+    made.listen()
+    return made
+
+
+def test_ports_are_found_and_off_stays_off(reservations: Reservations) -> None:
+    assert reservations.reserve({HANDLE: HOST, HTTP: HOST}, {HANDLE: 0, HTTP: None}) == []
+    assert reservations.ports[HTTP] is None
+    assert reservations.ports[HANDLE]
+
+
+def test_our_listeners_share_a_reserved_port_and_get_all_connections(reservations: Reservations) -> None:
+    reservations.reserve({HTTP: HOST}, {HTTP: 0})
+    port = reservations.ports[HTTP] or 0
+    with closing(listener(port)) as first, closing(listener(port)) as second:
+        first.setblocking(False)
+        second.setblocking(False)
+        accepted = 0
+        for _ in range(32):
+            with socket.create_connection((HOST, port)):
+                for one in (first, second):
+                    try:
+                        one.accept()[0].close()
+                    except BlockingIOError:
+                        continue
+                    accepted += 1
+    assert accepted == 32
+
+
+def test_a_port_with_a_listener_is_taken_even_if_it_would_share(reservations: Reservations) -> None:
+    with closing(listener()) as other:
+        port = other.getsockname()[1]
+        (trouble,) = reservations.reserve({HTTP: HOST}, {HTTP: port})
+    assert trouble.startswith(f"{HTTP}: {HOST} port {port}: ")
+
+
+def test_a_port_that_another_node_reserved_is_taken(reservations: Reservations) -> None:
+    reservations.reserve({HTTP: HOST}, {HTTP: 0})
+    other = Reservations()
+    assert len(other.reserve({HTTP: HOST}, {HTTP: reservations.ports[HTTP]})) == 1
+
+
+def test_a_handle_port_must_be_free_for_udp_too(reservations: Reservations) -> None:
+    with closing(socket.socket(type=socket.SOCK_DGRAM)) as other:
+        other.bind((HOST, 0))
+        port = other.getsockname()[1]
+        assert len(reservations.reserve({HANDLE: HOST}, {HANDLE: port})) == 1
+        assert reservations.reserve({HTTP: HOST}, {HTTP: port}) == []
+
+
+def test_every_trouble_is_named(reservations: Reservations) -> None:
+    troubles = reservations.reserve({HANDLE: "192.0.2.1", HTTP: "192.0.2.2"}, {HANDLE: 0, HTTP: 0})
+    assert len(troubles) == 2
+
+
+def test_a_released_port_is_free_again(reservations: Reservations) -> None:
+    reservations.reserve({HTTP: HOST}, {HTTP: 0})
+    port = reservations.ports[HTTP]
+    reservations.release()
+    assert Reservations().reserve({HTTP: HOST}, {HTTP: port}) == []
