@@ -19,7 +19,10 @@ class JobState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An import job. Times are UTC milliseconds, sizes bytes; `file_digest` is the SM3 that names the uploaded blob."""
+    """An import job. Times are UTC milliseconds, sizes bytes; `file_digest` is the SM3 that names the uploaded blob.
+
+    `template` is that of rows which name none; `message` says why the job failed.
+    """
 
     id: str
     kind: str
@@ -45,3 +48,4 @@ class Job:
     unchanged: int = 0
     refused: int = 0
     message: str = ""
+    template: str = ""
