@@ -74,7 +74,7 @@ def test_a_handle_port_must_be_free_for_udp_too(reservations: Reservations) -> N
 
 
 def test_every_trouble_is_named(reservations: Reservations) -> None:
-    troubles = reservations.reserve({HANDLE: "192.0.2.1", HTTP: "192.0.2.2"}, {HANDLE: 0, HTTP: 0})
+    troubles = reservations.reserve({HANDLE: "198.51.100.1", HTTP: "203.0.113.1"}, {HANDLE: 0, HTTP: 0})
     assert len(troubles) == 2
 
 
