@@ -57,13 +57,13 @@ class Members:
             raise self._wanted(name, "true or false")
         return found
 
-    def items(self, name: str, limit: int) -> list[Any]:
-        """A list of at most `limit` items, empty if the member is missing."""
+    def items(self, name: str, limit: int, too_many: Reason | None = None) -> list[Any]:
+        """A list of at most `limit` items, empty if the member is missing; `too_many` is the reason to refuse a longer one."""
         found = self.document.get(name, [])
         if not isinstance(found, list):
             raise self._wanted(name, "a list")
         if len(found) > limit:
-            raise self.refuse(name, f"{len(found)} items; the limit is {limit}")
+            raise Refusal(too_many or self.reason, f"{len(found)} items; the limit is {limit}", self.path_of(name))
         return found
 
     def objects(self, name: str, limit: int) -> list["Members"]:

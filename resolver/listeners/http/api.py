@@ -1,0 +1,182 @@
+"""What is served: each route's request becomes a reply. No sockets; `exchange` brings requests here and replies out."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from proto.errors import Reason, Refusal
+from proto.model.answer import Answer, Refused
+from proto.model.query import Query
+from resolver.chain.step import Resolve
+from resolver.listeners.http.documents import handle_reply, resolve_document, resolve_reply
+from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
+from resolver.listeners.http.openapi import DOCUMENT
+from resolver.listeners.http.questions import (
+    Layout,
+    Parameters,
+    parse_batch,
+    parse_bearer,
+    parse_handle_question,
+    parse_question,
+)
+from resolver.listeners.http.reply import NDJSON, Reply, compose_json
+from resolver.listeners.http.target import Target, decode_identifier
+
+HANDLES: Final = "/api/handles/"
+RESOLVE: Final = "/api/v1/resolve/"
+RESOLVE_BATCH: Final = "/api/v1/resolve"
+READ: Final = ("GET", "HEAD")
+
+# What is wrong with the request and not with one of its identifiers ends a batch before its first result.
+_WHOLE_REQUEST: Final = frozenset(
+    (Reason.UNAUTHENTICATED, Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED, Reason.INTERNAL)
+)
+
+_OPENAPI: Final = compose_json(DOCUMENT)
+
+
+class Readiness(Protocol):
+    """Whether the node can answer now."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, taken apart as far as every route needs it. `rest` is the path after the route, still encoded."""
+
+    rest: str
+    target: Target
+    headers: Mapping[str, str]
+    request_id: str
+    read_body: Callable[[], Awaitable[bytes]]
+    count: Callable[[Refusal], None]
+    """Counts a refusal that never reached the chain."""
+
+    @property
+    def is_authorised(self) -> bool:
+        return "Authorization" in self.headers
+
+
+Serve = Callable[[Call], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path, or with `takes_rest` everything below it, and what serves each method there."""
+
+    path: str
+    takes_rest: bool
+    methods: Mapping[str, Serve]
+    slots: "Slots"
+
+
+class Slots:
+    """How many requests of a kind may be worked on at once, from their body to the end of their answer."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    @contextmanager
+    def take(self) -> Iterator[None]:
+        """Raises `Refusal(OVERLOADED)` if there are none left."""
+        if self._taken >= self._limit:
+            why = f"{self._limit} requests of this kind are being answered"
+            raise Refusal(Reason.OVERLOADED, why, retry_after_s=BUSY_RETRY_S)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+
+class Api:
+    """Serves every route of this listener by asking `resolve`."""
+
+    def __init__(self, resolve: Resolve, readiness: Readiness) -> None:
+        self._resolve = resolve
+        self._readiness = readiness
+        single, batches = Slots(MAX_REQUESTS), Slots(MAX_BATCHES)
+        self.routes: Final = (
+            Route(HANDLES, True, dict.fromkeys(READ, self._handles), single),
+            Route(RESOLVE, True, dict.fromkeys(READ, self._resolve_one), single),
+            Route(RESOLVE_BATCH, False, {"POST": self._resolve_many}, batches),
+            Route("/healthz", False, dict.fromkeys(READ, self._health), single),
+            Route("/readyz", False, dict.fromkeys(READ, self._ready), single),
+            Route("/openapi.json", False, dict.fromkeys(READ, self._openapi), single),
+        )
+
+    async def _handles(self, call: Call) -> Reply:
+        identifier, layout = call.rest, Layout()
+        try:
+            identifier = decode_identifier(call.rest)
+            parameters = Parameters(call.target.parameters())
+            layout = parameters.layout()
+            query = parse_handle_question(identifier, parameters, parse_bearer(call.headers), call.request_id)
+        except Refusal as refusal:
+            call.count(refusal)
+            return handle_reply(Refused(identifier, refusal), layout, call.is_authorised)
+        return handle_reply(await self._ask(query), layout, call.is_authorised)
+
+    async def _resolve_one(self, call: Call) -> Reply:
+        identifier = decode_identifier(call.rest)
+        parameters = Parameters(call.target.parameters())
+        query = parse_question(identifier, parameters, parse_bearer(call.headers), call.request_id)
+        return resolve_reply(await self._ask(query), query.explain, call.is_authorised)
+
+    async def _resolve_many(self, call: Call) -> Reply:
+        queries = parse_batch(await call.read_body(), parse_bearer(call.headers), call.request_id)
+        first = await self._ask(queries[0]) if queries else None
+        if isinstance(first, Refused) and first.refusal.reason in _WHOLE_REQUEST:
+            return resolve_reply(first, None, call.is_authorised)
+        results = self._results(queries, first)
+        headers = {"Cache-Control": "no-store"}
+        if "application/x-ndjson" in call.headers.get("Accept", ""):
+            return Reply(HTTPStatus.OK, content_type=NDJSON, headers=headers, chunks=_as_lines(results))
+        return Reply(HTTPStatus.OK, headers=headers, chunks=_as_document(results))
+
+    async def _health(self, _call: Call) -> Reply:
+        return _state(True, "alive")
+
+    async def _ready(self, _call: Call) -> Reply:
+        return _state(self._readiness.is_ready, "ready")
+
+    async def _openapi(self, _call: Call) -> Reply:
+        return Reply(HTTPStatus.OK, _OPENAPI, headers={"Cache-Control": "no-cache"})
+
+    async def _results(self, queries: Sequence[Query], first: Answer | None) -> AsyncIterator[bytes]:
+        """The documents of a batch, in order; `first` is the first one's answer."""
+        for place, query in enumerate(queries):
+            if place and place % BATCH_SLICE == 0:
+                await asyncio.sleep(0)
+            answer = first if place == 0 and first is not None else await self._ask(query)
+            yield compose_json(resolve_document(answer, query.explain))
+
+    async def _ask(self, query: Query) -> Answer:
+        result = self._resolve(query)
+        return await result if inspect.isawaitable(result) else result
+
+
+async def _as_lines(results: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for document in results:
+        yield document + b"\n"
+
+
+async def _as_document(results: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    before = b'{"results":['
+    async for document in results:
+        yield before + document
+        before = b","
+    yield b"]}" if before == b"," else before + b"]}"
+
+
+def _state(is_so: bool, state: str) -> Reply:
+    document = {"status": state if is_so else f"not {state}"}
+    status = HTTPStatus.OK if is_so else HTTPStatus.SERVICE_UNAVAILABLE
+    return Reply(status, compose_json(document), headers={"Cache-Control": "no-store"})

@@ -1,0 +1,125 @@
+"""Answers become documents: the Handle JSON API's and our own. Only rendering; every status is from `statuses`."""
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from proto.handle_json import render_value
+from proto.model.answer import Answer, Found, NotFound, RecordAnswer, Referral, Refused, Retired, Suspended
+from proto.wire.handle.value import parse_value
+from resolver.chain.metrics import OUTCOMES
+from resolver.listeners.http.questions import Layout
+from resolver.listeners.http.reply import (
+    JSON,
+    PROBLEM,
+    SCRIPT,
+    Reply,
+    compose_json,
+    keep,
+    problem_document,
+    refusal_headers,
+)
+from resolver.listeners.http.statuses import HANDLE_API_STATUSES, status_of
+
+_SUSPENDED = "suspended"
+_RETIRED = "retired"
+_ACTIVE = "active"
+
+
+def handle_reply(answer: Answer, layout: Layout, is_authorised: bool) -> Reply:
+    """An answer in the Handle JSON API (Handle.Net Technical Manual 14.3)."""
+    status = status_of(answer, HANDLE_API_STATUSES)
+    if isinstance(answer, RecordAnswer):
+        document = {"responseCode": int(status.code), "handle": answer.echo, "values": _render_values(answer)}
+        reply = Reply(status.http, _lay_out(document, layout), SCRIPT if layout.callback else JSON)
+        return keep(reply, answer.version, answer.ttl_s, is_authorised)
+    document = {"responseCode": int(status.code), "handle": answer.asked}
+    document |= _problem_of(answer, status.http)
+    if "detail" in document:
+        document["message"] = document["detail"]
+    headers = _headers_of(answer)
+    return Reply(status.http, _lay_out(document, layout), SCRIPT if layout.callback else PROBLEM, headers)
+
+
+def resolve_reply(answer: Answer, explanation: Sequence[str] | None, is_authorised: bool) -> Reply:
+    """An answer in our own API, with its trace if there is one; nobody keeps an answer with a trace."""
+    status = status_of(answer)
+    body = compose_json(resolve_document(answer, explanation))
+    if not isinstance(answer, RecordAnswer):
+        return Reply(status.http, body, PROBLEM, _headers_of(answer))
+    reply = Reply(status.http, body)
+    if explanation is not None:
+        reply.headers["Cache-Control"] = "no-store"
+        return reply
+    return keep(reply, answer.version, answer.ttl_s, is_authorised)
+
+
+def resolve_document(answer: Answer, explanation: Sequence[str] | None) -> dict[str, Any]:
+    """What one identifier came to; also one result of a batch."""
+    status = status_of(answer)
+    document: dict[str, Any] = {"responseCode": int(status.code)}
+    if isinstance(answer, RecordAnswer):
+        document |= {
+            "status": status.http.value,
+            "asked": answer.asked,
+            "identifier": answer.identifier,
+            "state": _ACTIVE,
+            "version": answer.version,
+            "values": _render_values(answer),
+            "aliases": list(answer.aliases),
+            "template": answer.template,
+            "registrant": answer.registrant,
+            "source": answer.source,
+            "age_s": answer.age_s,
+            "ttl_s": answer.ttl_s,
+        }
+    else:
+        document |= {"asked": answer.asked, "identifier": answer.asked}
+        document |= _problem_of(answer, status.http)
+    if explanation is not None:
+        document["explanation"] = list(explanation)
+    return document
+
+
+def _render_values(answer: RecordAnswer) -> list[dict[str, Any]]:
+    if not isinstance(answer, Found):
+        return []
+    return [render_value(parse_value(packed)[0]) for packed in answer.values]
+
+
+def _problem_of(answer: Answer, status: HTTPStatus) -> dict[str, Any]:
+    """The problem that an answer without a record is, with what is known of the identifier."""
+    reason = OUTCOMES[type(answer)]
+    match answer:
+        case Refused(_, refusal):
+            return problem_document(status, refusal.reason, refusal.detail, refusal.field)
+        case NotFound():
+            return problem_document(status, reason, "nothing is registered under this identifier")
+        case Suspended(_, what):
+            return problem_document(status, reason, f"the {what} is suspended") | {"state": _SUSPENDED}
+        case Retired(_, version):
+            extra: dict[str, Any] = {"state": _RETIRED, "version": version}
+            return problem_document(status, reason, "the identifier is retired and will not be used again") | extra
+        case Referral(_, prefix, values):
+            sites = [render_value(parse_value(packed)[0]) for packed in values]
+            return problem_document(status, reason, f"another node answers for {prefix}") | {"prefix": prefix, "values": sites}
+        case _:
+            return {}
+
+
+def _headers_of(answer: Answer) -> dict[str, str]:
+    if isinstance(answer, Refused):
+        return refusal_headers(answer.refusal)
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(answer, Referral) and answer.url:
+        headers["Location"] = f"{answer.url.rstrip('/')}/api/handles/{quote(answer.asked)}"
+    return headers
+
+
+def _lay_out(document: dict[str, Any], layout: Layout) -> bytes:
+    if layout.callback:
+        # ASCII only, so that no line separator of Unicode ends a script's line; the comment guards against content sniffing.
+        return f"/**/{layout.callback}({json.dumps(document, indent=2 if layout.is_pretty else None)});".encode()
+    return compose_json(document, layout.is_pretty)

@@ -1,0 +1,90 @@
+"""Replies: status, headers and body, still without a socket.
+
+Errors are problems (RFC 9457). What may be kept says for how long and carries an entity tag; what a credential decided is
+kept by its owner only. A tag is the record's version and a digest of the body, so whatever decides the body (filters, who
+asks, spelling, layout) decides the tag.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any, Final
+
+from proto.errors import Reason, Refusal
+from resolver.listeners.http.statuses import REASON_STATUSES
+
+JSON: Final = "application/json; charset=utf-8"
+NDJSON: Final = "application/x-ndjson; charset=utf-8"
+SCRIPT: Final = "application/javascript; charset=utf-8"
+PROBLEM: Final = "application/problem+json; charset=utf-8"
+
+_TAG_BYTES: Final = 8
+_UNNAMED: Final = "urn:biaojie:reason:"
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back. `chunks`, if set, is the body in pieces, made while it is sent."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+    chunks: AsyncIterator[bytes] | None = None
+
+
+def compose_json(document: object, is_pretty: bool = False) -> bytes:
+    """JSON in UTF-8, unescaped; half a surrogate pair, which an answer may have to repeat, becomes a question mark."""
+    separators = None if is_pretty else (",", ":")
+    text = json.dumps(document, ensure_ascii=False, separators=separators, indent=2 if is_pretty else None)
+    return text.encode(errors="replace")
+
+
+def problem_document(status: HTTPStatus, reason: str, detail: str, where: str = "") -> dict[str, Any]:
+    """The members of a problem; `reason` is a name of `proto.errors.Reason` or of an answer."""
+    document: dict[str, Any] = {"type": f"{_UNNAMED}{reason}", "title": status.phrase, "status": status.value, "reason": reason}
+    if detail:
+        document["detail"] = detail
+    if where:
+        document["field"] = where
+    return document
+
+
+def refusal_headers(refusal: Refusal) -> dict[str, str]:
+    """What a refusal says beside its body."""
+    headers = {"Cache-Control": "no-store"}
+    if refusal.reason is Reason.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = 'Bearer realm="biaojie"'
+    if refusal.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(refusal.retry_after_s)))
+    return headers
+
+
+def refuse(refusal: Refusal, status: HTTPStatus | None = None, **headers: str) -> Reply:
+    """The problem that a refusal is."""
+    status = status or REASON_STATUSES[refusal.reason].http
+    document = problem_document(status, refusal.reason, refusal.detail, refusal.field)
+    return Reply(status, compose_json(document), PROBLEM, refusal_headers(refusal) | headers)
+
+
+def keep(reply: Reply, version: int, ttl_s: int, is_authorised: bool) -> Reply:
+    """Let a reply be kept for `ttl_s` seconds, by everybody or by its owner only."""
+    who = "private" if is_authorised else "public"
+    digest = blake2b(reply.body, digest_size=_TAG_BYTES).hexdigest()
+    reply.headers["Cache-Control"] = f"{who}, max-age={ttl_s}" if ttl_s else f"{who}, no-cache"
+    reply.headers["ETag"] = f'"{version}-{digest}"'
+    reply.headers["Vary"] = "Authorization"
+    return reply
+
+
+def answer_condition(reply: Reply, if_none_match: str) -> Reply:
+    """304 if the client has this very reply already (RFC 9110 13.1.2: tags compare weakly)."""
+    tag = reply.headers.get("ETag")
+    if not tag or not if_none_match:
+        return reply
+    known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    if tag not in known and "*" not in known:
+        return reply
+    return Reply(HTTPStatus.NOT_MODIFIED, b"", "", reply.headers)
