@@ -42,6 +42,9 @@ MAX_REFERENCES: Final = 64
 MAX_BATCH_ROWS: Final = 2_000
 MAX_CHANGE_BYTES: Final = 4 * 1024 * 1024
 
+# What is written beside the rows that were asked for: at most each one's prefix (its first use), and a job's cursor.
+MAX_CHANGE_ROWS: Final = 2 * MAX_BATCH_ROWS + 1
+
 # Filters of one query: more than the values a record may have selects nothing more.
 MAX_FILTERS: Final = 2_048
 
