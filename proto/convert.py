@@ -118,7 +118,7 @@ def record_from(message: model_pb2.Record) -> Record:
     return Record(
         identifier=message.identifier,
         version=message.version,
-        state=_member(State, message.state, "state"),
+        state=enum_from(State, message.state, "state"),
         values=tuple(value_from(each, f"values[{place}]") for place, each in enumerate(message.values)),
         registrant=message.registrant,
         created_ms=message.created_ms,
@@ -144,8 +144,8 @@ def prefix_from(message: model_pb2.Prefix) -> Prefix:
     return Prefix(
         message.name,
         message.registrant,
-        _member(PrefixState, message.state, "state"),
-        _member(SuffixRule, message.suffix_rule, "suffix_rule"),
+        enum_from(PrefixState, message.state, "state"),
+        enum_from(SuffixRule, message.suffix_rule, "suffix_rule"),
         message.version,
         message.created_ms,
         message.changed_ms,
@@ -164,7 +164,7 @@ def registrant_message(registrant: Registrant) -> model_pb2.Registrant:
 
 
 def registrant_from(message: model_pb2.Registrant) -> Registrant:
-    state = _member(PrefixState, message.state, "state")
+    state = enum_from(PrefixState, message.state, "state")
     return Registrant(message.code, message.name, state, message.version, message.created_ms, message.changed_ms)
 
 
@@ -186,7 +186,7 @@ def account_from(message: model_pb2.Account) -> Account:
     """The account of a message; without a key digest, which is never sent."""
     return Account(
         message.name,
-        _member(Role, message.role, "role"),
+        enum_from(Role, message.role, "role"),
         message.registrant,
         b"",
         tuple(GroupGrant(grant.registrant, grant.group) for grant in message.groups),
@@ -207,7 +207,7 @@ def job_message(job: Job) -> model_pb2.Job:
 
 def job_from(message: model_pb2.Job) -> Job:
     fields = {name: getattr(message, name) for name in _JOB_FIELDS}
-    return Job(state=_member(JobState, message.state, "state"), **fields)
+    return Job(state=enum_from(JobState, message.state, "state"), **fields)
 
 
 def answer_result(answer: Answer, explanation: Sequence[str] = ()) -> resolver_pb2.ResolveResponse | model_pb2.Failure:
@@ -268,7 +268,8 @@ def _sentence(answer: Answer) -> str:
             return "nothing is registered under this identifier"
 
 
-def _member(kind: type[_Member], number: int, field: str) -> _Member:
+def enum_from(kind: type[_Member], number: int, field: str) -> _Member:
+    """The member behind an enum's number on the wire. Raises `Refusal(INVALID_ARGUMENT)` for one that is not ours."""
     try:
         return kind(number - SHIFT)
     except ValueError:

@@ -452,7 +452,7 @@ class ListIdentifiersRequest(_message.Message):
     prefix: _builtins.str
     """whose identifiers"""
     registrant: _builtins.str
-    """only those of this registrant; empty: the caller's own; "*": all, for those who may"""
+    """only those of this registrant; empty: the caller's own, or all if it has none; "*": all"""
     after: _builtins.str
     """a cursor of an earlier response; empty: from the first"""
     limit: _builtins.int
@@ -685,7 +685,7 @@ class ListPrefixesRequest(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     registrant: _builtins.str
-    """whose; empty: the caller's own; "*": all, for those who may"""
+    """whose; empty: the caller's own, or all if it has none; "*": all"""
     after: _builtins.str
     """cursor of the page before; empty: from the first"""
     limit: _builtins.int

@@ -1,0 +1,253 @@
+"""The frame that every call passes: who asks, its message, what it comes to, and the status with which it ends.
+
+Messages pass the library as bytes and are parsed here, because it would report one that is no protobuf, or text that is no
+UTF-8, as an unexplained failure of the node. Every method is declared with a stream of requests and reads them itself: only so
+is a call noticed whose message the transport refused, or whose client vanished half-way.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from proto import request_id
+from proto.convert import parse_message, refusal_failure
+from proto.errors import Reason, Refusal
+from proto.limits import MAX_CHANGE_BYTES
+from proto.metrics import Metrics
+from proto.model.account import Caller
+from proto.v1 import model_pb2
+from proto.wire.grpc.metadata import REQUEST_ID, CallHead, compose_trailers, parse_bearer, parse_head
+from registry.service.context import Context, check_idempotency_key, digest_request
+from registry.service.registry import Registry
+
+# What one change can hold bounds what one message can ask for.
+MAX_REQUEST_BYTES: Final = MAX_CHANGE_BYTES
+
+# Calls in progress, followers included: each holds a message or a page of changes.
+MAX_CALLS: Final = 256
+OVERLOAD_RETRY_S: Final = 1.0
+
+# From a call's headers to its whole message: both come in one flight but from the slowest of lines.
+MESSAGE_WAIT_S: Final = 10.0
+
+# A client of a stream neither sends nor reads for so long: it has given up, or should open a new call for its next chunk.
+STREAM_IDLE_S: Final = 300.0
+
+# How long the transport takes at most to say that it was it that ended a call without a message, or a stream.
+CUT_WAIT_S: Final = 0.1
+STREAM_CUT_WAIT_S: Final = 0.005
+
+# As many as a W3C trace id.
+REQUEST_ID_BYTES: Final = 16
+
+Transport = aio.ServicerContext[bytes, bytes]
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_Done = TypeVar("_Done")
+_Request = TypeVar("_Request", bound=Message)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """A method with one request: its message, how that is read (pure), and what is done with what was read."""
+
+    request: type[Message]
+    read: Callable[[Any], Any]
+    run: Callable[[Context, Any], Awaitable[Message]]
+
+
+class Call:
+    """A call in progress."""
+
+    def __init__(self, path: str, head: CallHead, transport: Transport, frame: "Calls") -> None:
+        self.path = path
+        self.head = head
+        self.transport = transport
+        self._frame = frame
+
+    def caller(self) -> Caller:
+        """Who asks, as of now. Raises `Refusal(UNAUTHENTICATED)`."""
+        return self._frame.registry.authenticate(parse_bearer(self.head.authorization))
+
+    def context(self, request: Message, default_key: str) -> Context:
+        """The context of one request of this call. Raises `Refusal(INVALID_IDEMPOTENCY_KEY)`."""
+        named: str = getattr(request, "idempotency_key", "")
+        key = named or default_key
+        if not key:
+            return Context(self.caller(), self.head.request_id, self.head.traceparent)
+        bare = type(request)()
+        bare.CopyFrom(request)
+        if named:
+            bare.ClearField("idempotency_key")
+        return self.keyed_context(check_idempotency_key(key), bare.SerializeToString(deterministic=True))
+
+    def keyed_context(self, key: str, body: bytes) -> Context:
+        """The context of a request under an idempotency key."""
+        digest = digest_request(self.path.encode(), body) if key else b""
+        return Context(self.caller(), self.head.request_id, self.head.traceparent, key, digest)
+
+    async def read(self) -> bytes:
+        """The one message of the call. Raises `Refusal`: TIMEOUT, MALFORMED_MESSAGE."""
+        try:
+            async with asyncio.timeout(MESSAGE_WAIT_S):
+                raw = await self.transport.read()
+        except TimeoutError:
+            raise Refusal(Reason.TIMEOUT, f"no message came within {MESSAGE_WAIT_S:g} seconds") from None
+        if isinstance(raw, bytes):
+            return raw
+        await self._frame.wait_for_cut(CUT_WAIT_S)
+        raise Refusal(Reason.MALFORMED_MESSAGE, "the call ended without a message")
+
+    async def read_next(self) -> bytes | None:
+        """The next message of the client's stream, None at its end. Raises `Refusal`: TIMEOUT, NOT_READY (draining)."""
+        raw = await self._frame.unless_draining(self.transport.read(), STREAM_IDLE_S)
+        if isinstance(raw, bytes):
+            return raw
+        await self._frame.wait_for_cut(STREAM_CUT_WAIT_S)
+        return None
+
+    async def write(self, message: Message) -> None:
+        """Send a message of a stream; waits while the client does not read. Raises `Refusal(TIMEOUT)`."""
+        try:
+            async with asyncio.timeout(STREAM_IDLE_S):
+                await self.transport.write(message.SerializeToString())
+        except TimeoutError:
+            raise Refusal(Reason.TIMEOUT, f"nothing was read for {STREAM_IDLE_S:g} seconds") from None
+
+    async def offer(self, message: Message) -> None:
+        """Send what can be asked for again: the same, but a client that does not read holds up no drain (NOT_READY)."""
+        await self._frame.unless_draining(self.transport.write(message.SerializeToString()), STREAM_IDLE_S)
+
+
+class Calls:
+    """Makes handlers of methods. Refusals are counted here."""
+
+    def __init__(self, registry: Registry, metrics: Metrics) -> None:
+        self.registry = registry
+        self._metrics = metrics
+        self._draining = asyncio.Event()
+        self._count = 0
+
+    def drain(self) -> None:
+        """End streams at their next pause."""
+        self._draining.set()
+
+    def serve_unary(self, path: str, method: Unary) -> "grpc.RpcMethodHandler[Any, Any]":
+        """The handler of a method with one request and one reply."""
+
+        async def work(call: Call) -> Message:
+            return await self._run(call, method)
+
+        async def behave(_requests: object, transport: Transport) -> bytes:
+            reply = await self._frame(path, transport, work)
+            return reply.SerializeToString() if reply is not None else b""
+
+        return grpc.stream_unary_rpc_method_handler(behave)
+
+    def serve_stream(self, path: str, run: Callable[[Call], Awaitable[None]]) -> "grpc.RpcMethodHandler[Any, Any]":
+        """The handler of a method that answers with a stream; it reads and writes by itself."""
+
+        async def work(call: Call) -> None:
+            await call.transport.send_initial_metadata(((REQUEST_ID, call.head.request_id),))
+            await run(call)
+
+        async def behave(_requests: object, transport: Transport) -> None:
+            await self._frame(path, transport, work)
+
+        return grpc.stream_stream_rpc_method_handler(behave)
+
+    def serve_unknown(self) -> "grpc.RpcMethodHandler[Any, Any]":
+        """The handler of every path that is no method."""
+
+        async def work(_call: Call) -> None:
+            raise Refusal(Reason.UNSUPPORTED_OPERATION, "there is no such method here")
+
+        async def behave(_requests: object, transport: Transport) -> None:
+            await self._frame("", transport, work)
+
+        return grpc.stream_stream_rpc_method_handler(behave)
+
+    def count(self, reason: Reason, times: int = 1) -> None:
+        """Count what was refused."""
+        self._metrics.refused.labels(reason).inc(times)
+
+    async def unless_draining(self, awaited: Awaitable[_Done], timeout_s: float) -> _Done:
+        """What is awaited. Raises `Refusal`: NOT_READY if the node drains before it is there, TIMEOUT after `timeout_s`."""
+        doing, draining = asyncio.ensure_future(awaited), asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait((doing, draining), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                return doing.result()
+        finally:
+            draining.cancel()
+            doing.cancel()
+        if self._draining.is_set():
+            raise Refusal(Reason.NOT_READY, "the node is going down: go on with a new call", retry_after_s=OVERLOAD_RETRY_S)
+        raise Refusal(Reason.TIMEOUT, f"nothing came for {timeout_s:g} seconds")
+
+    async def wait_for_cut(self, wait_s: float) -> None:
+        """After the end of a client's messages: if the transport ended the call, this is where that is counted.
+
+        A message too long for the transport, of which it has told the client, and a cut connection look alike.
+        """
+        try:
+            await asyncio.sleep(wait_s)
+        except asyncio.CancelledError:
+            self.count(Reason.MALFORMED_MESSAGE)
+            raise
+
+    async def _run(self, call: Call, method: Unary) -> Message:
+        call.caller()
+        raw = await call.read()
+        key = call.head.idempotency_key
+        try:
+            request = parse_message(method.request, raw, MAX_REQUEST_BYTES)
+        except Refusal as refusal:
+            await self.registry.refuse(call.keyed_context(check_idempotency_key(key) if key else "", raw), refusal)
+        context = call.context(request, key)
+        try:
+            asked = method.read(request)
+        except Refusal as refusal:
+            await self.registry.refuse(context, refusal)
+        return await method.run(context, asked)
+
+    async def _frame(
+        self, path: str, transport: Transport, work: Callable[[Call], Awaitable[Message | None]]
+    ) -> Message | None:
+        head = parse_head(transport.invocation_metadata() or (), _new_request_id)
+        request_id.REQUEST_ID.set(head.request_id)
+        failure: model_pb2.Failure
+        self._count += 1
+        try:
+            if self._count > MAX_CALLS:
+                raise Refusal(Reason.OVERLOADED, f"{MAX_CALLS} calls are in progress", retry_after_s=OVERLOAD_RETRY_S)
+            reply = await work(Call(path, head, transport, self))
+        except Refusal as refusal:
+            self.count(refusal.reason)
+            failure = refusal_failure(refusal)
+        except asyncio.CancelledError:
+            if transport.time_remaining() is not None and transport.time_remaining() <= 0:
+                self.count(Reason.TIMEOUT)
+            raise
+        except Exception:
+            logger.exception("a call failed", extra={"path": path})
+            self.count(Reason.INTERNAL)
+            failure = refusal_failure(Refusal(Reason.INTERNAL, "the node failed; its log says why"))
+        else:
+            transport.set_trailing_metadata(compose_trailers(head.request_id))
+            return reply
+        finally:
+            self._count -= 1
+        return await transport.abort(_CODES[failure.code], failure.detail, compose_trailers(head.request_id, failure))
+
+
+def _new_request_id() -> str:
+    return secrets.token_hex(REQUEST_ID_BYTES)
