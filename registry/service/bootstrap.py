@@ -1,16 +1,102 @@
-"""The first start of a node: its homed prefixes and the operator's account."""
+"""The first start of a node: its homed prefixes, and the operator's account with its key in a file.
 
+The file is written before the account that its key opens, so that a start that is cut short leaves a key that the next
+start takes up. Once the account exists it is the store that decides: a file that is gone stays gone, a key that was changed
+stays changed. An *empty* file asks for a new key: whoever can write there owns the node anyway, and needs a way back in.
+"""
+
+import logging
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from registry.service.registry import Registry
+from proto.credentials import account_of_token, digest_token
+from proto.model.account import Account, Caller, Role
+from proto.model.change import Table
+from proto.model.identifier import SuffixRule, parse_prefix
+from proto.model.prefix import Prefix, PrefixState
+from proto.ports import RecordReader
+from proto.tables import pack_account, pack_prefix
+from registry.service.accounts import make_token, new_secret
+from registry.service.context import Context
+from registry.service.execute import Executor
+from registry.service.listing import plan_row
+from registry.service.plan import Plan
 
-OPERATOR_ACCOUNT = "operator"
+log = logging.getLogger(__name__)
+
+OPERATOR_ACCOUNT: Final = "operator"
+_NODE: Final = Context(Caller("node", Role.OPERATOR), request_id="first-start")
 
 
-async def bootstrap(registry: Registry, homed: Sequence[str], token_file: Path) -> None:
+async def bootstrap(executor: Executor, homed: Sequence[str], token_file: Path) -> None:
     """Seed an empty store with the homed prefixes, and see to the operator's account and its key in `token_file` (0600).
 
-    Does nothing where there is nothing to do, so it runs at every start, once the view is ready.
+    Does nothing where there is nothing to do, so it runs at every start, once the view is ready. Raises `Refusal`, and
+    `OSError` if the file cannot be read or written.
     """
-    raise NotImplementedError
+    await executor.catch_up()
+    reader = executor.reader
+    token = _read_token(token_file)
+    is_new = reader.account(OPERATOR_ACCOUNT) is None
+    if token == "" or (token is None and is_new):
+        token = make_token(OPERATOR_ACCOUNT, new_secret())
+        _write_token(token_file, token)
+        log.info("the operator's key is in a file", extra={"file": str(token_file)})
+    elif not is_new:
+        token = None
+    if token is not None or not reader.images(Table.PREFIX):
+        await executor.execute(_NODE, lambda now_ms: _plan(reader, homed, token, now_ms))
+
+
+def _plan(reader: RecordReader, homed: Sequence[str], token: str | None, now_ms: int) -> Plan:
+    plan = Plan()
+    if not reader.images(Table.PREFIX):
+        for name in sorted({parse_prefix(each) for each in homed}):
+            prefix = Prefix(name, "", PrefixState.APPROVED, SuffixRule.FOLD_ASCII, 1, now_ms, now_ms)
+            _extend(plan, plan_row(Table.PREFIX, name, pack_prefix(prefix), 1, prefix.state))
+    if token is not None:
+        account = _operator(reader.account(OPERATOR_ACCOUNT), digest_token(token), now_ms)
+        _extend(plan, plan_row(Table.ACCOUNT, account.name, pack_account(account), account.version))
+    return plan
+
+
+def _operator(before: Account | None, digest: bytes, now_ms: int) -> Account:
+    if before is None:
+        return Account(OPERATOR_ACCOUNT, Role.OPERATOR, "", digest, (), True, 1, now_ms, now_ms)
+    return replace(before, key_digest=digest, enabled=True, version=before.version + 1, changed_ms=now_ms)
+
+
+def _extend(plan: Plan, more: Plan) -> None:
+    plan.rows.extend(more.rows)
+    plan.outcomes.extend(more.outcomes)
+
+
+def _read_token(file: Path) -> str | None:
+    """The key in the file, empty if the file is, None if there is no file. Raises `ValueError` for anything else in it."""
+    try:
+        token = file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    if token and account_of_token(token) != OPERATOR_ACCOUNT:
+        raise ValueError(f"{file} holds no key of the account {OPERATOR_ACCOUNT}: empty it to get a new key")
+    return token
+
+
+def _write_token(file: Path, token: str) -> None:
+    """Replace the file, readable by its owner alone, and durable before the account is."""
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        stream.write(f"{token}\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    fresh.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,12 +1,41 @@
-"""Following what changes: the stream as one caller may see it."""
+"""Following what changes: the stream as one caller may see it.
 
+A follower who may not see everything gets gaps, never guesses: rows that are not open to it are left out, a change without
+a row for it is passed over, and the cursor moves on past both.
+"""
+
+import asyncio
 from dataclasses import dataclass
+from typing import Final
 
-from proto.model.account import Account
-from proto.model.change import Position, Table
+from proto.model.account import Account, Caller
+from proto.model.change import Change, Position, Row, Table
+from proto.model.identifier import PREFIX_OF_PREFIXES, parse_prefix
 from proto.model.job import Job
 from proto.model.prefix import Prefix, Registrant
 from proto.model.record import Record
+from proto.packing import PackedRecord
+from proto.ports import Clock, FollowingReader, Stream
+from proto.stream import parse_payload
+from proto.tables import unpack_account, unpack_job, unpack_prefix, unpack_registrant
+from registry.policy.rules import Action, Reach, enter, judge
+from registry.policy.sight import visible_record
+from registry.service.listing import check_limit
+
+# Changes are read in portions, and others get their turn in between: one change may hold thousands of rows.
+PORTION: Final = 16
+
+# A page ends when it has this many rows, however few changes they are: what is rendered at once stays bounded.
+MAX_PAGE_ROWS: Final = 2_000
+
+# A page ends after this many changes that are not for the caller: a follower of little must not scan for minutes.
+MAX_PASSED_OVER: Final = 5_000
+
+# A poll waits at most this long: shorter than the idle time-outs of the proxies in between.
+MAX_WAIT_S: Final = 60.0
+
+# Between two looks at a stream that does not move although it should.
+PAUSE_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +70,112 @@ class ChangesPage:
     changes: tuple[VisibleChange, ...]
     cursor: Position
     head: Position
+
+
+class Follower:
+    """Reads the stream for callers."""
+
+    def __init__(self, reader: FollowingReader, stream: Stream, clock: Clock) -> None:
+        self._reader = reader
+        self._stream = stream
+        self._clock = clock
+
+    async def page(self, caller: Caller, after: Position, limit: int, wait_s: float, prefix: str) -> ChangesPage:
+        """The changes after a position as `caller` may see them; waits up to `wait_s` seconds if there are none.
+
+        Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT for a position of another history, ...
+        """
+        enter(caller, Action.FOLLOW)
+        check_limit(limit)
+        below = parse_prefix(prefix) if prefix else ""
+        until = self._clock.monotonic() + min(wait_s, MAX_WAIT_S)
+        cursor = after
+        while True:
+            found, cursor = await self._read(caller, cursor, limit, below)
+            head = self._stream.head()
+            left_s = until - self._clock.monotonic()
+            if found or left_s <= 0:
+                return ChangesPage(tuple(found), cursor, head)
+            if cursor >= head:
+                await self._wait_beyond(cursor, left_s)
+
+    async def _wait_beyond(self, cursor: Position, left_s: float) -> None:
+        """Until there is a next change, or a little at least: a higher epoch alone brings the view on, but no change."""
+        await self._reader.reach(Position(cursor.epoch, cursor.sequence + 1), left_s)
+        if self._stream.head() <= cursor:
+            await asyncio.sleep(PAUSE_S)
+
+    async def _read(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[list[VisibleChange], Position]:
+        found: list[VisibleChange] = []
+        cursor, rows, passed_over = after, 0, 0
+        while len(found) < limit and rows < MAX_PAGE_ROWS and passed_over < MAX_PASSED_OVER:
+            portion = self._stream.read(cursor, min(PORTION, limit - len(found)))
+            if not portion:
+                break
+            for change in portion:
+                visible = see_change(change, caller, below)
+                cursor = change.position
+                if visible is None:
+                    passed_over += 1
+                    continue
+                found.append(visible)
+                rows += len(visible.rows)
+                if rows >= MAX_PAGE_ROWS:
+                    break
+            await asyncio.sleep(0)
+        return found, cursor
+
+
+def see_change(change: Change, caller: Caller, below: str = "") -> VisibleChange | None:
+    """What `caller` may see of a change, None if it is nothing; `below` keeps only what is below a prefix."""
+    rows = []
+    is_whole = True
+    for row in parse_payload(change.payload):
+        if below and not _is_below(row, below):
+            continue
+        seen = _see_row(row, caller)
+        if seen is not None:
+            noun, reach = seen
+            is_whole = is_whole and reach is Reach.WHOLE
+            rows.append(VisibleRow(row.table, row.name, noun, row.version, row.prior_version, row.state, row.prior_state))
+    if not rows:
+        return None
+    who = (change.actor, change.request_id, change.traceparent) if is_whole else ("", "", "")
+    return VisibleChange(change.position, change.time_ms, *who, tuple(rows))
+
+
+def _see_row(row: Row, caller: Caller) -> tuple[Record | Prefix | Registrant | Account | Job, Reach] | None:
+    """The noun of a row as far as it is open to the caller, and how far that is."""
+    if not row.image:
+        return None  # nothing that can be followed is ever deleted
+    if row.table is Table.RECORD:
+        packed = PackedRecord(row.image)
+        reach = judge(caller, Action.FOLLOW, packed.registrant)
+        return (visible_record(packed.unpack(), caller, reach), reach) if reach else None
+    noun, action, registrant = _noun_of(row)
+    reach = judge(caller, action, registrant)
+    return (noun, reach) if reach else None
+
+
+def _noun_of(row: Row) -> tuple[Prefix | Registrant | Account | Job, Action, str]:
+    """A row of a small table: what it is, the action that opens it, and whose it is."""
+    if row.table is Table.PREFIX:
+        prefix = unpack_prefix(row.image)
+        return prefix, Action.READ_PREFIX, prefix.registrant
+    if row.table is Table.REGISTRANT:
+        registrant = unpack_registrant(row.image)
+        return registrant, Action.READ_REGISTRANT, registrant.code
+    if row.table is Table.ACCOUNT:
+        account = unpack_account(row.image)
+        return account, Action.READ_ACCOUNT, account.registrant
+    job = unpack_job(row.image)
+    return job, Action.READ_JOB, job.registrant
+
+
+def _is_below(row: Row, prefix: str) -> bool:
+    if row.table is Table.RECORD:
+        name, _, suffix = row.name.partition("/")
+        name = suffix if name == PREFIX_OF_PREFIXES else name
+    else:
+        name = row.name if row.table is Table.PREFIX else ""
+    return name == prefix or name.startswith(f"{prefix}.")

@@ -2,7 +2,8 @@
 
 Every method takes the `Context` first and passes the policy. Writes return `Written`; a single thing that is refused is
 raised as `Refusal`, rows of a batch are refused in their outcomes. Reads return nouns of `proto.model` with only what the
-caller may see, or raise `Refusal` (NOT_FOUND, RETIRED, SUSPENDED, ...).
+caller may see, or raise `Refusal` (NOT_FOUND, RETIRED, SUSPENDED, ...), and show all that was acknowledged before them.
+Every listing names its registrant: a code, empty for what is the node's own, `EVERY_REGISTRANT` for all.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,19 +12,23 @@ from typing import NoReturn
 from proto.errors import Refusal
 from proto.limits import DEFAULT_PAGE
 from proto.model.account import Account, Caller, GroupGrant, Role
-from proto.model.change import Position
+from proto.model.change import START, Position
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
+from registry.service import accounts, prefixes, registrants
 from registry.service.accounts import NewAccount, new_secret
-from registry.service.changes import ChangesPage
+from registry.service.changes import ChangesPage, Follower
 from registry.service.context import Context
 from registry.service.execute import Executor, Written
 from registry.service.listing import Page
-from registry.service.patch import Patch
-from registry.service.plan import Draft, RowOutcome
-from registry.service.register import Mode
+from registry.service.patch import Patch, plan_patch
+from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
+from registry.service.read import list_records, read_record
+from registry.service.register import Mode, plan_all_or_nothing, plan_registration
+from registry.service.retire import plan_retirement
+from registry.service.suspend import plan_resumption, plan_suspension
 
 
 class Registry:
@@ -38,11 +43,13 @@ class Registry:
         make_secret: Callable[[], str] = new_secret,
     ) -> None:
         self.executor = Executor(reader, committer, stream, clock)
-        raise NotImplementedError
+        self._reader = reader
+        self._follower = Follower(reader, stream, clock)
+        self._make_secret = make_secret
 
     def authenticate(self, token: str) -> Caller:
         """Who a bearer token is; nobody in particular for an empty one. Raises `Refusal(UNAUTHENTICATED)`."""
-        raise NotImplementedError
+        return accounts.authenticate(self._reader, token)
 
     async def refuse(self, context: Context, refusal: Refusal) -> NoReturn:
         """Refuse a request that could not even be read; under its idempotency key, so that a retry meets the same."""
@@ -52,7 +59,7 @@ class Registry:
 
     async def register(self, context: Context, draft: Draft) -> Written:
         """Register an identifier, or replace what is registered under it."""
-        raise NotImplementedError
+        return await self._write(context, lambda now_ms: plan_registration(self._reader, context.caller, draft, now_ms))
 
     async def register_batch(
         self, context: Context, drafts: Sequence[Draft | RowOutcome], mode: Mode = Mode.PARTIAL
@@ -62,33 +69,47 @@ class Registry:
         PARTIAL: refused rows do not hinder the others. ATOMIC: all or nothing (raises `AtomicRefusal`, which holds all
         outcomes). REHEARSAL: says what would happen and writes nothing.
         """
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        if mode is Mode.REHEARSAL:
+            await self.executor.catch_up()
+            plan = plan_registrations(reader, caller, drafts, self.executor.clock.now_ms())
+            return Written(tuple(plan.outcomes), reader.position)
+        plan_batch = plan_all_or_nothing if mode is Mode.ATOMIC else plan_registrations
+        return await self._write(context, lambda now_ms: plan_batch(reader, caller, drafts, now_ms))
 
     async def patch(self, context: Context, identifier: str, patch: Patch, expected_version: int | None = None) -> Written:
         """Change some values of an identifier."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: plan_patch(reader, caller, identifier, patch, expected_version, now_ms)
+        )
 
     async def retire(self, context: Context, identifier: str, expected_version: int | None = None) -> Written:
         """Leave a tombstone under an identifier, for ever."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: plan_retirement(reader, caller, identifier, expected_version, now_ms))
 
     async def suspend(self, context: Context, identifier: str, expected_version: int | None = None) -> Written:
         """Let an identifier show nothing until it is resumed."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: plan_suspension(reader, caller, identifier, expected_version, now_ms))
 
     async def resume(self, context: Context, identifier: str, expected_version: int | None = None) -> Written:
         """Let a suspended identifier answer again."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: plan_resumption(reader, caller, identifier, expected_version, now_ms))
 
-    async def read(self, context: Context, identifier: str, after: Position | None = None) -> Record:
+    async def read(self, context: Context, identifier: str, after: Position = START) -> Record:
         """All of a record that the caller may see; `after` waits for a position. An alias reads as its record."""
-        raise NotImplementedError
+        await self.executor.catch_up(after)
+        return read_record(self._reader, context.caller, identifier)
 
     async def list_identifiers(
         self, context: Context, registrant: str, prefix: str, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Record]:
-        """Records of `registrant` below `prefix`, in order of their normalised names, from a cursor on."""
-        raise NotImplementedError
+        """Records of `registrant` below exactly `prefix`, in order of their normalised names."""
+        await self.executor.catch_up()
+        return list_records(self._reader, context.caller, registrant, prefix, after, limit)
 
     # Prefixes
 
@@ -101,28 +122,41 @@ class Registry:
         state: PrefixState = PrefixState.APPROVED,
     ) -> Written:
         """Create a prefix for a registrant (empty: the node's own). `unpack_prefix(outcomes[0].image)` is the prefix."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context,
+            lambda now_ms: prefixes.plan_prefix(reader, caller, name, registrant, suffix_rule, state, now_ms),
+        )
 
     async def move_prefix(
         self, context: Context, name: str, state: PrefixState, expected_version: int | None = None
     ) -> Written:
         """Move a prefix along its life cycle: submit, approve, reject, suspend, resume (to APPROVED)."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: prefixes.plan_prefix_move(reader, caller, name, state, expected_version, now_ms)
+        )
 
     async def set_suffix_rule(
         self, context: Context, name: str, rule: SuffixRule, expected_version: int | None = None
     ) -> Written:
         """Change how suffixes compare; refused (INVALID_STATE) once an identifier was registered."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: prefixes.plan_suffix_rule(reader, caller, name, rule, expected_version, now_ms)
+        )
 
     async def show_prefix(self, context: Context, name: str) -> Prefix:
-        raise NotImplementedError
+        """One prefix."""
+        await self.executor.catch_up()
+        return prefixes.show_prefix(self._reader, context.caller, name)
 
     async def list_prefixes(
         self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Prefix]:
-        """The prefixes of one registrant (`EVERY_REGISTRANT` for those who may see all)."""
-        raise NotImplementedError
+        """The prefixes of a registrant, by name."""
+        await self.executor.catch_up()
+        return prefixes.list_prefixes(self._reader, context.caller, registrant, after, limit)
 
     # Registrants
 
@@ -130,19 +164,30 @@ class Registry:
         self, context: Context, code: str, name: str, state: PrefixState = PrefixState.APPROVED
     ) -> Written:
         """Create a registrant. `unpack_registrant(outcomes[0].image)` is the registrant."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: registrants.plan_registrant(reader, caller, code, name, state, now_ms))
 
     async def move_registrant(
         self, context: Context, code: str, state: PrefixState, expected_version: int | None = None
     ) -> Written:
         """Move a registrant along its life cycle, as `move_prefix` does."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context,
+            lambda now_ms: registrants.plan_registrant_move(reader, caller, code, state, expected_version, now_ms),
+        )
 
     async def show_registrant(self, context: Context, code: str) -> Registrant:
-        raise NotImplementedError
+        """One registrant."""
+        await self.executor.catch_up()
+        return registrants.show_registrant(self._reader, context.caller, code)
 
-    async def list_registrants(self, context: Context, after: str = "", limit: int = DEFAULT_PAGE) -> Page[Registrant]:
-        raise NotImplementedError
+    async def list_registrants(
+        self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
+    ) -> Page[Registrant]:
+        """A registrant or all of them, by code."""
+        await self.executor.catch_up()
+        return registrants.list_registrants(self._reader, context.caller, registrant, after, limit)
 
     # Accounts
 
@@ -150,31 +195,54 @@ class Registry:
         self, context: Context, name: str, role: Role, registrant: str = "", groups: tuple[GroupGrant, ...] = ()
     ) -> NewAccount:
         """Create a login; its API key is in the answer and nowhere else."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        token = await self._new_token(context, name)
+        written = await self._write(
+            context,
+            lambda now_ms: accounts.plan_account(reader, caller, name, role, registrant, groups, token, now_ms),
+        )
+        return accounts.unpack_new(written, token)
 
     async def rotate_key(self, context: Context, name: str, expected_version: int | None = None) -> NewAccount:
         """Give an account a new API key; the old one opens nothing from now on."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        token = await self._new_token(context, name)
+        written = await self._write(
+            context, lambda now_ms: accounts.plan_new_key(reader, caller, name, token, expected_version, now_ms)
+        )
+        return accounts.unpack_new(written, token)
 
     async def enable_account(self, context: Context, name: str) -> Written:
-        raise NotImplementedError
+        """Open a closed account again, with the key it had."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: accounts.plan_enabled(reader, caller, name, True, now_ms))
 
     async def disable_account(self, context: Context, name: str) -> Written:
         """Close an account: its key opens nothing."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: accounts.plan_enabled(reader, caller, name, False, now_ms))
 
     async def grant(self, context: Context, name: str, grant: GroupGrant) -> Written:
         """Let an account read the values of a registrant's group."""
-        raise NotImplementedError
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: accounts.plan_grant(reader, caller, name, grant, now_ms))
 
     async def revoke(self, context: Context, name: str, grant: GroupGrant) -> Written:
-        raise NotImplementedError
+        """Take a grant back."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: accounts.plan_revocation(reader, caller, name, grant, now_ms))
 
     async def show_account(self, context: Context, name: str) -> Account:
-        raise NotImplementedError
+        """One account, without what opens it."""
+        await self.executor.catch_up()
+        return accounts.show_account(self._reader, context.caller, name)
 
-    async def list_accounts(self, context: Context, after: str = "", limit: int = DEFAULT_PAGE) -> Page[Account]:
-        raise NotImplementedError
+    async def list_accounts(
+        self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
+    ) -> Page[Account]:
+        """The accounts of a registrant, by name."""
+        await self.executor.catch_up()
+        return accounts.list_accounts(self._reader, context.caller, registrant, after, limit)
 
     # Changes
 
@@ -182,4 +250,14 @@ class Registry:
         self, context: Context, after: Position, limit: int = DEFAULT_PAGE, wait_s: float = 0, prefix: str = ""
     ) -> ChangesPage:
         """The changes after a position as the caller may see them; waits up to `wait_s` seconds if there are none."""
-        raise NotImplementedError
+        return await self._follower.page(context.caller, after, limit, wait_s, prefix)
+
+    async def _write(self, context: Context, make_plan: Callable[[int], Plan]) -> Written:
+        return await self.executor.execute(context, make_plan)
+
+    async def _new_token(self, context: Context, name: str) -> str:
+        """A fresh API key for an account of this name."""
+        try:
+            return accounts.make_token(name, self._make_secret())
+        except Refusal as refusal:
+            await self.refuse(context, refusal)

@@ -15,4 +15,4 @@ from registry.service.target import find_target, plan_state
 def plan_retirement(reader: RecordReader, caller: Caller, identifier: str, expected_version: int | None, now_ms: int) -> Plan:
     """Raises `Refusal` as `find_target` does: what is retired already is RETIRED."""
     target = find_target(reader, caller, Action.RETIRE, identifier, expected_version)
-    return plan_state(target, State.RETIRED, values_go=True, now_ms=now_ms)
+    return plan_state(target, State.RETIRED, now_ms)

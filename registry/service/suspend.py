@@ -15,10 +15,10 @@ from registry.service.target import find_target, plan_state
 def plan_suspension(reader: RecordReader, caller: Caller, identifier: str, expected_version: int | None, now_ms: int) -> Plan:
     """Nothing to do if it is suspended. Raises `Refusal` as `find_target` does."""
     target = find_target(reader, caller, Action.SUSPEND, identifier, expected_version)
-    return plan_state(target, State.SUSPENDED, values_go=False, now_ms=now_ms)
+    return plan_state(target, State.SUSPENDED, now_ms)
 
 
 def plan_resumption(reader: RecordReader, caller: Caller, identifier: str, expected_version: int | None, now_ms: int) -> Plan:
     """Nothing to do if it is active. Raises `Refusal` as `find_target` does."""
     target = find_target(reader, caller, Action.SUSPEND, identifier, expected_version)
-    return plan_state(target, State.ACTIVE, values_go=False, now_ms=now_ms)
+    return plan_state(target, State.ACTIVE, now_ms)

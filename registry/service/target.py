@@ -45,8 +45,8 @@ def find_target(reader: RecordReader, caller: Caller, action: Action, text: str,
     return Target(text, identifier, home, key, packed.unpack())
 
 
-def plan_state(target: Target, state: State, values_go: bool, now_ms: int) -> Plan:
-    """The record in another state; nothing to do if it is in it."""
+def plan_state(target: Target, state: State, now_ms: int) -> Plan:
+    """The record in another state, a tombstone without its values; nothing to do if it is in that state."""
     before = target.record
     if before.state is state:
         return Plan(outcomes=[RowOutcome(target.asked, Outcome.UNCHANGED, before.version, state=before.state)])
@@ -54,7 +54,7 @@ def plan_state(target: Target, state: State, values_go: bool, now_ms: int) -> Pl
         before,
         version=before.version + 1,
         state=state,
-        values=() if values_go else before.values,
+        values=() if state is State.RETIRED else before.values,
         changed_ms=max(now_ms, before.changed_ms),
     )
     row = Row(Table.RECORD, target.key, pack_record(after), after.version, before.version, after.state, before.state)
