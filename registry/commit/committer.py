@@ -1,0 +1,111 @@
+"""The committer as doors see it: `proto.ports.Committer`, in the event loop, in front of the writer's thread.
+
+Commands go into the queue of their account; groups come back, each with one call into the loop. A committed command is
+answered when all readers show it; a conflict or a refusal at once.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, cast
+
+from proto.errors import Reason, Refusal
+from proto.metrics import Metrics
+from proto.ports import Clock, Command, Committed, Conflict
+from proto.tables import unpack_memory
+from registry.commit.queues import FairQueues
+from registry.commit.transaction import DAY_MS, Prepared, idempotency_keys, prepare, replay
+from registry.commit.wake_server import WakeServer
+from registry.commit.writer import Done, Outcome, Queued
+from registry.store.port import Store, StoreFailed, Transaction
+
+# A refusal of these counts as a failure of the node, any other as one of the command.
+_FAILURES: Final = frozenset({Reason.STORE_FAILED, Reason.STORAGE_FULL, Reason.INTERNAL})
+
+
+class GroupCommitter:
+    """Implements `proto.ports.Committer`. All methods belong to the event loop's thread."""
+
+    def __init__(self, queues: FairQueues[Queued], store: Store, wake: WakeServer, clock: Clock, metrics: Metrics) -> None:
+        self._queues = queues
+        self._store = store
+        self._wake = wake
+        self._clock = clock
+        self._metrics = metrics
+        self._day = 0
+
+    async def commit(self, command: Command) -> Committed:
+        """See the port. A sender that goes away does not take its command back: it is committed all the same."""
+        try:
+            return await self._enqueue(command, prepare(command, self._today()))
+        except Refusal as refusal:
+            self._metrics.commits.labels("failed" if refusal.reason in _FAILURES else "refused").inc()
+            raise
+
+    async def recall(self, account: str, idempotency_key: str, body_digest: bytes) -> Committed | None:
+        """See the port."""
+        names = idempotency_keys(account, idempotency_key, self._today())
+        if not any(self._read(names)):
+            return None
+        # What is there may be part of a group that is just being synced: it counts when the writer has gone on.
+        await self._enqueue(Command(account, "", ()), Prepared(Transaction(), 0, 1))
+        found = next((value for value in self._read(names) if value is not None), None)
+        return replay(unpack_memory(found[1]), body_digest) if found is not None else None
+
+    def publish(self, done: Done) -> None:
+        """Tell senders and readers what became of a group."""
+        now_s = self._clock.monotonic()
+        shown: list[tuple[Queued, Committed]] = []
+        for queued, outcome in done.outcomes:
+            if isinstance(outcome, Committed):
+                self._metrics.commit_seconds.observe(now_s - queued.arrived_s)
+                shown.append((queued, outcome))
+            else:
+                _answer(queued, outcome)
+        self._count(done)
+        if shown:
+            self._wake.announce(done.head, lambda: _answer_all(shown))
+
+    async def _enqueue(self, command: Command, prepared: Prepared) -> Committed:
+        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        self._queues.put(command.account, Queued(command, prepared, self._clock.monotonic(), future), prepared.size)
+        return await future
+
+    def _read(self, names: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
+        try:
+            return self._store.get(names)
+        except StoreFailed as failure:
+            raise Refusal(Reason.STORE_FAILED, str(failure)) from failure
+
+    def _today(self) -> int:
+        # A clock that is set back must not let a key be forgotten that has been written under a later day.
+        self._day = max(self._day, self._clock.now_ms() // DAY_MS)
+        return self._day
+
+    def _count(self, done: Done) -> None:
+        kinds = Counter(_kind(outcome) for _, outcome in done.outcomes)
+        for kind, count in kinds.items():
+            if kind:
+                self._metrics.commits.labels(kind).inc(count)
+
+
+def _kind(outcome: Outcome) -> str:
+    """The outcome's label; refusals are counted where they are raised."""
+    if isinstance(outcome, Committed):
+        return "replayed" if outcome.replayed else "committed"
+    return "conflict" if isinstance(outcome, Conflict) else ""
+
+
+def _answer_all(shown: Sequence[tuple[Queued, Committed]]) -> None:
+    for queued, outcome in shown:
+        _answer(queued, outcome)
+
+
+def _answer(queued: Queued, outcome: Outcome) -> None:
+    future = cast("asyncio.Future[Committed]", queued.sender)
+    if future.done():  # its sender has gone away
+        return
+    if isinstance(outcome, Committed):
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
