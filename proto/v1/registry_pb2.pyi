@@ -452,7 +452,7 @@ class ListIdentifiersRequest(_message.Message):
     prefix: _builtins.str
     """whose identifiers"""
     registrant: _builtins.str
-    """only those of this registrant; empty: the caller's own, or all if it has none; "*": all"""
+    """code of the prefix's holder; empty: the caller's own"""
     after: _builtins.str
     """a cursor of an earlier response; empty: from the first"""
     limit: _builtins.int
@@ -525,8 +525,11 @@ class ListRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REGISTRANT_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    registrant: _builtins.str
+    """whose; empty: the caller's own, or all if it has none; "*": all, for those who may"""
     after: _builtins.str
     """cursor of the page before; empty: from the first"""
     limit: _builtins.int
@@ -534,12 +537,13 @@ class ListRequest(_message.Message):
     def __init__(
         self,
         *,
+        registrant: _builtins.str = ...,
         after: _builtins.str = ...,
         limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "registrant", b"registrant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -676,34 +680,6 @@ class PrefixWritten(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PrefixWritten: _TypeAlias = PrefixWritten  # noqa: Y015
-
-@_typing.final
-class ListPrefixesRequest(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REGISTRANT_FIELD_NUMBER: _builtins.int
-    AFTER_FIELD_NUMBER: _builtins.int
-    LIMIT_FIELD_NUMBER: _builtins.int
-    registrant: _builtins.str
-    """whose; empty: the caller's own, or all if it has none; "*": all"""
-    after: _builtins.str
-    """cursor of the page before; empty: from the first"""
-    limit: _builtins.int
-    """at most so many, up to 1,000; 0: 100"""
-    def __init__(
-        self,
-        *,
-        registrant: _builtins.str = ...,
-        after: _builtins.str = ...,
-        limit: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "registrant", b"registrant"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListPrefixesRequest: _TypeAlias = ListPrefixesRequest  # noqa: Y015
 
 @_typing.final
 class ListPrefixesResponse(_message.Message):

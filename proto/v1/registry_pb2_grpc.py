@@ -106,7 +106,7 @@ class RegistryStub:
                 _registered_method=True)
         self.ListPrefixes = channel.unary_unary(
                 '/biaojie.v1.Registry/ListPrefixes',
-                request_serializer=proto_dot_v1_dot_registry__pb2.ListPrefixesRequest.SerializeToString,
+                request_serializer=proto_dot_v1_dot_registry__pb2.ListRequest.SerializeToString,
                 response_deserializer=proto_dot_v1_dot_registry__pb2.ListPrefixesResponse.FromString,
                 _registered_method=True)
         self.CreateRegistrant = channel.unary_unary(
@@ -233,7 +233,7 @@ class RegistryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListIdentifiers(self, request, context):
-        """Records below a prefix, in order of their normalised names.
+        """Records below exactly this prefix, tombstones included, in order of their normalised names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -268,7 +268,7 @@ class RegistryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPrefixes(self, request, context):
-        """The prefixes of one registrant, or of all.
+        """Prefixes, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -296,7 +296,7 @@ class RegistryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRegistrants(self, request, context):
-        """All registrants.
+        """Registrants, by code.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -352,7 +352,7 @@ class RegistryServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """All accounts.
+        """Accounts, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -423,7 +423,7 @@ def add_RegistryServicer_to_server(servicer, server):
             ),
             'ListPrefixes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPrefixes,
-                    request_deserializer=proto_dot_v1_dot_registry__pb2.ListPrefixesRequest.FromString,
+                    request_deserializer=proto_dot_v1_dot_registry__pb2.ListRequest.FromString,
                     response_serializer=proto_dot_v1_dot_registry__pb2.ListPrefixesResponse.SerializeToString,
             ),
             'CreateRegistrant': grpc.unary_unary_rpc_method_handler(
@@ -845,7 +845,7 @@ class Registry:
             request,
             target,
             '/biaojie.v1.Registry/ListPrefixes',
-            proto_dot_v1_dot_registry__pb2.ListPrefixesRequest.SerializeToString,
+            proto_dot_v1_dot_registry__pb2.ListRequest.SerializeToString,
             proto_dot_v1_dot_registry__pb2.ListPrefixesResponse.FromString,
             options,
             channel_credentials,

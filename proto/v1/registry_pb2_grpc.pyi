@@ -58,7 +58,7 @@ class RegistryStub:
     GetIdentifier: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetIdentifierRequest, _model_pb2.Record]
     """All of a record that the caller may see. An alias reads as its record."""
     ListIdentifiers: _grpc.UnaryStreamMultiCallable[_registry_pb2.ListIdentifiersRequest, _registry_pb2.ListIdentifiersResponse]
-    """Records below a prefix, in order of their normalised names."""
+    """Records below exactly this prefix, tombstones included, in order of their normalised names."""
     CreatePrefix: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreatePrefixRequest, _registry_pb2.PrefixWritten]
     """Creates a prefix for a registrant."""
     MovePrefix: _grpc.UnaryUnaryMultiCallable[_registry_pb2.MovePrefixRequest, _registry_pb2.PrefixWritten]
@@ -67,8 +67,8 @@ class RegistryStub:
     """Changes how suffixes compare; refused (INVALID_STATE) once an identifier was registered."""
     GetPrefix: _grpc.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Prefix]
     """One prefix."""
-    ListPrefixes: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListPrefixesRequest, _registry_pb2.ListPrefixesResponse]
-    """The prefixes of one registrant, or of all."""
+    ListPrefixes: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListPrefixesResponse]
+    """Prefixes, by name."""
     CreateRegistrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateRegistrantRequest, _registry_pb2.RegistrantWritten]
     """Creates a registrant."""
     MoveRegistrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.MoveRegistrantRequest, _registry_pb2.RegistrantWritten]
@@ -76,7 +76,7 @@ class RegistryStub:
     GetRegistrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Registrant]
     """One registrant, by its code."""
     ListRegistrants: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListRegistrantsResponse]
-    """All registrants."""
+    """Registrants, by code."""
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateAccountRequest, _registry_pb2.AccountWritten]
     """Creates a login; its key is in this answer and nowhere else."""
     RotateKey: _grpc.UnaryUnaryMultiCallable[_registry_pb2.AccountWrite, _registry_pb2.AccountWritten]
@@ -92,7 +92,7 @@ class RegistryStub:
     GetAccount: _grpc.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Account]
     """One account."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListAccountsResponse]
-    """All accounts."""
+    """Accounts, by name."""
 
 @_typing.type_check_only
 class RegistryAsyncStub(RegistryStub):
@@ -123,7 +123,7 @@ class RegistryAsyncStub(RegistryStub):
     GetIdentifier: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetIdentifierRequest, _model_pb2.Record]  # type: ignore[assignment]
     """All of a record that the caller may see. An alias reads as its record."""
     ListIdentifiers: _aio.UnaryStreamMultiCallable[_registry_pb2.ListIdentifiersRequest, _registry_pb2.ListIdentifiersResponse]  # type: ignore[assignment]
-    """Records below a prefix, in order of their normalised names."""
+    """Records below exactly this prefix, tombstones included, in order of their normalised names."""
     CreatePrefix: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreatePrefixRequest, _registry_pb2.PrefixWritten]  # type: ignore[assignment]
     """Creates a prefix for a registrant."""
     MovePrefix: _aio.UnaryUnaryMultiCallable[_registry_pb2.MovePrefixRequest, _registry_pb2.PrefixWritten]  # type: ignore[assignment]
@@ -132,8 +132,8 @@ class RegistryAsyncStub(RegistryStub):
     """Changes how suffixes compare; refused (INVALID_STATE) once an identifier was registered."""
     GetPrefix: _aio.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Prefix]  # type: ignore[assignment]
     """One prefix."""
-    ListPrefixes: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListPrefixesRequest, _registry_pb2.ListPrefixesResponse]  # type: ignore[assignment]
-    """The prefixes of one registrant, or of all."""
+    ListPrefixes: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListPrefixesResponse]  # type: ignore[assignment]
+    """Prefixes, by name."""
     CreateRegistrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateRegistrantRequest, _registry_pb2.RegistrantWritten]  # type: ignore[assignment]
     """Creates a registrant."""
     MoveRegistrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.MoveRegistrantRequest, _registry_pb2.RegistrantWritten]  # type: ignore[assignment]
@@ -141,7 +141,7 @@ class RegistryAsyncStub(RegistryStub):
     GetRegistrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Registrant]  # type: ignore[assignment]
     """One registrant, by its code."""
     ListRegistrants: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListRegistrantsResponse]  # type: ignore[assignment]
-    """All registrants."""
+    """Registrants, by code."""
     CreateAccount: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateAccountRequest, _registry_pb2.AccountWritten]  # type: ignore[assignment]
     """Creates a login; its key is in this answer and nowhere else."""
     RotateKey: _aio.UnaryUnaryMultiCallable[_registry_pb2.AccountWrite, _registry_pb2.AccountWritten]  # type: ignore[assignment]
@@ -157,7 +157,7 @@ class RegistryAsyncStub(RegistryStub):
     GetAccount: _aio.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Account]  # type: ignore[assignment]
     """One account."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListAccountsResponse]  # type: ignore[assignment]
-    """All accounts."""
+    """Accounts, by name."""
 
 class RegistryServicer(metaclass=_abc_1.ABCMeta):
     """Every call needs metadata `authorization: Bearer <key>`; `x-request-id` and `traceparent` are kept with the change.
@@ -233,7 +233,7 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListIdentifiersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_pb2.ListIdentifiersResponse], _abc.AsyncIterator[_registry_pb2.ListIdentifiersResponse]]:
-        """Records below a prefix, in order of their normalised names."""
+        """Records below exactly this prefix, tombstones included, in order of their normalised names."""
 
     @_abc_1.abstractmethod
     def CreatePrefix(
@@ -270,10 +270,10 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListPrefixes(
         self,
-        request: _registry_pb2.ListPrefixesRequest,
+        request: _registry_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListPrefixesResponse, _abc.Awaitable[_registry_pb2.ListPrefixesResponse]]:
-        """The prefixes of one registrant, or of all."""
+        """Prefixes, by name."""
 
     @_abc_1.abstractmethod
     def CreateRegistrant(
@@ -305,7 +305,7 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListRegistrantsResponse, _abc.Awaitable[_registry_pb2.ListRegistrantsResponse]]:
-        """All registrants."""
+        """Registrants, by code."""
 
     @_abc_1.abstractmethod
     def CreateAccount(
@@ -369,6 +369,6 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListAccountsResponse, _abc.Awaitable[_registry_pb2.ListAccountsResponse]]:
-        """All accounts."""
+        """Accounts, by name."""
 
 def add_RegistryServicer_to_server(servicer: RegistryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

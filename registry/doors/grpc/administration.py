@@ -5,7 +5,6 @@ from typing import Any
 from google.protobuf.message import Message
 
 from proto.convert import account_message, prefix_message, registrant_message
-from proto.limits import DEFAULT_PAGE
 from proto.model.account import GroupGrant, Role
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import PrefixState
@@ -15,7 +14,7 @@ from registry.doors.grpc.replies import account_written, new_account, prefix_wri
 from registry.doors.grpc.requests import (
     expected_version,
     grant_from,
-    registrant_asked,
+    page_asked,
     role_from,
     state_from,
     suffix_rule_from,
@@ -39,7 +38,7 @@ class Prefixes:
             "MovePrefix": Unary(registry_pb2.MovePrefixRequest, _read_prefix_move, self._move),
             "SetSuffixRule": Unary(registry_pb2.SetSuffixRuleRequest, _read_rule, self._set_rule),
             "GetPrefix": Unary(registry_pb2.NameRequest, _as_it_is, self._get),
-            "ListPrefixes": Unary(registry_pb2.ListPrefixesRequest, _as_it_is, self._list),
+            "ListPrefixes": Unary(registry_pb2.ListRequest, _as_it_is, self._list),
         }
 
     async def _create(self, context: Context, asked: NewPrefix) -> Message:
@@ -54,9 +53,8 @@ class Prefixes:
     async def _get(self, context: Context, asked: registry_pb2.NameRequest) -> Message:
         return prefix_message(await self._registry.show_prefix(context, asked.name))
 
-    async def _list(self, context: Context, asked: registry_pb2.ListPrefixesRequest) -> Message:
-        registrant = registrant_asked(asked.registrant, context.caller)
-        page = await self._registry.list_prefixes(context, registrant, asked.after, asked.limit or DEFAULT_PAGE)
+    async def _list(self, context: Context, asked: registry_pb2.ListRequest) -> Message:
+        page = await self._registry.list_prefixes(context, *page_asked(asked, context.caller))
         prefixes = [prefix_message(prefix) for prefix in page.items]
         return registry_pb2.ListPrefixesResponse(prefixes=prefixes, cursor=page.cursor)
 
@@ -83,7 +81,7 @@ class Registrants:
         return registrant_message(await self._registry.show_registrant(context, asked.name))
 
     async def _list(self, context: Context, asked: registry_pb2.ListRequest) -> Message:
-        page = await self._registry.list_registrants(context, asked.after, asked.limit or DEFAULT_PAGE)
+        page = await self._registry.list_registrants(context, *page_asked(asked, context.caller))
         registrants = [registrant_message(registrant) for registrant in page.items]
         return registry_pb2.ListRegistrantsResponse(registrants=registrants, cursor=page.cursor)
 
@@ -126,7 +124,7 @@ class Accounts:
         return account_message(await self._registry.show_account(context, asked.name))
 
     async def _list(self, context: Context, asked: registry_pb2.ListRequest) -> Message:
-        page = await self._registry.list_accounts(context, asked.after, asked.limit or DEFAULT_PAGE)
+        page = await self._registry.list_accounts(context, *page_asked(asked, context.caller))
         accounts: list[model_pb2.Account] = [account_message(account) for account in page.items]
         return registry_pb2.ListAccountsResponse(accounts=accounts, cursor=page.cursor)
 

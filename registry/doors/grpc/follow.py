@@ -8,7 +8,7 @@ from typing import Final
 
 from proto.convert import parse_message
 from proto.errors import Reason, Refusal
-from proto.model.change import START, Position
+from proto.model.change import Position
 from proto.v1 import changes_pb2
 from registry.doors.grpc.calls import MAX_REQUEST_BYTES, OVERLOAD_RETRY_S, Call, Calls
 from registry.doors.grpc.replies import change_parts
@@ -38,7 +38,7 @@ class Follow:
     async def _follow(self, call: Call) -> None:
         call.caller()
         request = parse_message(changes_pb2.FollowRequest, await call.read(), MAX_REQUEST_BYTES)
-        after = position_from(request.after) or START
+        after = position_from(request.after)
         if self._followers >= MAX_FOLLOWERS:
             raise Refusal(Reason.OVERLOADED, f"{MAX_FOLLOWERS} followers are served", retry_after_s=OVERLOAD_RETRY_S)
         self._followers += 1

@@ -17,7 +17,6 @@ from registry.doors.grpc.requests import (
     mode_from,
     patch_from,
     position_from,
-    registrant_asked,
     row_from,
 )
 from registry.service.context import Context
@@ -61,7 +60,7 @@ class Identifiers:
     async def _resume(self, context: Context, asked: registry_pb2.IdentifierWrite) -> Message:
         return identifier_written(await self._registry.resume(context, asked.identifier, expected_version(asked)))
 
-    async def _get(self, context: Context, asked: tuple[str, Position | None]) -> Message:
+    async def _get(self, context: Context, asked: tuple[str, Position]) -> Message:
         return record_message(await self._registry.read(context, *asked))
 
     async def _batch_register(self, call: Call) -> None:
@@ -102,7 +101,7 @@ class Identifiers:
         while True:
             context = call.context(request, "")
             limit = min(LIST_PAGE, left) if request.limit else LIST_PAGE
-            registrant = registrant_asked(request.registrant, context.caller)
+            registrant = request.registrant or context.caller.registrant
             page = await self._registry.list_identifiers(context, registrant, request.prefix, after, limit)
             for part in record_parts(page.items, page.cursor):
                 await call.offer(part)
@@ -119,5 +118,5 @@ def _read_update(request: registry_pb2.UpdateRequest) -> tuple[str, Patch, int |
     return request.identifier, patch_from(request), expected_version(request)
 
 
-def _read_get(request: registry_pb2.GetIdentifierRequest) -> tuple[str, Position | None]:
+def _read_get(request: registry_pb2.GetIdentifierRequest) -> tuple[str, Position]:
     return request.identifier, position_from(request.after)

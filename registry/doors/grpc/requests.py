@@ -4,8 +4,9 @@ from typing import Final
 
 from proto.convert import enum_from, value_from
 from proto.errors import Reason, Refusal
+from proto.limits import DEFAULT_PAGE
 from proto.model.account import Caller, GroupGrant, Role
-from proto.model.change import Position, parse_cursor
+from proto.model.change import START, Position, parse_cursor
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import PrefixState
 from proto.v1 import model_pb2, registry_pb2
@@ -94,11 +95,12 @@ def grant_from(message: model_pb2.GroupGrant) -> GroupGrant:
     return GroupGrant(message.registrant, message.group)
 
 
-def registrant_asked(named: str, caller: Caller) -> str:
-    """The registrant whose things a listing is to show: the one named; or the caller's own, or all if it has none."""
-    return named or caller.registrant or EVERY_REGISTRANT
+def page_asked(request: registry_pb2.ListRequest, caller: Caller) -> tuple[str, str, int]:
+    """Whose things a listing is to show, after which cursor, and how many."""
+    registrant = request.registrant or caller.registrant or EVERY_REGISTRANT
+    return registrant, request.after, request.limit or DEFAULT_PAGE
 
 
-def position_from(cursor: str) -> Position | None:
-    """The position behind an `after`; None for an empty one. Raises `Refusal(INVALID_ARGUMENT)`."""
-    return parse_cursor(cursor) if cursor else None
+def position_from(cursor: str) -> Position:
+    """The position behind an `after`; the start for an empty one. Raises `Refusal(INVALID_ARGUMENT)`."""
+    return parse_cursor(cursor) if cursor else START
