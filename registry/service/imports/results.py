@@ -1,0 +1,69 @@
+"""The result of a job: `DATA/jobs/<id>.result.csv`, one line for every row of the table, in order.
+
+    row,identifier,outcome,field,message
+
+Lines are written and synced before the commit that counts their bytes. What stands behind the counted bytes was never
+counted: it belongs to nothing, and the next lines are written over it.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from proto.places import JOBS
+from registry.service.imports.blobs import sync_folder
+
+HEADER: Final = b"row,identifier,outcome,field,message\n"
+
+
+class ResultLine(NamedTuple):
+    """What became of one row; rows count from 1."""
+
+    row: int
+    identifier: str
+    outcome: str
+    field: str
+    message: str
+
+
+def result_path(data: Path, job_id: str) -> Path:
+    """Where the result of a job lies in a data folder."""
+    return data / JOBS / f"{job_id}.result.csv"
+
+
+def compose_lines(lines: Iterable[ResultLine]) -> bytes:
+    """The lines as they stand in the file: UTF-8; half a surrogate pair, which no text can hold, is shown escaped."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode(errors="backslashreplace")
+
+
+class ResultFile:
+    """The result file of one running job. Blocks: belongs into a thread."""
+
+    def __init__(self, path: Path, counted: int) -> None:
+        """Open the file whose first `counted` bytes were counted. Raises `OSError`; `FileNotFoundError` if it is gone."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if counted else os.O_CREAT), 0o600)
+        if os.fstat(self._file).st_size < counted:
+            self.close()
+            raise FileNotFoundError(f"{path.name} is shorter than what was counted")
+        if not counted:
+            self.write(0, HEADER)
+            sync_folder(path.parent)
+
+    def write(self, at: int, lines: bytes) -> int:
+        """Put lines behind the first `at` bytes, cut off whatever follows, sync; returns the new length."""
+        view, end = memoryview(lines), at
+        while view:
+            written = os.pwrite(self._file, view, end)
+            view, end = view[written:], end + written
+        os.ftruncate(self._file, end)
+        os.fdatasync(self._file)
+        return end
+
+    def close(self) -> None:
+        os.close(self._file)
