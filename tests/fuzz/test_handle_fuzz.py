@@ -159,7 +159,7 @@ def test_every_message_gets_one_reply_that_can_be_read(seed: int) -> None:
     reader = DictReader()
     reader.put_prefix("88.118")
     reader.put_record(
-        "88.118.1/LOAD00000042", Value(1, "URL", b"u"), Value(2, "NOTE", b"n", audience="private", permissions=12)
+        "88.118.1/LOAD0000042", Value(1, "URL", b"u"), Value(2, "NOTE", b"n", audience="private", permissions=12)
     )
     clock, metrics = StoppedClock(), build_metrics(CollectorRegistry())
     dialogue = Dialogue(build_chain(reader, clock, metrics), "handle", metrics.refused, clock, lambda at: node_site(at, 2641))
@@ -186,7 +186,7 @@ def _bodies() -> list[list[bytes]]:
     values = [value for body in whole for value in _values(body)]
     administrators = [value.data for value, _ in map(parse_value, values) if value.type == "HS_ADMIN"]
     group = typed.compose_vlist(typed.ReferenceList((Reference("88.118.1/ADMIN", 300), Reference("88.118.1/ADMIN", 301))))
-    told = trailer.compose_trailer(trailer.LifeCycle(State.ACTIVE, 7, "88.118.1/LOAD00000042"))
+    told = trailer.compose_trailer(trailer.LifeCycle(State.ACTIVE, 7, "88.118.1/LOAD0000042"))
     return [whole, values, administrators, [group], [told]]
 
 
