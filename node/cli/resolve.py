@@ -22,6 +22,7 @@ _VIA: Final = {
     "handle-udp": ("node.client.handle", "resolve_udp", "resolver.handle_port"),
 }
 _NOT_BUILT: Final = "dns"
+_EXPLAINING: Final = ("http", "grpc")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,14 +33,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", metavar="N", type=int, action="append", default=[], help="only this value (repeatable)")
     parser.add_argument("--timeout", metavar="S", type=float, default=DEFAULT_TIMEOUT_S, help="seconds to wait for the answer")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    parser.add_argument("--explain", action="store_true", help="print how the node came to its answer (http)")
+    parser.add_argument("--explain", action="store_true", help="print how the node came to its answer (http, grpc)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.via == _NOT_BUILT:
         raise WrongUsage("--via dns: the DNS listener is not built yet")
-    if arguments.explain and arguments.via != "http":
-        raise WrongUsage(f"--explain: only --via http carries an explanation, not {arguments.via}")
+    if arguments.explain and arguments.via not in _EXPLAINING:
+        raise WrongUsage(f"--explain: {' and '.join(_EXPLAINING)} carry an explanation, {arguments.via} does not")
     document = _resolve(arguments)
     if arguments.json:
         print(as_json(document.to_json()))

@@ -1,0 +1,119 @@
+"""The registry: everything that writes, wired. One per node; it may die at any time, and the workers answer meanwhile.
+
+It is ready once the store is settled, its own view shows it, the first start is done (homed prefixes, operator's account,
+sample), unfinished jobs go on and the doors are open. The writer's thread and the event loop share the process.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final, Protocol
+
+from node.clock import SystemClock
+from node.control import Assignment
+from node.folder import TOKEN_FILE
+from node.metrics import build_metrics
+from node.part import Announce, RefusesToStart, run_part
+from proto.places import STREAM
+from registry.commit.primary import Primary
+from registry.doors.grpc.door import GrpcDoor
+from registry.service.bootstrap import bootstrap
+from registry.service.imports.jobs import ImportJobs
+from registry.service.registry import Registry
+from registry.store.port import Unusable
+from resolver.view.archive import Archive
+from resolver.view.view import View
+
+# The writer's thread and the loop hand the interpreter to each other: with Python's 5 ms either waits ten times as long as a
+# sync of the disk takes.
+SWITCH_INTERVAL_S: Final = 0.0005
+
+# Of the time to drain: requests in flight. The rest is for the committer's queue and its last checkpoint.
+DOORS_SHARE: Final = 0.5
+
+
+class Door(Protocol):
+    """What all doors have in common."""
+
+    async def open(self, host: str, port: int) -> int: ...
+    async def close(self, grace_s: float) -> None: ...
+
+
+class RegistryPart:
+    """The registry's process (a `node.part.Part`)."""
+
+    def __init__(self, assignment: Assignment, announce: Announce) -> None:
+        self._assignment = assignment
+        self._announce = announce
+        self._clock, self._metrics = SystemClock(), build_metrics()
+        self._data = assignment.config.node.data
+        self._view = View(self._data, self._clock, self._metrics, self._readiness_changed)
+        self._doors: list[Door] = []
+        self._stops = AsyncExitStack()
+        self._is_up = False
+
+    async def run(self) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        try:
+            # Blocks the loop, which has nothing else to do yet.
+            primary = Primary.open(self._data, self._clock, self._metrics)
+        except Unusable as unusable:
+            raise RefusesToStart(str(unusable)) from None
+        self._stops.push_async_callback(primary.close)
+        await primary.start()
+        serving = asyncio.create_task(self._serve(primary))
+        try:
+            await asyncio.wait((primary.failure, serving), return_when=asyncio.FIRST_COMPLETED)
+            for ended in (serving, primary.failure):
+                if ended.done():
+                    ended.result()
+        finally:
+            serving.cancel()
+            await asyncio.wait((serving,))
+
+    async def stop(self, grace_s: float) -> None:
+        await asyncio.gather(*(door.close(grace_s * DOORS_SHARE) for door in self._doors))
+        await self._stops.aclose()
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"position": list(self._view.position)} if self._view.is_ready else {}
+
+    async def _serve(self, primary: Primary) -> None:
+        self._stops.push_async_callback(self._view.close)
+        await self._view.open()
+        archive = Archive(self._data / STREAM)
+        self._stops.callback(archive.close)
+        registry = Registry(self._view, primary.committer, archive, self._clock)
+        await self._first_start(registry)
+        jobs = ImportJobs(registry.executor, primary.committer, self._metrics, self._data)
+        self._stops.push_async_callback(jobs.close)
+        await jobs.start()
+        await self._open_doors(registry)
+        self._is_up = True
+        self._announce(self._view.is_ready)
+        await self._view.wait_failed()
+
+    async def _first_start(self, registry: Registry) -> None:
+        try:
+            await bootstrap(registry.executor, self._assignment.config.node.homed, self._data / TOKEN_FILE)
+        except (ValueError, OSError) as error:
+            raise RefusesToStart(str(error)) from None
+
+    async def _open_doors(self, registry: Registry) -> None:
+        grpc_door = GrpcDoor(registry, self._metrics)
+        grpc_door.set_ready(True)
+        doors: tuple[tuple[Door, str], ...] = ((grpc_door, "registry.grpc_port"),)
+        for door, key in doors:
+            port = self._assignment.ports[key]
+            if port is not None:
+                await door.open(self._assignment.config.registry.host, port)
+                self._doors.append(door)
+
+    def _readiness_changed(self, is_ready: bool) -> None:
+        if self._is_up:
+            self._announce(is_ready)
+
+
+if __name__ == "__main__":
+    sys.exit(run_part(RegistryPart))

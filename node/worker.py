@@ -1,0 +1,98 @@
+"""A worker: everything that answers, wired. One of several equal processes; the kernel spreads connections over them.
+
+It binds its sockets when its view is ready and closes them when it is not: the kernel goes on routing to whatever is bound.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from node.clock import SystemClock
+from node.control import Assignment
+from node.loop_wait import measure_loop_wait
+from node.metrics import build_metrics
+from node.part import Announce, run_part
+from proto.metrics import Metrics
+from proto.ports import Clock
+from resolver.chain.order import build_chain
+from resolver.listeners.grpc import GrpcListener
+from resolver.listeners.handle import HandleListener, node_site
+from resolver.listeners.http.listener import HttpListener
+from resolver.listeners.listener import Listener
+from resolver.view.view import View
+
+logger = logging.getLogger(__name__)
+
+# A view that is lost cannot answer what is in flight: its listeners close at once, other workers take the connections.
+LOST_GRACE_S: Final = 0.0
+
+
+class Worker:
+    """One worker process (a `node.part.Part`)."""
+
+    def __init__(self, assignment: Assignment, announce: Announce) -> None:
+        clock, metrics = SystemClock(), build_metrics()
+        self._announce = announce
+        self._host = assignment.config.resolver.host
+        self._clock = clock
+        self._metrics = metrics
+        self._changed = asyncio.Event()
+        self._view = View(assignment.config.node.data, clock, metrics, lambda _: self._changed.set())
+        self._listeners = build_listeners(assignment, self._view, clock, metrics)
+        self._open: list[Listener] = []
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(measure_loop_wait(self._metrics.loop_wait_seconds, self._clock))
+            group.create_task(self._view_lives())
+            group.create_task(self._follow_readiness())
+
+    async def stop(self, grace_s: float) -> None:
+        await self._close(grace_s)
+        await self._view.close()
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"position": list(self._view.position)} if self._view.is_ready else {}
+
+    async def _view_lives(self) -> None:
+        await self._view.open()
+        await self._view.wait_failed()
+
+    async def _follow_readiness(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._view.is_ready and not self._open:
+                for listener, port in self._listeners:
+                    self._open.append(listener)
+                    await listener.open(self._host, port)
+                self._announce(True)
+            elif not self._view.is_ready and self._open:
+                self._announce(False)
+                await self._close(LOST_GRACE_S)
+
+    async def _close(self, grace_s: float) -> None:
+        closing, self._open = self._open, []
+        await asyncio.gather(*(listener.close(grace_s) for listener in closing))
+
+
+def build_listeners(assignment: Assignment, view: View, clock: Clock, metrics: Metrics) -> Sequence[tuple[Listener, int]]:
+    """The listeners that are not `off`, each with its port."""
+    resolve = build_chain(view, clock, metrics)
+    ports = assignment.ports
+    http_port = ports["resolver.http_port"]
+
+    site = partial(node_site, http_port=http_port)
+    every: Sequence[tuple[Listener, int | None]] = (
+        (HttpListener(resolve, view, metrics), http_port),
+        (HandleListener(resolve, metrics, clock, site), ports["resolver.handle_port"]),
+        (GrpcListener(resolve, metrics), ports["resolver.grpc_port"]),
+    )
+    return [(listener, port) for listener, port in every if port is not None]
+
+
+if __name__ == "__main__":
+    sys.exit(run_part(Worker))
