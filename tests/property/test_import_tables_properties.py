@@ -43,10 +43,13 @@ def read(
 
 def written(rows: list[tuple[str, str, str]], encoding: Encoding, line_end: str) -> bytes:
     text = io.StringIO()
+    sparing, careful = (
+        csv.writer(text, lineterminator=line_end),
+        csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL),
+    )
     for row in [tuple(HEADER), *rows]:
         # Python's writer leaves a carriage return bare, which at the end of a line would be half of a line end.
-        quoting = csv.QUOTE_ALL if any("\r" in cell for cell in row) else csv.QUOTE_MINIMAL
-        csv.writer(text, lineterminator=line_end, quoting=quoting).writerow(row)
+        (careful if any("\r" in cell for cell in row) else sparing).writerow(row)
     return text.getvalue().encode(encoding)
 
 

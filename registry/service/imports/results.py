@@ -45,15 +45,17 @@ class ResultFile:
     """The result file of one running job. Blocks: belongs into a thread."""
 
     def __init__(self, path: Path, counted: int) -> None:
-        """Open the file whose first `counted` bytes were counted. Raises `OSError`; `FileNotFoundError` if it is gone."""
+        """Open the file whose first `counted` bytes were counted, and cut off the rest.
+
+        Raises `OSError`; `FileNotFoundError` if the file, or a part of what was counted, is gone.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if counted else os.O_CREAT), 0o600)
         if os.fstat(self._file).st_size < counted:
             self.close()
             raise FileNotFoundError(f"{path.name} is shorter than what was counted")
-        if not counted:
-            self.write(0, HEADER)
-            sync_folder(path.parent)
+        self.write(counted, b"" if counted else HEADER)
+        sync_folder(path.parent)
 
     def write(self, at: int, lines: bytes) -> int:
         """Put lines behind the first `at` bytes, cut off whatever follows, sync; returns the new length."""
