@@ -23,15 +23,20 @@ class Liaison:
     def __init__(self, run: Path, clock: Clock) -> None:
         self._clock = clock
         self._bell = Bell()
-        self._client = WakeClient(run / SOCKET_NAME, self._hear, self._begin)
+        self._client = WakeClient(run / SOCKET_NAME, self._hear, self._begin, self._bell.ring)
         self._standing: tuple[Position, Position] | None = None
         self._told = START
-        self._heard_head = False
+        self._heads_due = 0
         self._greeting_due_s = 0.0
         self.head = START
         """The newest position that the committer has named; `START` if none is known."""
         self.switch_to: Position | None = None
         """The checkpoint that it is this reader's turn to move to."""
+
+    @property
+    def goal(self) -> Position:
+        """How far the changes are known to be in the segments."""
+        return max(self.head, self.switch_to or START)
 
     def start(self) -> None:
         self._client.start()
@@ -46,7 +51,9 @@ class Liaison:
     @property
     def is_greeted(self) -> bool:
         """Whether this reader may answer: the committer knows of it and `head` says what to apply first, or there is none."""
-        return not self.is_connected or self._heard_head or self._clock.monotonic() >= self._greeting_due_s
+        if not self.is_connected:
+            return self._client.has_tried
+        return self._heads_due == 0 or self._clock.monotonic() >= self._greeting_due_s
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait for news, at most `timeout_s`; whether there were any."""
@@ -81,14 +88,14 @@ class Liaison:
     def _begin(self) -> None:
         """A new connection: what the committer before it said of its head is void."""
         self.head, self.switch_to = START, None
-        self._heard_head = False
         self._say_ready()
         self._bell.ring()
 
     def _say_ready(self) -> None:
         if self._standing is not None:
             position, base = self._standing
-            self._heard_head = False
+            # A committer names its head to everybody who connects, and again to who says READY: that one counts.
+            self._heads_due = 2 if self.head == START else 1
             self._greeting_due_s = self._clock.monotonic() + GREETING_WAIT_S
             self._told = position
             self._client.send(Signal.READY, position)
@@ -97,7 +104,7 @@ class Liaison:
     def _hear(self, message: Message) -> None:
         if message.signal is Signal.HEAD:
             self.head = max(self.head, message.position)
-            self._heard_head = True
+            self._heads_due = max(0, self._heads_due - 1)
         elif message.signal is Signal.SWITCH:
             self.switch_to = message.position
         self._bell.ring()

@@ -155,8 +155,13 @@ class Line:
         while self._files:
             self._files.popitem()[1].close()
 
+    def list_again(self) -> bool:
+        """List the folder; whether the line is another one now."""
+        self._stamp = -1
+        return self.refresh()
+
     def refresh(self, expected: Position | None = None) -> bool:
-        """List the folder again if it may have changed; whether the line is another one now.
+        """List the folder if it may have changed; whether the line is another one now.
 
         A segment that begins at `expected` is seen at once, any other new one within `RELIST_S`.
         """

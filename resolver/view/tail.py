@@ -80,7 +80,7 @@ class Tail:
 
     def _attach(self) -> bool:
         """Find the place after `position`; whether it is there."""
-        self._line.refresh()
+        self._line.list_again()
         sequence = self.position.sequence
         segment = self._line.holding(sequence)
         if segment is None:

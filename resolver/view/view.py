@@ -218,7 +218,7 @@ class View:
         while (follower := self._follower) is not None:
             has_more, is_stuck = False, False
             try:
-                has_more = await follower.advance(None if is_poll else self._liaison.head)
+                has_more = await follower.advance(None if is_poll else self._liaison.goal)
             except Fenced as fenced:
                 self._complain(f"{fenced}; starting again from a checkpoint")
                 return

@@ -28,14 +28,19 @@ log = logging.getLogger(__name__)
 
 
 class WakeClient:
-    """One connection to `path`, kept up by a task of its own; `on_message` and `on_connect` are called in the event loop."""
+    """One connection to `path`, kept up by a task of its own, which calls back when there are messages, or it comes or goes."""
 
-    def __init__(self, path: Path, on_message: Callable[[Message], None], on_connect: Callable[[], None]) -> None:
+    def __init__(
+        self, path: Path, on_message: Callable[[Message], None], on_connect: Callable[[], None], on_lost: Callable[[], None]
+    ) -> None:
         self._path = path
         self._on_message = on_message
         self._on_connect = on_connect
+        self._on_lost = on_lost
         self._connection: _Connection | None = None
         self._task: asyncio.Task[None] | None = None
+        self.has_tried = False
+        """Whether a first attempt to connect has come to an end, one way or the other."""
 
     @property
     def is_connected(self) -> bool:
@@ -63,17 +68,19 @@ class WakeClient:
             try:
                 connection = await self._connect()
             except OSError:
+                self.has_tried = True
                 await asyncio.sleep(retry_s)
                 retry_s = min(2 * retry_s, LAST_RETRY_S)
                 continue
             retry_s = FIRST_RETRY_S
-            self._connection = connection
+            self._connection, self.has_tried = connection, True
             try:
                 self._on_connect()
                 await connection.lost
             finally:
                 self._connection = None
                 connection.hang_up()
+                self._on_lost()
             await asyncio.sleep(FIRST_RETRY_S)
 
     async def _connect(self) -> "_Connection":
