@@ -1,0 +1,41 @@
+"""What requests say in their headers about themselves: who sent them, and how they can be found again."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from proto.errors import Reason, Refusal
+from proto.limits import MAX_REQUEST_ID_CHARS
+
+REQUEST_ID: Final = "X-Request-Id"
+TRACEPARENT: Final = "traceparent"
+
+# Of random bytes: as many as a W3C trace id has.
+REQUEST_ID_BYTES: Final = 16
+
+_VISIBLE: Final = re.compile("[!-~]+")
+_TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SCHEME: Final = "bearer"
+
+
+def parse_request_id(headers: Mapping[str, str]) -> str:
+    """The request's own id; empty if it has none, or none that can be kept."""
+    found = headers.get(REQUEST_ID, "")
+    return found if len(found) <= MAX_REQUEST_ID_CHARS and _VISIBLE.fullmatch(found) else ""
+
+
+def parse_traceparent(headers: Mapping[str, str]) -> str:
+    """The W3C trace context of the request; empty unless it is well formed."""
+    found = headers.get(TRACEPARENT, "")
+    return found if _TRACEPARENT.fullmatch(found) else ""
+
+
+def parse_bearer(headers: Mapping[str, str]) -> str:
+    """The bearer token (RFC 6750 2.1), empty without credentials. Raises `Refusal(UNAUTHENTICATED)` for another scheme."""
+    found = headers.get("Authorization", "")
+    if not found:
+        return ""
+    scheme, _, token = found.partition(" ")
+    if scheme.lower() != _SCHEME or not token.strip():
+        raise Refusal(Reason.UNAUTHENTICATED, "the credentials are to be 'Bearer <key>'", "authorization")
+    return token.strip()
