@@ -1,8 +1,8 @@
 """Replays recorded questions of stock Handle clients and compares what the answers mean; knows nothing of our code.
 
 `exchanges` reads a recording, `ask_tcp` and `ask_udp` send a recorded question to any server, byte for byte, and
-`meaning` reads an answer: what a client would make of it, without times, serials and the like. `records` tells which
-records a server must hold to give the recorded answers.
+`meaning` reads an answer: what a client would make of it, without times, serials and the like. `registrations` tells
+what a server that homes `88.118.1` must hold to give the recorded answers.
 """
 
 import hashlib
@@ -97,6 +97,21 @@ def records() -> dict[str, tuple[RecordedValue, ...]]:
         if exchange.op == RESOLUTION and code == SUCCESS:
             identifier, at = _string(body, 0)
             held[identifier.decode()] = tuple(_values(body, at))
+    return held
+
+
+def registrations() -> dict[str, list[dict[str, object]]]:
+    """What to register for that, as values of the Handle JSON API, and the administrator whose secret may not be read."""
+    held: dict[str, list[dict[str, object]]] = {
+        identifier: [
+            {"index": v.index, "type": v.type, "data": {"format": "hex", "value": v.data.hex()}, "ttl": v.ttl} for v in values
+        ]
+        for identifier, values in records().items()
+    }
+    held["88.118.1/ADMIN"] = [
+        {"index": 300, "type": "URL", "data": {"format": "string", "value": "https://example.com/"}},
+        {"index": 301, "type": "NOTE", "data": {"format": "string", "value": "not for everybody"}, "audience": "private"},
+    ]
     return held
 
 

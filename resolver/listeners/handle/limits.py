@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-# Descriptors are the scarce thing: a worker's soft limit is set well above this by the supervisor.
-MAX_CONNECTIONS: Final = 20_000
+# About 1.5 KB each. Chinese SDKs hold up to ten connections per client open all day.
+MAX_CONNECTIONS: Final = 16_384
+# Of the process's descriptors: without any left, clients could not even be told so, and the view could not open its files.
+MAX_DESCRIPTOR_SHARE: Final = 0.75
 # Enough for bursts of clients that connect for every request, as Handle.Net's do; the kernel caps it (somaxconn).
 LISTEN_BACKLOG: Final = 4_096
 # Chinese SDKs keep pooled connections idle for 600 s and expect to find them open then.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import socket
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,7 +16,7 @@ from resolver.chain.step import Resolve
 from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
-from resolver.listeners.handle.limits import LISTEN_BACKLOG, UDP_RECEIVE_BUFFER_BYTES, HandleLimits
+from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, UDP_RECEIVE_BUFFER_BYTES, HandleLimits
 
 # Attempts to find a number that is free for TCP and for UDP, when any will do.
 _PORT_ATTEMPTS: Final = 16
@@ -41,6 +42,7 @@ class HandleListener:
         self.now_s = clock.monotonic()
         self._clock = clock
         self._port = 0
+        self._max_connections = self.limits.max_connections
         self._connections: set[Connection] = set()
         self._gauge = metrics.connections.labels(self.protocol)
         self._server: asyncio.Server | None = None
@@ -66,6 +68,9 @@ class HandleListener:
         self._datagram_transport, self._datagrams = await loop.create_datagram_endpoint(
             lambda: Datagrams(self._datagram_dialogue, self.limits, self._clock), sock=datagram
         )
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            self._max_connections = min(self.limits.max_connections, int(soft * MAX_DESCRIPTOR_SHARE))
         self._sweep()
         return self._port
 
@@ -90,7 +95,7 @@ class HandleListener:
 
     def admit(self, connection: Connection) -> bool:
         """Take a new connection in; False: there are too many."""
-        if len(self._connections) >= self.limits.max_connections:
+        if len(self._connections) >= self._max_connections:
             return False
         self._connections.add(connection)
         self._gauge.inc()

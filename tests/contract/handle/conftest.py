@@ -10,14 +10,14 @@ from prometheus_client import CollectorRegistry
 
 from node.metrics import build_metrics
 from proto.errors import Reason
-from proto.model.value import Value
+from proto.handle_json import parse_values
 from proto.wire.handle.value import parse_value
 from resolver.chain.order import build_chain
 from resolver.chain.step import Resolve
 from resolver.listeners.handle import HandleLimits, HandleListener, node_site
-from tests.interop.handle_replay import records
+from tests.interop.handle_replay import registrations
 from tests.support.handle import Caller
-from tests.support.reader import DictReader, StoppedClock
+from tests.support.reader import NOW_MS, DictReader, StoppedClock
 
 HOST = "127.0.0.1"
 
@@ -93,19 +93,10 @@ async def served(serve: Serve) -> Served:
 
 
 def put_recorded(reader: DictReader) -> None:
-    """What the recorded server held, as far as its answers tell; its administrator's secret may not be read."""
+    """What the recorded server held, as far as its answers tell."""
     reader.put_prefix("88.118.1")
-    for identifier, values in records().items():
-        reader.put_record(
-            identifier,
-            *(Value(v.index, v.type, v.data, v.ttl, timestamp=v.timestamp, permissions=v.permissions) for v in values),
-            version=7,
-        )
-    reader.put_record(
-        "88.118.1/ADMIN",
-        Value(100, "HS_ADMIN", b"\x0f\xff\0\0\0\x03a/b\0\0\0\1"),
-        Value(301, "HS_SECKEY", b"secret", permissions=12, audience="private"),
-    )
+    for identifier, documents in registrations().items():
+        reader.put_record(identifier, *parse_values(documents, "values", NOW_MS // 1000), version=7)
 
 
 def values_of(packed: tuple[bytes, ...]) -> list[Any]:

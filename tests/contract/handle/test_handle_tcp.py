@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import resource
 import socket
 import struct
 from collections.abc import Awaitable
@@ -19,6 +21,7 @@ from proto.wire.handle.resolution import parse_error_body, parse_resolution_body
 from proto.wire.handle.typed import InterfaceInfo, Purpose, Transport, parse_site
 from proto.wire.handle.value import compose_value
 from resolver.listeners.handle import HandleLimits
+from resolver.listeners.handle.limits import MAX_DESCRIPTOR_SHARE
 from tests.contract.handle.conftest import Serve, Served, values_of
 from tests.support.handle import WAIT_S, Caller, operation, question, read_message, read_messages, until
 from tests.support.reader import NOW_MS
@@ -120,7 +123,7 @@ async def test_values_that_may_not_be_read_ask_for_credentials_unless_only_publi
         for answer in await caller.ask(
             question("88.118.1/ADMIN"),
             question("88.118.1/ADMIN", indexes=(301,)),
-            question("88.118.1/ADMIN", indexes=(100,), flags=0),
+            question("88.118.1/ADMIN", indexes=(300,), flags=0),
         )
     ]
     assert codes_of_others == [1, 200, 1]
@@ -510,3 +513,19 @@ async def test_two_listeners_share_a_port_and_a_taken_one_is_an_error(serve: Ser
         second.port = taken.getsockname()[1]
         with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
             await second.open()
+
+
+async def test_descriptors_are_left_for_others(serve: Serve) -> None:
+    served = await serve()
+    await served.listener.close(0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    share = used + 40
+    resource.setrlimit(resource.RLIMIT_NOFILE, (share, hard))
+    try:
+        await served.open()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    kept = [await served.caller() for _ in range(int(share * MAX_DESCRIPTOR_SHARE))]
+    await until(lambda: served.connections == len(kept))
+    assert read_message(await (await served.caller()).rest()).code == 3
