@@ -12,6 +12,7 @@ Audience numbers: 0 public, 1 private, 2 + n the record's n-th group. Both forma
 import struct
 from collections.abc import Collection, Iterable
 from itertools import pairwise
+from operator import attrgetter
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -33,6 +34,7 @@ PUBLIC_CLASS: Final = 0
 PRIVATE_CLASS: Final = 1
 FIRST_GROUP_CLASS: Final = 2
 _PUBLIC_ONLY: Final = (PUBLIC_CLASS,)
+_INDEX: Final = attrgetter("index")
 
 
 def version_of(packed: bytes) -> int:
@@ -56,13 +58,13 @@ def pack_record(record: Record, timestamp_s: int = 0) -> bytes:
     Raises `Refusal(RECORD_TOO_LARGE)` past `MAX_RECORD_BYTES`.
     """
     groups: dict[str, int] = {}
-    classed = []
-    for value in sorted(record.values, key=lambda value: value.index):
-        audience = _class_of(value.audience, groups)
-        classed.append((audience != PUBLIC_CLASS, audience, value))
-    classed.sort(key=lambda item: item[0])
-    public_count = sum(not hidden for hidden, _, _ in classed)
-
+    public, hidden = [], []
+    for value in sorted(record.values, key=_INDEX):
+        if value.audience == PUBLIC:
+            public.append((PUBLIC_CLASS, value))
+        else:
+            hidden.append((_class_of(value.audience, groups), value))
+    classed = public + hidden
     spelling, registrant, template = record.identifier.encode(), record.registrant.encode(), record.template.encode()
     names = [spelling, registrant, template]
     for alias in record.aliases:
@@ -75,7 +77,7 @@ def pack_record(record: Record, timestamp_s: int = 0) -> bytes:
         record.version,
         record.state,
         len(classed),
-        public_count,
+        len(public),
         record.created_ms,
         record.changed_ms,
         len(spelling),
@@ -87,7 +89,7 @@ def pack_record(record: Record, timestamp_s: int = 0) -> bytes:
     front = b"".join((head, *names))
     offset = len(front) + _ENTRY.size * len(classed)
     table, bodies = [], []
-    for _, audience, value in classed:
+    for audience, value in classed:
         body = compose_value(value, timestamp_s)
         table.append(_ENTRY.pack(value.index, offset, audience, len(value.type.encode())))
         bodies.append(body)

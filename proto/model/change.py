@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from proto.errors import Reason, Refusal
+from proto.frozen import frozen
 
 _CURSOR: Final = struct.Struct(">BIQ")
 _CURSOR_FORMAT: Final = 1
@@ -58,7 +59,7 @@ class Table(IntEnum):
     JOB = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """One after-image. `name` is normalised; `image` is the packed form (`proto.packing`), empty if deleted.
 

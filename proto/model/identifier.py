@@ -8,11 +8,11 @@ RFC 3650 3, RFC 3651 2; ASCII-only folding as stock Handle servers compare.
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from proto.errors import Reason, Refusal
+from proto.frozen import frozen
 from proto.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 
 PREFIX_OF_PREFIXES: Final = "0.na"
@@ -32,7 +32,7 @@ def fold_ascii(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identifier:
     """A parsed identifier: `text` as it was spelt, `prefix` folded, `suffix` as it was spelt."""
 

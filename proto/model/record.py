@@ -4,10 +4,10 @@ A retired record keeps its identifier for ever as a tombstone: it has no values 
 `version` counts the writes to this identifier from 1; it is what `ETag` and `If-Match` carry.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from proto.errors import Reason, Refusal
+from proto.frozen import frozen
 from proto.limits import MAX_ALIASES, MAX_GROUPS, MAX_VALUES
 from proto.model.value import PRIVATE, PUBLIC, Value, check_value
 
@@ -20,7 +20,7 @@ class State(IntEnum):
     RETIRED = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """What is registered under one identifier. Times are UTC milliseconds; `aliases` are further identifiers' spellings."""
 

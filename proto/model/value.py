@@ -6,11 +6,11 @@ registrant. The public-read permission bit is derived from it, so that the two c
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from proto.errors import Reason, Refusal
+from proto.frozen import frozen
 from proto.limits import (
     DEFAULT_TTL_S,
     MAX_GROUP_BYTES,
@@ -39,7 +39,7 @@ _DOT: Final = re.compile(r"\.")
 _TYPES_KEPT: Final = 1_024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reference:
     """A pointer from a value to another value (RFC 3651 3.1 `reference`)."""
 
@@ -47,7 +47,7 @@ class Reference:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Value:
     """One value. `ttl` is in seconds, or an epoch second if `ttl_absolute`; `timestamp` is in epoch seconds."""
 

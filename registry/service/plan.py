@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from proto.errors import Reason, Refusal
+from proto.frozen import frozen
 from proto.limits import MAX_BATCH_ROWS, MAX_TEMPLATE_BYTES
 from proto.model.account import Caller
 from proto.model.change import Row, Table
@@ -40,7 +41,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Draft:
     """An identifier as somebody wants it to be: all its values, whole.
 
@@ -57,7 +58,7 @@ class Draft:
     only_if_absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RowOutcome:
     """What became of one row; `version` and `state` are those it has now, `image` its after-image if it is of a small table.
 
