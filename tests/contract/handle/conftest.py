@@ -27,7 +27,7 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Workers run uvloop; asyncio's own loop is the second opinion on how a transport behaves."""
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
-    if item.path.name == "test_handle_tcp.py":
+    if item.path.name == "test_handle_connections.py":
         loops["asyncio"] = asyncio.new_event_loop
     return loops
 
