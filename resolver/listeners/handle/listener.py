@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
-import os
 import resource
 import socket
 from collections.abc import Callable
@@ -132,15 +130,16 @@ class HandleListener:
 def _bind(family: int, address: tuple[Any, ...]) -> tuple[socket.socket, socket.socket]:
     """A TCP and a UDP socket of one port number. Raises `OSError` if there is none to be had."""
     host, port, *rest = address
-    for attempt in range(_PORT_ATTEMPTS):
+    attempts = 1 if port else _PORT_ATTEMPTS
+    while True:
+        attempts -= 1
         stream = _bound(family, socket.SOCK_STREAM, address)
         try:
             return stream, _bound(family, socket.SOCK_DGRAM, (host, stream.getsockname()[1], *rest))
         except OSError:
             stream.close()
-            if port or attempt + 1 == _PORT_ATTEMPTS:
+            if not attempts:
                 raise
-    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
 def _bound(family: int, kind: int, address: tuple[Any, ...]) -> socket.socket:

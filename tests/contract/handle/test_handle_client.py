@@ -167,6 +167,13 @@ async def test_a_stock_server_in_pieces_has_no_state_and_no_version(size: int) -
     assert document.to_json()["state"] is None
 
 
+async def test_a_challenge_is_a_refusal_for_want_of_credentials() -> None:
+    recorded = next(each.answer for each in exchanges("hs90_resolve_restricted") if each.op == 1)
+    async with stream_server(lambda question: [recorded[:8] + question[8:12] + recorded[12:]]) as port:
+        document = await resolve("88.118.1/ADMIN", HOST, port)
+    assert (document.outcome, document.reason) == (Outcome.REFUSED, "unauthenticated")
+
+
 async def test_lost_strange_and_disordered_packets() -> None:
     asked = 0
 

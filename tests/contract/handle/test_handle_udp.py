@@ -1,6 +1,7 @@
 """The Handle listener over UDP: packets, their loss and forgery, and what may be sent to whom."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -100,6 +101,17 @@ async def test_garbage_is_refused_if_it_can_be_and_never_if_it_is_a_response(ser
     assert (answer.code, answer.envelope.request) == (1, 43)
     assert caller.packets.empty()
     assert served.refused(Reason.MALFORMED_MESSAGE) == 5
+
+
+async def test_a_port_that_is_taken_for_udp_alone_is_taken(serve: Serve) -> None:
+    served = await serve()
+    await served.listener.close(0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind((served.host, 0))
+        served.port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=r"[Aa]ddress already in use"):
+            await served.open()
+    await served.open()
 
 
 @pytest.mark.parametrize("body", [b"\xff\xff\xff\xff", b"", b"\0\0\0\3a/b\0\0\0\1"])
