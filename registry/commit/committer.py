@@ -33,6 +33,7 @@ class GroupCommitter:
         self._clock = clock
         self._metrics = metrics
         self._day = 0
+        self._will_ring = False
 
     async def commit(self, command: Command) -> Committed:
         """See the port. A sender that goes away does not take its command back: it is committed all the same."""
@@ -67,9 +68,19 @@ class GroupCommitter:
             self._wake.announce(done.head, lambda: _answer_all(shown))
 
     async def _enqueue(self, command: Command, prepared: Prepared) -> Committed:
-        future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Committed] = loop.create_future()
         self._queues.put(command.account, Queued(command, prepared, self._clock.monotonic(), future), prepared.size)
+        if not self._will_ring:
+            # After everything else that is due in this turn of the loop: the senders of a group that has just been
+            # answered come back together, and the writer should find them all, not wake up for the first.
+            self._will_ring = True
+            loop.call_soon(self._ring)
         return await future
+
+    def _ring(self) -> None:
+        self._will_ring = False
+        self._queues.ring()
 
     def _read(self, names: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
         try:

@@ -38,7 +38,10 @@ class FairQueues(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, account: str, item: T, size: int) -> None:
-        """Queue an item. Raises `Refusal(OVERLOADED)` past a limit, `Refusal(NOT_READY)` after `close`."""
+        """Queue an item; `ring` when all that come at once are in.
+
+        Raises `Refusal(OVERLOADED)` past a limit, `Refusal(NOT_READY)` after `close`.
+        """
         with self._changed:
             if self._is_closed:
                 raise Refusal(Reason.NOT_READY, "the node is stopping", retry_after_s=RETRY_AFTER_S)
@@ -52,8 +55,11 @@ class FairQueues(Generic[T]):
             queue.items.append((item, size))
             queue.bytes += size
             self._bytes += size
-            if len(self._queues) == len(queue.items) == 1:
-                self._changed.notify()
+
+    def ring(self) -> None:
+        """Wake who waits for something to take."""
+        with self._changed:
+            self._changed.notify()
 
     def take(self, commands: int, size: int, timeout_s: float) -> list[T]:
         """One item from each account in turn, up to `commands` and `size` bytes (at least one item if there is one).

@@ -5,8 +5,7 @@ meets a mismatch, even one in the same group, and is answered from what is remem
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from proto.errors import Reason, Refusal
 from proto.keys import idempotency_key, record_key, row_key
@@ -25,8 +24,7 @@ _ALIAS_VERSION: Final = version_of(pack_alias(""))
 _OVERHEAD_BYTES: Final = 1_024
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A command as a transaction. `remembered` counts the expectations that stand before those of the rows."""
 
     transaction: Transaction

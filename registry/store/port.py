@@ -32,8 +32,7 @@ class StoreFailed(Exception):
         return self.cause
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What the log says of a transaction besides its position and time."""
 
     actor: str
@@ -43,8 +42,7 @@ class Entry:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(NamedTuple):
     """One atomic write.
 
     It is applied only if every key of `expect` has the version beside it (0: nothing is there) and every key of `holds`
