@@ -13,14 +13,15 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from node.cli import check, resolve, serve, status, verify
+from node.cli import check, nouns, resolve, serve, status, verify
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
 
 
 class Command(Protocol):
     """What a module of this folder offers."""
 
-    HELP: str
+    @property
+    def HELP(self) -> str: ...  # noqa: N802  # a constant of the module
 
     def configure(self, parser: argparse.ArgumentParser) -> None: ...
     def run(self, arguments: argparse.Namespace) -> int: ...
@@ -33,6 +34,7 @@ COMMANDS: Final = MappingProxyType[str, Command](
         "status": status,
         "verify": verify,
         "resolve": resolve,
+        **nouns.COMMANDS,
     }
 )
 

@@ -1,0 +1,177 @@
+"""`biaojie registrant|prefix|account VERB ...`: the registry's nouns over its REST, each described by a line of a table.
+
+`list`, `show` and `create` are the same for all; further verbs are a POST each. What `create` takes are the noun's `fields`.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+from node.cli.outcome import DONE, Failed
+from node.cli.place import add_place_options, add_token_options, in_url, locate, read_token
+from node.cli.table import as_json, columns
+from node.client.rest import RefusedByServer, RestClient, Unreachable
+
+_PAGE: Final = "1000"
+_LIFE_CYCLE: Final = {
+    "submit": "hand it in for a decision",
+    "approve": "decide for it",
+    "reject": "decide against it",
+    "suspend": "let nothing of it answer or be written",
+    "resume": "end a suspension",
+}
+_STATES: Final = ("draft", "submitted", "approved")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """An option of `create`, and the member of the document that it fills."""
+
+    member: str
+    help: str
+    is_required: bool = False
+    choices: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A command of the command line for one noun of the registry."""
+
+    name: str
+    plural: str
+    key: str
+    heads: Sequence[str]
+    fields: Sequence[Field]
+    verbs: Mapping[str, str] = field(default_factory=dict)
+    has_groups: bool = False
+
+    @property
+    def HELP(self) -> str:  # noqa: N802  # the name that all commands have
+        return f"list, show, create and change {self.plural}"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+        listing = self._verb(verbs, "list", f"list {self.plural}")
+        listing.add_argument("--registrant", metavar="CODE", help="whose (default: all that may be seen)")
+        self._verb(verbs, "show", f"show one {self.name}", has_key=True)
+        creating = self._verb(verbs, "create", f"create a {self.name}", has_key=True)
+        for each in self.fields:
+            flag = f"--{each.member.replace('_', '-')}"
+            creating.add_argument(flag, dest=each.member, help=each.help, required=each.is_required, choices=each.choices)
+        for verb, meaning in self.verbs.items():
+            self._verb(verbs, verb, meaning, has_key=True)
+        if self.has_groups:
+            for verb, meaning in (("grant", "let it read a registrant's group"), ("revoke", "take that back")):
+                granting = self._verb(verbs, verb, meaning, has_key=True)
+                granting.add_argument("granting", metavar="REGISTRANT", help="whose values the group opens")
+                granting.add_argument("group", metavar="GROUP")
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        host, port = locate(arguments, "registry.http_port")
+        url = arguments.server if "://" in (arguments.server or "") else f"http://{in_url(host)}:{port}"
+        try:
+            with RestClient(url, read_token(arguments)) as client:
+                documents = self._ask(client, arguments)
+        except (RefusedByServer, Unreachable) as failure:
+            raise Failed(str(failure)) from None
+        if arguments.json:
+            print(as_json(documents if arguments.verb == "list" else documents[0]))
+        else:
+            print("\n".join(self._table(documents) if arguments.verb == "list" else _facts(documents[0])))
+        return DONE
+
+    def _verb(self, verbs: Any, verb: str, meaning: str, *, has_key: bool = False) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = verbs.add_parser(verb, help=meaning, description=meaning)
+        if has_key:
+            parser.add_argument("key", metavar=self.key.upper())
+        add_place_options(parser, "the registry's HTTP (default: the running node's, else 127.0.0.1:8000)")
+        add_token_options(parser)
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        return parser
+
+    def _ask(self, client: RestClient, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+        all_of_them = f"/api/v1/{self.plural}"
+        one = f"{all_of_them}/{quote(getattr(arguments, 'key', ''), safe='')}"
+        match arguments.verb:
+            case "list":
+                return list(self._pages(client, all_of_them, arguments.registrant))
+            case "show":
+                return [client.call("GET", one)]
+            case "create":
+                given = {each.member: getattr(arguments, each.member) for each in self.fields}
+                document = {member: text for member, text in given.items() if text is not None}
+                return [client.call("POST", all_of_them, {self.key: arguments.key, **document})]
+            case "grant" | "revoke":
+                group = f"{one}/groups/{quote(arguments.granting, safe='')}/{quote(arguments.group, safe='')}"
+                return [client.call("PUT" if arguments.verb == "grant" else "DELETE", group)]
+            case verb:
+                return [client.call("POST", f"{one}/{verb}")]
+
+    def _pages(self, client: RestClient, path: str, registrant: str | None) -> Iterator[dict[str, Any]]:
+        query = {"limit": _PAGE} if registrant is None else {"limit": _PAGE, "registrant": registrant}
+        while True:
+            page = client.call("GET", path, query=query)
+            yield from page[self.plural]
+            if not page.get("cursor"):
+                return
+            query["after"] = page["cursor"]
+
+    def _table(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        return columns(self.heads, [[_text(document.get(head)) for head in self.heads] for document in documents])
+
+
+def _facts(document: Mapping[str, Any]) -> Iterator[str]:
+    lines = columns(("", ""), [(name, _text(value)) for name, value in document.items()])
+    next(lines)  # a table without heads
+    return lines
+
+
+def _text(value: object) -> str:
+    """A member as people read it."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return ""
+        case list():
+            return ", ".join(_text(item) for item in value)
+        case dict():
+            return "/".join(_text(item) for item in value.values())
+    return str(value)
+
+
+_STATE: Final = Field("state", "where its life cycle begins (default: approved)", choices=_STATES)
+
+COMMANDS: Final[Mapping[str, Noun]] = {
+    noun.name: noun
+    for noun in (
+        Noun(
+            "registrant", "registrants", "code", ("code", "state", "version", "changed", "name"),
+            (Field("name", "the enterprise's name", is_required=True), _STATE), _LIFE_CYCLE,
+        ),
+        Noun(
+            "prefix", "prefixes", "name", ("name", "registrant", "state", "suffix_rule", "in_use", "version", "changed"),
+            (
+                Field("registrant", "code of the registrant that holds it (default: the node's own)"),
+                Field("suffix_rule", "how suffixes compare (default: fold_ascii)", choices=("fold_ascii", "exact")),
+                _STATE,
+            ),
+            _LIFE_CYCLE,
+        ),
+        Noun(
+            "account", "accounts", "name", ("name", "role", "registrant", "enabled", "version", "changed", "groups"),
+            (
+                Field("role", "what it may do at all", is_required=True, choices=("operator", "registrant", "city")),
+                Field("registrant", "code of the registrant that it acts for"),
+            ),
+            {
+                "rotate-key": "give it a new key; the old one opens nothing any more",
+                "enable": "open a closed account",
+                "disable": "close it: its key opens nothing",
+            },
+            has_groups=True,
+        ),
+    )
+}  # fmt: skip
