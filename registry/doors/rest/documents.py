@@ -1,0 +1,175 @@
+"""Nouns as JSON documents; `schemas` says the same as JSON Schema, and a test holds every answer against it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from proto.handle_json import render_owned_value
+from proto.model.account import Account
+from proto.model.change import Table
+from proto.model.job import Job, JobState
+from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.model.record import Record, State
+from registry.service.changes import VisibleChange, VisibleRow
+from registry.service.plan import RowOutcome
+
+
+def render_ms(time_ms: int) -> str:
+    """UTC milliseconds as ISO 8601: `2026-01-31T08:00:00.123Z`."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """A record with the values it is given with."""
+    return {
+        "identifier": record.identifier,
+        "state": record.state.name.lower(),
+        "version": record.version,
+        "values": [render_owned_value(value) for value in record.values],
+        "registrant": record.registrant,
+        "template": record.template,
+        "aliases": list(record.aliases),
+        "created": render_ms(record.created_ms),
+        "changed": render_ms(record.changed_ms),
+    }
+
+
+def prefix_document(prefix: Prefix) -> dict[str, Any]:
+    """A prefix."""
+    return {
+        "name": prefix.name,
+        "registrant": prefix.registrant,
+        "state": prefix.state.name.lower(),
+        "suffix_rule": prefix.suffix_rule.name.lower(),
+        "in_use": prefix.in_use,
+        "version": prefix.version,
+        "created": render_ms(prefix.created_ms),
+        "changed": render_ms(prefix.changed_ms),
+    }
+
+
+def registrant_document(registrant: Registrant) -> dict[str, Any]:
+    """A registrant."""
+    return {
+        "code": registrant.code,
+        "name": registrant.name,
+        "state": registrant.state.name.lower(),
+        "version": registrant.version,
+        "created": render_ms(registrant.created_ms),
+        "changed": render_ms(registrant.changed_ms),
+    }
+
+
+def account_document(account: Account) -> dict[str, Any]:
+    """An account, without what opens it."""
+    return {
+        "name": account.name,
+        "role": account.role.name.lower(),
+        "registrant": account.registrant,
+        "groups": [{"registrant": grant.registrant, "group": grant.group} for grant in account.groups],
+        "enabled": account.enabled,
+        "version": account.version,
+        "created": render_ms(account.created_ms),
+        "changed": render_ms(account.changed_ms),
+    }
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """A job with how far it has got."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "prefix": job.prefix,
+        "template": job.template,
+        "account": job.account,
+        "registrant": job.registrant,
+        "file_name": job.file_name,
+        "file_digest": job.file_digest.hex(),
+        "file_format": job.file_format,
+        "encoding": job.encoding,
+        "dry_run": job.dry_run,
+        "state": job.state.name.lower(),
+        "file_bytes": job.file_bytes,
+        "file_offset": job.file_offset,
+        "rows": job.rows,
+        "created_rows": job.created,
+        "replaced_rows": job.replaced,
+        "unchanged_rows": job.unchanged,
+        "refused_rows": job.refused,
+        "result_bytes": job.result_bytes,
+        "message": job.message,
+        "request_id": job.request_id,
+        "version": job.version,
+        "created": render_ms(job.created_ms),
+        "changed": render_ms(job.changed_ms),
+    }
+
+
+def outcome_document(row: int, outcome: RowOutcome) -> dict[str, Any]:
+    """What became of one row of a batch."""
+    document: dict[str, Any] = {"row": row, "identifier": outcome.identifier, "outcome": outcome.outcome}
+    if outcome.reason is None:
+        document["version"] = outcome.version
+    else:
+        document |= {"reason": outcome.reason, "field": outcome.field, "detail": outcome.detail}
+    return document
+
+
+def written_document(outcome: RowOutcome) -> dict[str, Any]:
+    """What an identifier is after a write."""
+    return {
+        "identifier": outcome.identifier,
+        "version": outcome.version,
+        "state": State(outcome.state).name.lower(),
+    }
+
+
+_NOUNS: Final[dict[Table, str]] = {
+    Table.RECORD: "record",
+    Table.PREFIX: "prefix",
+    Table.REGISTRANT: "registrant",
+    Table.ACCOUNT: "account",
+    Table.JOB: "job",
+}
+_STATES: Final[Mapping[Table, type[State] | type[PrefixState] | type[JobState]]] = {
+    Table.RECORD: State,
+    Table.PREFIX: PrefixState,
+    Table.REGISTRANT: PrefixState,
+    Table.JOB: JobState,
+}
+
+
+def change_document(change: VisibleChange) -> dict[str, Any]:
+    """A change with the rows that the caller may see; who commanded it is left out where that is not open."""
+    document: dict[str, Any] = {
+        "position": change.position.to_cursor(),
+        "epoch": change.position.epoch,
+        "sequence": change.position.sequence,
+        "time": render_ms(change.time_ms),
+        "rows": [_row_document(row) for row in change.rows],
+    }
+    for name in ("actor", "request_id", "traceparent"):
+        if getattr(change, name):
+            document[name] = getattr(change, name)
+    return document
+
+
+def _row_document(row: VisibleRow) -> dict[str, Any]:
+    kind = _NOUNS[row.table]
+    document: dict[str, Any] = {"kind": kind, "name": row.name, "version": row.version, "prior_version": row.prior_version}
+    states = _STATES.get(row.table)
+    if states is not None and row.prior_version:
+        document["prior_state"] = states(row.prior_state).name.lower()
+    document[kind] = noun_document(row.noun)
+    return document
+
+
+def noun_document(noun: Record | Prefix | Registrant | Account | Job) -> dict[str, Any]:
+    """The document of any noun."""
+    if isinstance(noun, Record):
+        return record_document(noun)
+    if isinstance(noun, Prefix):
+        return prefix_document(noun)
+    if isinstance(noun, Registrant):
+        return registrant_document(noun)
+    return account_document(noun) if isinstance(noun, Account) else job_document(noun)

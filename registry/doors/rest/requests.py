@@ -1,0 +1,154 @@
+"""JSON documents as what the use cases take. Pure; everything wrong is a `Refusal` that names the member."""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final, TypeVar
+
+from proto.errors import Reason, Refusal
+from proto.handle_json import Members, parse_values
+from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_VALUES
+from proto.model.account import GroupGrant, Role
+from proto.model.identifier import SuffixRule
+from proto.model.prefix import PrefixState
+from proto.model.value import Value
+from registry.service.accounts import MAX_GRANTS
+from registry.service.patch import Patch
+from registry.service.plan import Draft, RowOutcome, refused
+from registry.service.register import Mode
+
+# A value without a timestamp says so to the plan, which knows what is stored.
+_NO_TIMESTAMP: Final = 0
+
+_DRAFT: Final = frozenset({"values", "template", "aliases"})
+_ROW: Final = _DRAFT | {"identifier", "expected_version", "only_if_absent"}
+_PATCH: Final = frozenset({"set", "remove", "template", "aliases"})
+_BATCH: Final = frozenset({"identifiers", "mode"})
+
+_Member = TypeVar("_Member", bound=IntEnum)
+
+
+def parse_draft(identifier: str, document: Members, expected_version: int | None) -> Draft:
+    """`{"values": [...], "template"?, "aliases"?}`, for the identifier of the path.
+
+    What reads of the record says of itself may stand there too, so that what was read can be written back: it is ignored
+    unless it contradicts the path.
+    """
+    document.allow(_DRAFT | _READ_ONLY)
+    if "identifier" in document.document and document.text("identifier") != identifier:
+        raise document.refuse("identifier", "it is not the identifier of the path")
+    return Draft(identifier, *_content(document), expected_version)
+
+
+_READ_ONLY: Final = frozenset({"identifier", "state", "version", "registrant", "created", "changed"})
+
+
+def parse_batch(document: Members) -> tuple[list[Draft | RowOutcome], Mode]:
+    """`{"identifiers": [{"identifier", "values", ...}], "mode"?}`; a row that cannot be read is refused in its place."""
+    document.allow(_BATCH)
+    rows = document.document.get("identifiers")
+    if isinstance(rows, list) and len(rows) > MAX_BATCH_ROWS:
+        raise Refusal(Reason.BATCH_TOO_LARGE, f"{len(rows)} rows; a batch has at most {MAX_BATCH_ROWS}", "identifiers")
+    if not rows:
+        raise document.refuse("identifiers", "a list of 1 to 2,000 identifiers is wanted")
+    mode = document.text("mode", Mode.PARTIAL)
+    if mode not in list(Mode):
+        raise document.refuse("mode", f"one of {', '.join(Mode)} is wanted")
+    return [_parse_row(row) for row in document.items("identifiers", MAX_BATCH_ROWS)], Mode(mode)
+
+
+def parse_patch(document: Members) -> Patch:
+    """`{"set"?: [values], "remove"?: [indexes], "template"?, "aliases"?}`."""
+    document.allow(_PATCH)
+    given = document.document
+    removed = document.items("remove", MAX_VALUES)
+    for place, index in enumerate(removed):
+        if not isinstance(index, int) or isinstance(index, bool):
+            raise document.refuse(f"remove[{place}]", "an index is wanted")
+    return Patch(
+        set=_values(document, "set") if "set" in given else (),
+        remove=tuple(removed),
+        template=document.text("template") if "template" in given else None,
+        aliases=_aliases(document) if "aliases" in given else None,
+    )
+
+
+def parse_prefix(document: Members) -> tuple[str, str, SuffixRule, PrefixState]:
+    """`{"name", "registrant"?, "suffix_rule"?, "state"?}`."""
+    document.allow(("name", "registrant", "suffix_rule", "state"))
+    return (
+        document.text("name"),
+        document.text("registrant", ""),
+        parse_member(document, "suffix_rule", SuffixRule, SuffixRule.FOLD_ASCII),
+        parse_member(document, "state", PrefixState, PrefixState.APPROVED),
+    )
+
+
+def parse_suffix_rule(document: Members) -> SuffixRule:
+    """`{"suffix_rule"}`."""
+    document.allow(("suffix_rule",))
+    return parse_member(document, "suffix_rule", SuffixRule)
+
+
+def parse_registrant(document: Members) -> tuple[str, str, PrefixState]:
+    """`{"code", "name", "state"?}`."""
+    document.allow(("code", "name", "state"))
+    state = parse_member(document, "state", PrefixState, PrefixState.APPROVED)
+    return document.text("code"), document.text("name"), state
+
+
+def parse_account(document: Members) -> tuple[str, Role, str, tuple[GroupGrant, ...]]:
+    """`{"name", "role", "registrant"?, "groups"?: [{"registrant", "group"}]}`."""
+    document.allow(("name", "role", "registrant", "groups"))
+    role = parse_member(document, "role", Role)
+    groups = tuple(_grant(each) for each in document.objects("groups", MAX_GRANTS))
+    return document.text("name"), role, document.text("registrant", ""), groups
+
+
+def parse_grant(path: Mapping[str, str]) -> GroupGrant:
+    """A grant, named by a path."""
+    return GroupGrant(path["registrant"], path["group"])
+
+
+def parse_member(document: Members, name: str, kind: type[_Member], default: _Member | None = None) -> _Member:
+    """A member of an enumeration, by its name in lower case."""
+    names = {each.name.lower(): each for each in kind}
+    found = document.text(name, default.name.lower() if default is not None else None)
+    if found not in names:
+        raise document.refuse(name, f"one of {', '.join(names)} is wanted")
+    return names[found]
+
+
+def _parse_row(row: object) -> Draft | RowOutcome:
+    """One row of a batch, its members named as if it stood alone."""
+    identifier = row.get("identifier") if isinstance(row, dict) else None
+    try:
+        if not isinstance(row, dict):
+            raise Refusal(Reason.INVALID_ARGUMENT, "an object is wanted")
+        document = Members(row, "", Reason.INVALID_ARGUMENT)
+        document.allow(_ROW)
+        expected = document.integer("expected_version", high=2**63 - 1) if "expected_version" in row else None
+        name = document.text("identifier")
+        return Draft(name, *_content(document), expected, document.flag("only_if_absent", False))
+    except Refusal as refusal:
+        return refused(identifier if isinstance(identifier, str) else "", refusal)
+
+
+def _content(document: Members) -> tuple[tuple[Value, ...], str, tuple[str, ...]]:
+    return _values(document, "values"), document.text("template", ""), _aliases(document)
+
+
+def _values(document: Members, name: str) -> tuple[Value, ...]:
+    return parse_values(document.document.get(name), document.path_of(name), _NO_TIMESTAMP)
+
+
+def _aliases(document: Members) -> tuple[str, ...]:
+    found = document.items("aliases", MAX_ALIASES)
+    for place, alias in enumerate(found):
+        if not isinstance(alias, str):
+            raise document.refuse(f"aliases[{place}]", "a string is wanted")
+    return tuple(found)
+
+
+def _grant(document: Members) -> GroupGrant:
+    document.allow(("registrant", "group"))
+    return GroupGrant(document.text("registrant"), document.text("group"))

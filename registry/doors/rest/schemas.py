@@ -1,0 +1,240 @@
+"""The JSON Schemas (2020-12) of everything the door takes and gives, by name: the components of the OpenAPI document."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from proto.errors import Reason
+from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_IDENTIFIER_BYTES, MAX_REFERENCES, MAX_TTL_S, MAX_VALUES
+from proto.model.account import Role
+from proto.model.identifier import SuffixRule
+from proto.model.job import JobState
+from proto.model.prefix import PrefixState
+from proto.model.record import State
+from registry.service.accounts import MAX_GRANTS
+from registry.service.lifecycle import FIRST_STATES
+from registry.service.plan import Outcome
+from registry.service.register import Mode
+
+Schema = Mapping[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+FLAG: Final[Schema] = {"type": "boolean"}
+TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+VERSION: Final[Schema] = {"type": "integer", "minimum": 1, "description": "Counts the writes to it, from 1."}
+POSITION: Final[Schema] = {"type": "string", "description": "A cursor: reads with `after` from here on show the write."}
+IDENTIFIER: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER_BYTES}
+
+
+def ref(name: str) -> Schema:
+    """A component, by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def choice(names: Sequence[str]) -> Schema:
+    """One of these words."""
+    return {"type": "string", "enum": list(names)}
+
+
+def items(of: Schema, limit: int | None = None) -> Schema:
+    """A list."""
+    return {"type": "array", "items": of, **({"maxItems": limit} if limit is not None else {})}
+
+
+def closed(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, about: str = "") -> Schema:
+    """An object with just these members."""
+    return {
+        "type": "object",
+        "properties": {**required, **(optional or {})},
+        "required": list(required),
+        "additionalProperties": False,
+        **({"description": about} if about else {}),
+    }
+
+
+def _page(name: str, schema: str) -> Schema:
+    return closed(
+        {name: items(ref(schema))}, {"cursor": {**TEXT, "description": "The `after` of the next page, if there is one."}}
+    )
+
+
+def _written(schema: Schema) -> Schema:
+    """What a write answers: the thing itself, what became of it, and where that stands."""
+    common = {"outcome": choice([Outcome.CREATED, Outcome.REPLACED, Outcome.UNCHANGED]), "position": POSITION}
+    return {
+        **schema,
+        "properties": {**schema["properties"], **common},
+        "required": [*schema["required"], *common],
+    }
+
+
+_STATE: Final = choice([state.name.lower() for state in State])
+_PREFIX_STATE: Final = choice([state.name.lower() for state in PrefixState])
+_FIRST_STATE: Final = {**choice([state.name.lower() for state in sorted(FIRST_STATES)]), "default": "approved"}
+_SUFFIX_RULE: Final = choice([rule.name.lower() for rule in SuffixRule])
+_ROLE: Final = choice([role.name.lower() for role in Role])
+_STAMPS: Final = {"version": VERSION, "created": TIME, "changed": TIME}
+
+_DATA: Final[Schema] = {
+    "description": "`string`, `base64`, `hex`, or as the type defines it: `admin`, `vlist`, `site`, `key`.",
+    "type": "object",
+    "properties": {"format": TEXT, "value": {}},
+    "required": ["format", "value"],
+    "additionalProperties": False,
+}
+_TTL: Final[Schema] = {
+    "description": "Seconds that a copy may be kept, or until when.",
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_TTL_S}, TIME],
+}
+_REFERENCE: Final = closed({"handle": TEXT, "index": COUNT})
+_VALUE_CORE: Final = {"index": {"type": "integer", "minimum": 1, "maximum": 2**32 - 1}, "type": {**TEXT, "minLength": 1}}
+_AUDIENCE: Final = {**TEXT, "description": "`public`, `private`, or the name of a group of the registrant."}
+_VALUE_EXTRA: Final = {
+    "permissions": {
+        "type": "string",
+        "pattern": "^[01]{4}$",
+        "description": "Admin read, admin write, public read, public write.",
+    },
+    "references": items(_REFERENCE, MAX_REFERENCES),
+}
+_GRANT: Final = closed({"registrant": TEXT, "group": TEXT})
+_ALIASES: Final = items(IDENTIFIER, MAX_ALIASES)
+_NEW_VALUES: Final = items(ref("NewValue"), MAX_VALUES)
+
+_RECORD: Final = closed(
+    {
+        "identifier": TEXT,
+        "state": _STATE,
+        "version": VERSION,
+        "values": items(ref("Value")),
+        "registrant": TEXT,
+        "template": TEXT,
+        "aliases": items(TEXT),
+        "created": TIME,
+        "changed": TIME,
+    },
+    about="An identifier with the values that the caller may see.",
+)
+_PREFIX: Final = closed(
+    {"name": TEXT, "registrant": TEXT, "state": _PREFIX_STATE, "suffix_rule": _SUFFIX_RULE, "in_use": FLAG, **_STAMPS},
+    about="A prefix. Once it is in use, how its suffixes compare is fixed.",
+)
+_REGISTRANT: Final = closed({"code": TEXT, "name": TEXT, "state": _PREFIX_STATE, **_STAMPS}, about="An enterprise.")
+_ACCOUNT: Final = closed(
+    {"name": TEXT, "role": _ROLE, "registrant": TEXT, "groups": items(_GRANT), "enabled": FLAG, **_STAMPS}, about="A login."
+)
+_JOB: Final = closed(
+    {
+        **dict.fromkeys(("id", "kind", "prefix", "template", "account", "registrant"), TEXT),
+        **dict.fromkeys(("file_name", "file_digest", "file_format", "encoding", "message", "request_id"), TEXT),
+        "dry_run": FLAG,
+        "state": choice([state.name.lower() for state in JobState]),
+        **dict.fromkeys(("file_bytes", "file_offset", "result_bytes", "rows"), COUNT),
+        **dict.fromkeys(("created_rows", "replaced_rows", "unchanged_rows", "refused_rows"), COUNT),
+        **_STAMPS,
+    },
+    about="Work that outlives the request that started it.",
+)
+_ROW_RESULT: Final = closed(
+    {"row": COUNT, "identifier": TEXT, "outcome": choice(list(Outcome))},
+    {"version": COUNT, "reason": choice(list(Reason)), "field": TEXT, "detail": TEXT},
+    about="What became of one row. A refused one has a reason, any other a version.",
+)
+_NOUNS: Final = {"record": "Record", "prefix": "Prefix", "registrant": "Registrant", "account": "Account", "job": "Job"}
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Value": closed(
+        {**_VALUE_CORE, "data": _DATA, "ttl": _TTL, "timestamp": TIME, "audience": _AUDIENCE},
+        _VALUE_EXTRA,
+        "One typed, indexed datum, as in the Handle JSON API.",
+    ),
+    "NewValue": closed(
+        {**_VALUE_CORE, "data": {"anyOf": [_DATA, TEXT]}},
+        {"ttl": _TTL, "timestamp": TIME, "audience": {**_AUDIENCE, "default": "public"}, **_VALUE_EXTRA},
+        "A value to be stored. Without a timestamp it keeps the stored one if it is as stored, and is of now otherwise.",
+    ),
+    "Record": _RECORD,
+    "RecordPage": _page("identifiers", "Record"),
+    "Draft": closed(
+        {"values": _NEW_VALUES},
+        {
+            "template": TEXT,
+            "aliases": _ALIASES,
+            **dict.fromkeys(("identifier", "state", "registrant", "created", "changed"), TEXT),
+            "version": COUNT,
+        },
+        "An identifier as it is to be, whole. What a read says besides may stand there and is ignored.",
+    ),
+    "Patch": closed(
+        {},
+        {"set": _NEW_VALUES, "remove": items(COUNT, MAX_VALUES), "template": TEXT, "aliases": _ALIASES},
+        "Values set by their index, indexes removed; what is not named stays.",
+    ),
+    "Batch": closed(
+        {"identifiers": items(ref("BatchRow"), MAX_BATCH_ROWS)},
+        {"mode": {**choice(list(Mode)), "default": Mode.PARTIAL}},
+        "`partial`: refused rows do not hinder the others; `atomic`: all rows or none; `rehearsal`: nothing is written.",
+    ),
+    "BatchRow": closed(
+        {"identifier": IDENTIFIER, "values": _NEW_VALUES},
+        {"template": TEXT, "aliases": _ALIASES, "expected_version": COUNT, "only_if_absent": FLAG},
+    ),
+    "BatchResult": closed(
+        {
+            "mode": choice(list(Mode)),
+            **{outcome.value: COUNT for outcome in Outcome},
+            "position": POSITION,
+            "results": items(ref("RowResult")),
+        }
+    ),
+    "RowResult": _ROW_RESULT,
+    "IdentifierWritten": _written(closed({"identifier": TEXT, "version": VERSION, "state": _STATE})),
+    "Prefix": _PREFIX,
+    "PrefixPage": _page("prefixes", "Prefix"),
+    "PrefixWritten": _written(_PREFIX),
+    "NewPrefix": closed({"name": TEXT}, {"registrant": TEXT, "suffix_rule": _SUFFIX_RULE, "state": _FIRST_STATE}),
+    "PrefixPatch": closed({"suffix_rule": _SUFFIX_RULE}),
+    "Registrant": _REGISTRANT,
+    "RegistrantPage": _page("registrants", "Registrant"),
+    "RegistrantWritten": _written(_REGISTRANT),
+    "NewRegistrant": closed({"code": TEXT, "name": TEXT}, {"state": _FIRST_STATE}),
+    "Account": _ACCOUNT,
+    "AccountPage": _page("accounts", "Account"),
+    "AccountWritten": _written(
+        {**_ACCOUNT, "properties": {**_ACCOUNT["properties"], "api_key": {**TEXT, "description": "Shown this once."}}}
+    ),
+    "NewAccount": closed({"name": TEXT, "role": _ROLE}, {"registrant": TEXT, "groups": items(_GRANT, MAX_GRANTS)}),
+    "Job": _JOB,
+    "JobPage": _page("jobs", "Job"),
+    "ChangesPage": closed({"changes": items(ref("Change")), "cursor": POSITION, "head": POSITION}),
+    "Change": closed(
+        {
+            "position": POSITION,
+            "epoch": COUNT,
+            "sequence": COUNT,
+            "time": TIME,
+            "rows": items(ref("ChangedRow")),
+        },
+        {"actor": TEXT, "request_id": TEXT, "traceparent": TEXT},
+        "One committed command: all its rows took effect together.",
+    ),
+    "ChangedRow": closed(
+        {"kind": choice(list(_NOUNS)), "name": TEXT, "version": VERSION, "prior_version": COUNT},
+        {"prior_state": TEXT, **{kind: ref(noun) for kind, noun in _NOUNS.items()}},
+        "One named thing as it is after the change, under the member that its kind names.",
+    ),
+    "Health": closed({"status": TEXT}),
+    "Problem": {
+        "type": "object",
+        "description": "Why a request was refused (RFC 9457).",
+        "properties": {
+            **dict.fromkeys(("type", "title", "detail"), TEXT),
+            "status": {"type": "integer"},
+            "reason": choice(list(Reason)),
+            "field": {**TEXT, "description": "The offending part of the request."},
+            "row": {**COUNT, "description": "The offending row of a batch."},
+            "results": items(ref("RowResult")),
+        },
+        "required": ["type", "title", "status", "reason"],
+    },
+}
