@@ -1,7 +1,7 @@
 """The data of a value: `{"format", "value"}`.
 
 Text is a `string`, anything else `base64`; `hex` is understood. HS_ADMIN, HS_VLIST, HS_SITE and HS_PUBKEY are taken
-apart, but only if putting them together again gives the very same bytes: what we do not fully understand stays base64.
+apart, but only if putting them together again gives the very same bytes: what we do not fully understand stays as it is.
 """
 
 import base64
@@ -63,7 +63,8 @@ _COMPOSERS: Final[dict[str, Compose]] = {
     "site": compose_site_value,
     "key": _compose_key,
 }
-# By the type's name in capitals: the format, and how the bytes are taken apart.
+# By the type's name in capitals: the format, and how the bytes are taken apart: None, or a `Refusal`, if the composer of that
+# format would not give the very same bytes again.
 _STRUCTURED: Final[dict[str, tuple[str, Render]]] = {
     "HS_ADMIN": ("admin", render_admin),
     "HS_VLIST": ("vlist", render_vlist),
@@ -102,10 +103,10 @@ def parse_data(value: Members) -> bytes:
 
 def _render_structured(name: str, render: Render, data: bytes) -> dict[str, Any] | None:
     try:
-        document = {"format": name, "value": render(data)}
-        return document if _COMPOSERS[name](Members(document, "")) == data else None
+        taken_apart = render(data)
     except Refusal:
         return None
+    return None if taken_apart is None else {"format": name, "value": taken_apart}
 
 
 def _render_base64(data: bytes) -> dict[str, Any]:

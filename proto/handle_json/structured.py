@@ -1,7 +1,7 @@
 """HS_ADMIN, HS_VLIST and HS_SITE as JSON: the formats `admin`, `vlist` and `site`.
 
-A renderer returns None, or raises `Refusal`, for bytes it cannot show whole; a composer reads the member `value` of the
-data and raises `Refusal(INVALID_VALUE)` with the path of what it cannot use.
+A renderer returns None, or raises `Refusal`, for bytes that its composer would not give back; a composer reads the member
+`value` of the data and raises `Refusal(INVALID_VALUE)` with the path of what it cannot use.
 """
 
 import base64
@@ -52,10 +52,12 @@ _MAX_UINT8: Final = 0xFF
 _MAX_UINT16: Final = 0xFFFF
 
 
-def render_admin(data: bytes) -> dict[str, Any]:
+def render_admin(data: bytes) -> dict[str, Any] | None:
     admin = parse_admin(data)
+    if admin.permissions >> _ADMIN_BITS:
+        return None
     document = {"handle": admin.handle, "index": admin.index, "permissions": f"{admin.permissions:0{_ADMIN_BITS}b}"}
-    if data != compose_admin(admin):
+    if len(data) != len(compose_admin(admin)):
         document["legacyByteLength"] = True
     return document
 
@@ -84,7 +86,7 @@ def compose_vlist_value(data: Members) -> bytes:
     return compose_vlist(ReferenceList(tuple(references)))
 
 
-def render_site(data: bytes) -> dict[str, Any]:
+def render_site(data: bytes) -> dict[str, Any] | None:
     site = parse_site(data)
     document: dict[str, Any] = {
         "version": _SITE_FORMAT,
@@ -99,7 +101,7 @@ def render_site(data: bytes) -> dict[str, Any]:
         document["hashOption"] = site.hash_option
     if site.hash_filter:
         document["hashFilter"] = base64.b64encode(site.hash_filter).decode()
-    return document
+    return document if compose_site_value(Members({"value": document}, "")) == data else None
 
 
 def compose_site_value(data: Members) -> bytes:

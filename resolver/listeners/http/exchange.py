@@ -151,8 +151,7 @@ class Exchange:
             headers["Content-Type"] = reply.content_type
         if reply.chunks is None:
             response = web.Response(status=reply.status, body=reply.body, headers=headers)
-            await self._in_time(request, response.prepare(request))
-            await self._in_time(request, response.write_eof())
+            await self._in_time(request, _send_whole(request, response))
             return response
         stream = web.StreamResponse(status=reply.status, headers=headers)
         await self._in_time(request, stream.prepare(request))
@@ -171,6 +170,11 @@ class Exchange:
             if request.transport is not None:
                 request.transport.abort()
             raise ConnectionResetError("the client does not read") from None
+
+
+async def _send_whole(request: web.BaseRequest, response: web.Response) -> None:
+    await response.prepare(request)
+    await response.write_eof()
 
 
 def _too_large() -> Refusal:

@@ -20,6 +20,10 @@ NDJSON: Final = "application/x-ndjson; charset=utf-8"
 SCRIPT: Final = "application/javascript; charset=utf-8"
 PROBLEM: Final = "application/problem+json; charset=utf-8"
 
+# Made once: `json.dumps` with options makes an encoder for every call.
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_PRETTY: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
+
 _TAG_BYTES: Final = 8
 _UNNAMED: Final = "urn:biaojie:reason:"
 
@@ -37,8 +41,7 @@ class Reply:
 
 def compose_json(document: object, is_pretty: bool = False) -> bytes:
     """JSON in UTF-8, unescaped; half a surrogate pair, which an answer may have to repeat, becomes a question mark."""
-    separators = None if is_pretty else (",", ":")
-    text = json.dumps(document, ensure_ascii=False, separators=separators, indent=2 if is_pretty else None)
+    text = (_PRETTY if is_pretty else _COMPACT).encode(document)
     return text.encode(errors="replace")
 
 
