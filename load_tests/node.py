@@ -78,7 +78,7 @@ async def _import(session: aiohttp.ClientSession, table: bytes) -> None:
         async with session.get(job) as answer:
             document = json.loads(await answer.text())
         if document["state"] in ("finished", "failed"):
-            if document["created"] != IMPORTED_ROWS:
+            if document["created_rows"] != IMPORTED_ROWS:
                 raise RuntimeError(f"the import ended as {document}")
             return
         await asyncio.sleep(0.1)
