@@ -71,7 +71,7 @@ def test_nothing_is_left_open_in_the_code() -> None:
 
 
 def test_ignores_of_the_type_checker_and_the_linter_give_a_reason() -> None:
-    bare = re.compile(r"#\s*(type:\s*ignore|noqa)(?!.*#\s*\w)")
+    bare = re.compile(r"#\s*(type:\s*ignore|noqa)(?!.*(#|\s-)\s*\w)")
     for path in sources():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             assert not (bare.search(line) and path != Path(__file__)), f"{path}:{number} ignores without a reason"

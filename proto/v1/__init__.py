@@ -1,0 +1,1 @@
+"""The contracts of package `biaojie.v1` and their generated stubs (`make proto`)."""
