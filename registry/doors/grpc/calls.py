@@ -8,6 +8,7 @@ is a call noticed whose message the transport refused, or whose client vanished 
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -23,7 +24,7 @@ from proto.limits import MAX_CHANGE_BYTES
 from proto.metrics import Metrics
 from proto.model.account import Caller
 from proto.v1 import model_pb2
-from proto.wire.grpc.metadata import REQUEST_ID, CallHead, compose_trailers, parse_bearer, parse_head
+from proto.wire.grpc.metadata import AUTHORIZATION, REQUEST_ID, CallHead, compose_trailers, parse_bearer, parse_head
 from registry.service.context import Context, check_idempotency_key, digest_request
 from registry.service.registry import Registry
 
@@ -34,10 +35,13 @@ MAX_REQUEST_BYTES: Final = MAX_CHANGE_BYTES
 MAX_CALLS: Final = 256
 OVERLOAD_RETRY_S: Final = 1.0
 
+# Streams may wait long for their clients: one account must not take all calls.
+MAX_STREAMS_PER_ACCOUNT: Final = 32
+
 # From a call's headers to its whole message: both come in one flight but from the slowest of lines.
 MESSAGE_WAIT_S: Final = 10.0
 
-# A client of a stream neither sends nor reads for so long: it has given up, or should open a new call for its next chunk.
+# Between two messages of a client's stream; one that prepares its next chunk for longer opens a new call.
 STREAM_IDLE_S: Final = 300.0
 
 # How long the transport takes at most to say that it was it that ended a call without a message, or a stream.
@@ -115,16 +119,16 @@ class Call:
         return None
 
     async def write(self, message: Message) -> None:
-        """Send a message of a stream; waits while the client does not read. Raises `Refusal(TIMEOUT)`."""
-        try:
-            async with asyncio.timeout(STREAM_IDLE_S):
-                await self.transport.write(message.SerializeToString())
-        except TimeoutError:
-            raise Refusal(Reason.TIMEOUT, f"nothing was read for {STREAM_IDLE_S:g} seconds") from None
+        """Send a message of a stream; waits while the client does not read."""
+        await self.transport.write(message.SerializeToString())
 
     async def offer(self, message: Message) -> None:
-        """Send what can be asked for again: the same, but a client that does not read holds up no drain (NOT_READY)."""
-        await self._frame.unless_draining(self.transport.write(message.SerializeToString()), STREAM_IDLE_S)
+        """Send what can be asked for again: the same, but a client that does not read holds up no drain."""
+        try:
+            await self._frame.unless_draining(self.transport.write(message.SerializeToString()))
+        except Refusal:
+            # The library cannot end a call whose last message is still unread: it ends with the server.
+            raise asyncio.CancelledError from None
 
 
 class Calls:
@@ -135,10 +139,18 @@ class Calls:
         self._metrics = metrics
         self._draining = asyncio.Event()
         self._count = 0
+        self._streams: Counter[str] = Counter()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def drain(self) -> None:
-        """End streams at their next pause."""
+    async def drain(self, grace_s: float) -> None:
+        """Refuse new calls, end streams at their next pause, and wait at most `grace_s` for what is in progress."""
         self._draining.set()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
+        except TimeoutError:
+            logger.warning("calls are cut off", extra={"calls": self._count})
 
     def serve_unary(self, path: str, method: Unary) -> "grpc.RpcMethodHandler[Any, Any]":
         """The handler of a method with one request and one reply."""
@@ -156,8 +168,12 @@ class Calls:
         """The handler of a method that answers with a stream; it reads and writes by itself."""
 
         async def work(call: Call) -> None:
-            await call.transport.send_initial_metadata(((REQUEST_ID, call.head.request_id),))
-            await run(call)
+            account = self._enter_stream(call)
+            try:
+                await call.transport.send_initial_metadata(((REQUEST_ID, call.head.request_id),))
+                await run(call)
+            finally:
+                self._streams[account] -= 1
 
         async def behave(_requests: object, transport: Transport) -> None:
             await self._frame(path, transport, work)
@@ -179,7 +195,7 @@ class Calls:
         """Count what was refused."""
         self._metrics.refused.labels(reason).inc(times)
 
-    async def unless_draining(self, awaited: Awaitable[_Done], timeout_s: float) -> _Done:
+    async def unless_draining(self, awaited: Awaitable[_Done], timeout_s: float | None = None) -> _Done:
         """What is awaited. Raises `Refusal`: NOT_READY if the node drains before it is there, TIMEOUT after `timeout_s`."""
         doing, draining = asyncio.ensure_future(awaited), asyncio.create_task(self._draining.wait())
         try:
@@ -190,7 +206,7 @@ class Calls:
             draining.cancel()
             doing.cancel()
         if self._draining.is_set():
-            raise Refusal(Reason.NOT_READY, "the node is going down: go on with a new call", retry_after_s=OVERLOAD_RETRY_S)
+            raise _going_down()
         raise Refusal(Reason.TIMEOUT, f"nothing came for {timeout_s:g} seconds")
 
     async def wait_for_cut(self, wait_s: float) -> None:
@@ -203,6 +219,17 @@ class Calls:
         except asyncio.CancelledError:
             self.count(Reason.MALFORMED_MESSAGE)
             raise
+
+    def _enter_stream(self, call: Call) -> str:
+        """The account that a stream is counted for. Raises `Refusal`: UNAUTHENTICATED, OVERLOADED."""
+        caller = call.caller()
+        if caller.is_anonymous:
+            raise Refusal(Reason.UNAUTHENTICATED, "a stream needs an API key", AUTHORIZATION)
+        if self._streams[caller.account] >= MAX_STREAMS_PER_ACCOUNT:
+            why = f"{MAX_STREAMS_PER_ACCOUNT} streams of this account are open"
+            raise Refusal(Reason.OVERLOADED, why, retry_after_s=OVERLOAD_RETRY_S)
+        self._streams[caller.account] += 1
+        return caller.account
 
     async def _run(self, call: Call, method: Unary) -> Message:
         call.caller()
@@ -226,7 +253,10 @@ class Calls:
         request_id.REQUEST_ID.set(head.request_id)
         failure: model_pb2.Failure
         self._count += 1
+        self._idle.clear()
         try:
+            if self._draining.is_set():
+                raise _going_down()
             if self._count > MAX_CALLS:
                 raise Refusal(Reason.OVERLOADED, f"{MAX_CALLS} calls are in progress", retry_after_s=OVERLOAD_RETRY_S)
             reply = await work(Call(path, head, transport, self))
@@ -246,7 +276,13 @@ class Calls:
             return reply
         finally:
             self._count -= 1
+            if not self._count:
+                self._idle.set()
         return await transport.abort(_CODES[failure.code], failure.detail, compose_trailers(head.request_id, failure))
+
+
+def _going_down() -> Refusal:
+    return Refusal(Reason.NOT_READY, "the node is going down: go on with a new call", retry_after_s=OVERLOAD_RETRY_S)
 
 
 def _new_request_id() -> str:

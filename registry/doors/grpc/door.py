@@ -33,6 +33,9 @@ MAX_METADATA_BYTES: Final = 8_192
 KEEPALIVE_MS: Final = 60_000
 KEEPALIVE_WAIT_MS: Final = 20_000
 
+# From the end of the last call to its last byte having left; who has not read it by then is cut off.
+FLUSH_S: Final = 0.5
+
 _OPTIONS: Final = (
     # The supervisor keeps the port with a socket that never listens: without this the address would be in use.
     ("grpc.so_reuseport", 1),
@@ -79,13 +82,15 @@ class GrpcDoor:
         self._health.set_serving(is_ready)
 
     async def close(self, grace_s: float) -> None:
-        """Stop accepting at once, end streams at their next pause, finish what is in flight for at most `grace_s`."""
+        """Refuse new calls at once, end streams at their next pause, finish what is in progress for at most `grace_s`.
+
+        Then the server stops, once: a second `stop` beside the first would touch what that one has freed.
+        """
         server, self._server = self._server, None
         if server is not None:
             self._health.end()
-            self._calls.drain()
-            # Once only: a second `stop` beside this one would touch what this one has freed.
-            await server.stop(grace_s)
+            await self._calls.drain(grace_s)
+            await server.stop(FLUSH_S)
 
 
 def build_methods(registry: Registry, calls: Calls) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":

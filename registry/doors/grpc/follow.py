@@ -4,6 +4,7 @@ Nothing is kept for a follower but one page: if it does not read, the next page 
 see is asked anew for every page, so that a closed account's stream ends.
 """
 
+from collections import Counter
 from typing import Final
 
 from proto.convert import parse_message
@@ -22,8 +23,9 @@ FOLLOW_PAGE: Final = 16
 # A follower hears something at least so often, if only its own cursor.
 HEARTBEAT_S: Final = 15.0
 
-# City systems and replicas, each with one stream or a few.
+# City systems and replicas, each with one stream or a few. One that does not read keeps its place, and its account's.
 MAX_FOLLOWERS: Final = 32
+MAX_FOLLOWERS_PER_ACCOUNT: Final = 8
 
 
 class Follow:
@@ -32,27 +34,28 @@ class Follow:
     def __init__(self, registry: Registry, calls: Calls) -> None:
         self._registry = registry
         self._calls = calls
-        self._followers = 0
+        self._followers: Counter[str] = Counter()
         self.streams = {"Follow": self._follow}
 
     async def _follow(self, call: Call) -> None:
-        call.caller()
+        account = call.caller().account
         request = parse_message(changes_pb2.FollowRequest, await call.read(), MAX_REQUEST_BYTES)
         after = position_from(request.after)
-        if self._followers >= MAX_FOLLOWERS:
-            raise Refusal(Reason.OVERLOADED, f"{MAX_FOLLOWERS} followers are served", retry_after_s=OVERLOAD_RETRY_S)
-        self._followers += 1
+        if self._followers.total() >= MAX_FOLLOWERS or self._followers[account] >= MAX_FOLLOWERS_PER_ACCOUNT:
+            why = f"{MAX_FOLLOWERS} followers are served, {MAX_FOLLOWERS_PER_ACCOUNT} of one account"
+            raise Refusal(Reason.OVERLOADED, why, retry_after_s=OVERLOAD_RETRY_S)
+        self._followers[account] += 1
         try:
             while True:
                 after = await self._send_page(call, request, after)
         finally:
-            self._followers -= 1
+            self._followers[account] -= 1
 
     async def _send_page(self, call: Call, request: changes_pb2.FollowRequest, after: Position) -> Position:
         """What follows `after`, or a heartbeat; returns where that ends."""
         context = call.context(request, "")
         reading = self._registry.changes(context, after, FOLLOW_PAGE, HEARTBEAT_S, request.prefix)
-        page: ChangesPage = await self._calls.unless_draining(reading, 2 * HEARTBEAT_S)
+        page: ChangesPage = await self._calls.unless_draining(reading)
         for change in page.changes:
             for part in change_parts(change, after.to_cursor()):
                 await call.offer(part)

@@ -65,7 +65,6 @@ class Identifiers:
 
     async def _batch_register(self, call: Call) -> None:
         """One chunk after the other, each a change of its own; what was answered stays, whatever becomes of the rest."""
-        call.caller()
         first_row, chunk = 0, 0
         while (raw := await call.read_next()) is not None:
             request = parse_message(registry_pb2.BatchRegisterRequest, raw, MAX_REQUEST_BYTES)

@@ -1,0 +1,49 @@
+"""A registry with an open gRPC door, and a worker with an open gRPC listener."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from grpc import aio
+
+from proto.v1.registry_pb2_grpc import RegistryStub
+from proto.v1.resolver_pb2_grpc import ResolverStub
+from registry.doors.grpc.door import GrpcDoor
+from tests.support.grpc_door import HOST, Served
+from tests.support.grpc_worker import Worker
+
+if TYPE_CHECKING:
+    from proto.v1.resolver_pb2_grpc import ResolverAsyncStub
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Served]:
+    async with Served(tmp_path) as node:
+        node.door = GrpcDoor(node.registry, node.metrics)
+        node.port = await node.door.open(HOST, 0)
+        node.door.set_ready(True)
+        async with aio.insecure_channel(f"{HOST}:{node.port}") as channel:
+            node.channel = channel
+            node.stub = RegistryStub(channel)
+            yield node
+        await node.door.close(0)
+
+
+@pytest.fixture
+async def worker() -> AsyncIterator[Worker]:
+    worker = Worker()
+    worker.port = await worker.listener.open(HOST, 0)
+    yield worker
+    await worker.listener.close(0)
+
+
+@pytest.fixture
+async def channel(worker: Worker) -> AsyncIterator[aio.Channel]:
+    async with aio.insecure_channel(worker.address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(channel: aio.Channel) -> "ResolverAsyncStub":
+    return ResolverStub(channel)

@@ -1,0 +1,54 @@
+"""The inside of a worker with an open gRPC listener."""
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from node.metrics import build_metrics
+from proto.errors import Reason
+from proto.model.account import Role
+from proto.model.prefix import PrefixState
+from proto.model.record import State
+from proto.model.value import PRIVATE, Value
+from resolver.chain.order import build_chain
+from resolver.listeners.grpc import SERVICE, GrpcListener
+from tests.support.reader import DictReader, StoppedClock
+
+if TYPE_CHECKING:
+    pass
+
+HOST = "127.0.0.1"
+TOKEN = "bj_acme_secret"
+RESOLVE = f"/{SERVICE}/Resolve"
+
+
+class Worker:
+    """A worker's inside: a reader, the chain, a listener and its counters."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.metrics = build_metrics(self.registry)
+        self.reader = DictReader()
+        self.reader.put_prefix("88.118", registrant="")
+        self.reader.put_prefix("88.118.9", PrefixState.SUSPENDED)
+        self.reader.put_account("acme", TOKEN, Role.REGISTRANT, "ACME")
+        self.reader.put_record(
+            "88.118.1/Pump",
+            Value(1, "URL", b"https://pump.example"),
+            Value(2, "TITLE", "水泵".encode(), ttl=60),
+            Value(900, "NOTE", b"secret", permissions=0x0C, audience=PRIVATE),
+            registrant="ACME",
+            aliases=("88.118.1/p-1",),
+            version=4,
+        )
+        self.reader.put_record("88.118.1/gone", state=State.RETIRED, version=9)
+        self.reader.put_record("88.118.1/held", Value(1, "URL", b"x"), state=State.SUSPENDED)
+        self.listener = GrpcListener(build_chain(self.reader, StoppedClock(), self.metrics), self.metrics)
+        self.port = 0
+
+    def refused(self, reason: Reason) -> float:
+        return self.registry.get_sample_value("biaojie_refused_total", {"reason": reason}) or 0.0
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.port}"
