@@ -4,28 +4,40 @@ Workers open the same port one beside the other (SO_REUSEPORT), and the kernel w
 them: answers would then come from either. So the supervisor first proves that nobody is there, then keeps the number with
 a socket that is bound and never listens; with port 0 the same socket finds the number. Connections are never routed to it.
 UDP has no such socket (a bound one would receive), so there the proof is all.
+
+A number may also be in use for a while by an outgoing connection, or by what is left of one: systems hand out 32768 to 60999
+for these, and the customary gRPC ports lie among them. That passes by itself, so it is waited for.
 """
 
 import errno
+import logging
 import socket
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
+
+logger = logging.getLogger(__name__)
 
 # A free TCP port may be taken for UDP: try another. Each attempt meets a new random port.
 ATTEMPTS: Final = 20
 
 UDP_KEYS: Final = frozenset({"resolver.handle_port"})
 
+# What is left of a closed connection keeps its port for 60 s (TIME_WAIT in Linux); a little more.
+PATIENCE_S: Final = 65.0
+_RETRY_S: Final = 0.2
 
-class PortTaken(Exception):
-    """A port cannot be served; the message says which, and why."""
+_CONNECTIONS: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_LISTENING: Final = "0A"
 
 
 class Reservations:
     """The reserved ports by their configuration keys; `ports` has None for `off`."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self.ports: dict[str, int | None] = {}
+        self._deadline_s = time.monotonic() + patience_s
         self._sockets: list[socket.socket] = []
 
     def reserve(self, hosts: Mapping[str, str], wanted: Mapping[str, int | None]) -> list[str]:
@@ -35,7 +47,9 @@ class Reservations:
             try:
                 self.ports[key] = None if port is None else self._reserve(hosts[key], port, with_udp=key in UDP_KEYS)
             except OSError as error:
-                troubles.append(f"{key}: {hosts[key]} port {port}: {error.strerror or error}")
+                passing = error.errno == errno.EADDRINUSE and is_passing(port or 0)
+                why = "an outgoing connection of this machine uses it" if passing else error.strerror or error
+                troubles.append(f"{key}: {hosts[key]} port {port}: {why}")
         return troubles
 
     def release(self) -> None:
@@ -44,22 +58,48 @@ class Reservations:
         self._sockets.clear()
 
     def _reserve(self, host: str, port: int, *, with_udp: bool) -> int:
-        for attempt in range(1, ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
-                held, number = _bind_alone(host, port)
-                try:
-                    if with_udp:
-                        _prove_free_for_udp(host, number)
-                except OSError:
-                    held.close()
-                    raise
+                held, number = _bind(host, port, with_udp=with_udp)
             except OSError as error:
-                if port or attempt == ATTEMPTS or error.errno != errno.EADDRINUSE:
+                if error.errno != errno.EADDRINUSE or not self._may_retry(port, attempt):
                     raise
             else:
                 self._sockets.append(held)
                 return number
-        raise AssertionError  # the last attempt returned or raised
+
+    def _may_retry(self, port: int, attempt: int) -> bool:
+        """Whether another attempt may fare better; waits for it if it needs time."""
+        if port == 0:
+            return attempt < ATTEMPTS
+        if not is_passing(port) or time.monotonic() > self._deadline_s:
+            return False
+        if attempt == 1:
+            logger.warning("waiting for a port that an outgoing connection uses", extra={"port": port})
+        time.sleep(_RETRY_S)
+        return True
+
+
+def is_passing(port: int) -> bool:
+    """Whether connections, and no listener, use a TCP port of this machine."""
+    states = set()
+    for table in _CONNECTIONS:
+        lines = table.read_text().splitlines()[1:] if table.exists() else []
+        states |= {fields[3] for fields in map(str.split, lines) if int(fields[1].rpartition(":")[2], 16) == port}
+    return bool(states) and _LISTENING not in states
+
+
+def _bind(host: str, port: int, *, with_udp: bool) -> tuple[socket.socket, int]:
+    held, number = _bind_alone(host, port)
+    try:
+        if with_udp:
+            _prove_free_for_udp(host, number)
+    except OSError:
+        held.close()
+        raise
+    return held, number
 
 
 def _bind_alone(host: str, port: int) -> tuple[socket.socket, int]:

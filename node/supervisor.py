@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from node.child import Child, Program
-from node.config import PORT_KEYS, Config, value_of
+from node.config import Config, value_of
 from node.control import Assignment
 from node.folder import DataFolder
 from node.observe import Observatory
-from node.reservations import PortTaken, Reservations
+from node.reservations import Reservations
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +39,13 @@ PROGRAMS: Final[Programs] = {REGISTRY: "node.registry", WORKER: "node.worker"}
 
 
 class Supervisor:
-    """One node. The folder is locked, and the environment names its folder of metrics, before this is made."""
+    """One node. The folder is locked, the ports are reserved, and the environment names the folder of metrics already."""
 
     def __init__(
         self,
         config: Config,
         folder: DataFolder,
+        reservations: Reservations,
         *,
         sample: bool = False,
         programs: Programs = PROGRAMS,
@@ -56,7 +57,7 @@ class Supervisor:
         self._programs = programs
         self._on_ready = on_ready
         self._was_ready = False
-        self._reservations = Reservations()
+        self._reservations = reservations
         self._observatory = Observatory(self.describe)
         self._children: dict[str, Child] = {}
         self._stopping = asyncio.Event()
@@ -90,11 +91,10 @@ class Supervisor:
         }
 
     async def run(self) -> int:
-        """Serve until told to stop. Returns the exit status. Raises `PortTaken`."""
+        """Serve until told to stop. Returns the exit status."""
         _allow_many_connections()
         self._install_signals()
         try:
-            self._reserve()
             await self._observe()
             self._make_children()
             self.folder.write_ports(self._ports_document())
@@ -107,7 +107,6 @@ class Supervisor:
                     task.cancel()
         finally:
             await self._observatory.close()
-            self._reservations.release()
             self.folder.forget_ports()
         return 1 if self._failed else 0
 
@@ -123,12 +122,6 @@ class Supervisor:
         if self._signals > 1:
             for child in self._children.values():
                 child.kill()
-
-    def _reserve(self) -> None:
-        wanted = {key: value_of(self.config, key) for key in PORT_KEYS}
-        troubles = self._reservations.reserve({key: _host_of(self.config, key) for key in PORT_KEYS}, wanted)
-        if troubles:
-            raise PortTaken("; ".join(troubles))
 
     async def _observe(self) -> None:
         port = self.ports["node.metrics_port"]
@@ -190,11 +183,6 @@ class Supervisor:
 
 
 _SECTIONS: Final = ("resolver", "registry", "node")
-
-
-def _host_of(config: Config, key: str) -> str:
-    host: str = value_of(config, f"{key.partition('.')[0]}.host")
-    return host
 
 
 def _kind_of(name: str) -> str:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from node.cli.configured import add_config_options, read_config
 from node.cli.outcome import Failed
 from node.cli.place import in_url, reachable
-from node.config import Config, value_of
+from node.config import PORT_KEYS, Config, value_of
 from node.folder import DataFolder, FolderInUse
 from node.logs import configure_logs
-from node.reservations import PortTaken
+from node.reservations import Reservations
 
 if TYPE_CHECKING:
     from node.supervisor import Supervisor
@@ -51,19 +51,29 @@ def run(arguments: argparse.Namespace) -> int:
         folder.clear_run()
     except (FolderInUse, OSError) as error:
         raise Failed(str(error)) from None
+    reservations = reserve_ports(config)
     # prometheus-client decides when it is imported whether figures go into files.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.metrics)
     from node.supervisor import Supervisor
 
     async def serve() -> int:
-        return await Supervisor(config, folder, sample=arguments.sample, on_ready=announce).run()
+        return await Supervisor(config, folder, reservations, sample=arguments.sample, on_ready=announce).run()
 
     try:
         return asyncio.run(serve())
-    except PortTaken as taken:
-        raise Failed(str(taken)) from None
     finally:
+        reservations.release()
         folder.release()
+
+
+def reserve_ports(config: Config) -> Reservations:
+    """The ports of a configuration, kept for this node. Raises `Failed` with everything that hinders."""
+    reservations = Reservations()
+    hosts = {key: value_of(config, f"{key.partition('.')[0]}.host") for key in PORT_KEYS}
+    troubles = reservations.reserve(hosts, {key: value_of(config, key) for key in PORT_KEYS})
+    if troubles:
+        raise Failed(*troubles)
+    return reservations
 
 
 def announce(supervisor: "Supervisor") -> None:

@@ -55,6 +55,7 @@ import asyncio, os, sys
 from pathlib import Path
 from node.folder import DataFolder
 from node.logs import configure_logs
+from node.cli.serve import reserve_ports
 from node.sources import load_config
 
 config = load_config(None, [tuple(word.split("=", 1)) for word in sys.argv[2:]], {})
@@ -71,7 +72,7 @@ node.supervisor.WATCH_S = 0.2
 programs = {"registry": "stand_in", "worker": "stand_in"}
 
 async def serve():
-    return await Supervisor(config, folder, programs=programs, on_ready=lambda _: print("READY", flush=True)).run()
+    return await Supervisor(config, folder, reserve_ports(config), programs=programs, on_ready=lambda _: print("READY", flush=True)).run()
 
 sys.exit(asyncio.run(serve()))
 """

@@ -1,6 +1,7 @@
 """Reserved ports over real sockets: found, shared with our own, proven free of others."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -71,6 +72,25 @@ def test_a_handle_port_must_be_free_for_udp_too(reservations: Reservations) -> N
         port = other.getsockname()[1]
         assert len(reservations.reserve({HANDLE: HOST}, {HANDLE: port})) == 1
         assert reservations.reserve({HTTP: HOST}, {HTTP: port}) == []
+
+
+def test_a_port_of_an_outgoing_connection_is_waited_for(reservations: Reservations) -> None:
+    with closing(listener()) as server:
+        outgoing = socket.create_connection(server.getsockname())
+        port = outgoing.getsockname()[1]
+        (trouble,) = Reservations(patience_s=0.1).reserve({HTTP: HOST}, {HTTP: port})
+        assert "an outgoing connection of this machine uses it" in trouble
+
+        # Closed by the other end first, it leaves nothing behind here.
+        def hang_up() -> None:
+            server.accept()[0].close()
+            assert outgoing.recv(1) == b""
+            outgoing.close()
+
+        soon = threading.Timer(0.3, hang_up)
+        soon.start()
+        assert reservations.reserve({HTTP: HOST}, {HTTP: port}) == []
+        soon.join()
 
 
 def test_every_trouble_is_named(reservations: Reservations) -> None:
