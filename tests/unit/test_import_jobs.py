@@ -20,12 +20,14 @@ from proto.ports import Command
 from registry.commit.transaction import prepare
 from registry.policy.rules import EVERY_REGISTRANT
 from registry.service.context import Context
+from registry.service.imports import blobs as blobs_module
 from registry.service.imports import jobs as jobs_module
 from registry.service.imports import runner as runner_module
 from registry.service.imports.blobs import BlobFolder
 from registry.service.imports.chunks import CHUNK_ROWS
 from registry.service.imports.jobs import ImportRequest
 from registry.service.imports.run import job_row
+from registry.service.imports.tables import TableFormat
 from tests.support.imports import PREFIX, Desk, pieces, products, table, until
 from tests.support.world import HOLDER, OPERATOR, OTHER, World, city, holder
 
@@ -146,6 +148,13 @@ async def test_a_mistaken_header_fails_the_job_by_name_before_any_row(desk: Desk
     assert why in job.message
     assert job.rows == 0
     assert desk.scrape.get_sample_value("biaojie_jobs_total", {"outcome": "failed"}) == 1
+
+
+async def test_a_table_without_a_name_is_told_by_its_content(desk: Desk) -> None:
+    row = json.dumps({"identifier": f"{PREFIX}/N", "values": []}).encode()
+    assert [(await desk.run(data, "")).file_format for data in (products(1), row)] == ["csv", "ndjson"]
+    said = await desk.run(row, "", file_format=TableFormat.CSV)
+    assert (said.file_format, said.state) == ("csv", JobState.FAILED)
 
 
 async def test_the_template_of_the_import_is_that_of_rows_which_name_none(desk: Desk) -> None:
@@ -342,6 +351,15 @@ async def test_the_upload_is_bounded_and_leaves_nothing(tmp_path: Path) -> None:
     blob = await blobs.store(pieces(b"x" * 1000, 100))
     assert blobs.path(blob.digest).read_bytes() == b"x" * 1000
     assert (await blobs.store(pieces(b"x" * 1000, 1))) == blob
+
+
+async def test_an_upload_leaves_room_for_the_rest_of_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs_module, "_MIN_FLOOR_BYTES", 1 << 62)
+    monkeypatch.setattr(blobs_module, "_MAX_FLOOR_BYTES", 1 << 62)
+    with pytest.raises(Refusal) as caught:
+        await BlobFolder(tmp_path / "blobs").store(pieces(b"x"))
+    assert (caught.value.reason, bool(caught.value.retry_after_s)) == (Reason.STORAGE_FULL, True)
+    assert list((tmp_path / "blobs").iterdir()) == []
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing(desk: Desk) -> None:

@@ -150,6 +150,7 @@ def test_a_line_of_ndjson_is_the_body_of_a_registration() -> None:
         (b'{"identifier": "P/1\\ud800", "values": []}', Reason.INVALID_ARGUMENT, "identifier", "P/1?"),
         (b'{"identifier": "P/1"}', Reason.INVALID_VALUE, "values", "P/1"),
         (b'{"identifier": "P/1", "values": [], "colour": 1}', Reason.INVALID_ARGUMENT, "colour", "P/1"),
+        (b'{"identifier": "P/1", "values": [], "state": "retired"}', Reason.INVALID_ARGUMENT, "state", "P/1"),
         (b'{"identifier": "P/1", "values": [], "aliases": [3]}', Reason.INVALID_ARGUMENT, "aliases[0]", "P/1"),
         (b'{"identifier": "P/1", "values": [{"index": 1}]}', Reason.INVALID_VALUE, "values[0].type", "P/1"),
         (b'{"identifier": "P/1\xff"}', Reason.INVALID_ENCODING, "row", ""),

@@ -36,9 +36,10 @@ class Budget:
 
 def check_body(request: web.BaseRequest, body: Body) -> None:
     """Raise `Refusal` (UNSUPPORTED_CONTENT_TYPE, MESSAGE_TOO_LARGE) for what the headers say of a body that is not wanted."""
-    if request.content_type not in body.content_types or (request.charset or "utf-8").lower() != "utf-8":
-        wanted = " or ".join(body.content_types)
-        raise Refusal(Reason.UNSUPPORTED_CONTENT_TYPE, f"{wanted} in UTF-8 is wanted", "Content-Type")
+    charset = (request.charset or "").lower()
+    if request.content_type not in body.content_types or (charset and body.charsets and charset not in body.charsets):
+        wanted = " or ".join(body.content_types) + (f" in {' or '.join(body.charsets)}" if body.charsets else "")
+        raise Refusal(Reason.UNSUPPORTED_CONTENT_TYPE, f"{wanted} is wanted", "Content-Type")
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal(Reason.UNSUPPORTED_CONTENT_TYPE, "encoded bodies are not read", "Content-Encoding")
     if (request.content_length or 0) > body.limit:

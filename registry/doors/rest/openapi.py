@@ -22,6 +22,8 @@ _HEADERS: Final = {
     REPLAYED: "`true` if this is the outcome of an earlier request with the same idempotency key.",
     "ETag": "The version as an entity tag.",
     "Location": "Where it is found.",
+    "Accept-Ranges": "`bytes`: parts of it can be asked for.",
+    "Content-Range": "Which part of how many bytes this is.",
 }
 
 

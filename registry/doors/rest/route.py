@@ -36,11 +36,15 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body of up to `limit` bytes; `schema` names a component. A streamed one is read by the handler."""
+    """A request body of up to `limit` bytes; `schema` names a component. A streamed one is read by the handler.
+
+    `charsets` are those that a content type may name; none: any, the content is looked at instead.
+    """
 
     limit: int
     schema: str = ""
     content_types: Sequence[str] = (JSON,)
+    charsets: Sequence[str] = ("utf-8",)
     is_streamed: bool = False
 
 

@@ -133,6 +133,7 @@ _JOB: Final = closed(
         **dict.fromkeys(("created_rows", "replaced_rows", "unchanged_rows", "refused_rows"), COUNT),
         **_STAMPS,
     },
+    {"hindrance": {**choice(list(Reason)), "description": "Why a running job does not get on at the moment."}},
     about="Work that outlives the request that started it.",
 )
 _ROW_RESULT: Final = closed(

@@ -23,6 +23,11 @@ MAX_UPLOAD_BYTES: Final = 16 * 1024**3
 # Gathered before it is written, in a thread: small pieces would cost a hop each.
 _PIECE_BYTES: Final = 1024 * 1024
 
+# What an upload leaves free, as a share of the file system within bounds: more than the committer needs to go on.
+_FLOOR_SHARE: Final = 10
+_MIN_FLOOR_BYTES: Final = 16 * 1024 * 1024
+_MAX_FLOOR_BYTES: Final = 1024**3
+
 # When to look again whether somebody has made room.
 FULL_RETRY_S: Final = 60.0
 
@@ -104,6 +109,7 @@ class _Upload:
         self.size = 0
 
     def write(self, data: bytes) -> None:
+        check_room(self._file.fileno(), len(data))
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) :]
@@ -123,6 +129,14 @@ class _Upload:
         """Remove what is not finished; nothing if it is."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def check_room(file: int, size: int) -> None:
+    """Raise `OSError(ENOSPC)` if `size` more bytes would not leave enough free for the rest of the node."""
+    usage = os.fstatvfs(file)
+    floor = min(max(usage.f_blocks * usage.f_frsize // _FLOOR_SHARE, _MIN_FLOOR_BYTES), _MAX_FLOOR_BYTES)
+    if usage.f_bavail * usage.f_frsize < floor + size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def is_full(error: OSError) -> bool:

@@ -32,7 +32,8 @@ from registry.service.imports.blobs import BlobFolder
 from registry.service.imports.results import result_path
 from registry.service.imports.run import Workplace, job_row
 from registry.service.imports.runner import UNFINISHED, JobRunner
-from registry.service.imports.tables import format_of
+from registry.service.imports.tables import TableFormat, format_of, guess_format
+from registry.service.imports.threads import in_thread
 from registry.service.listing import Page
 from registry.service.plan import check_template
 
@@ -48,6 +49,8 @@ MAX_JOBS: Final = 1_000
 MAX_FILE_NAME_CHARS: Final = 255
 IMPORT: Final = "import"
 _ID_BYTES: Final = 6
+# Blank lines before the first row are few.
+_GUESS_BYTES: Final = 4_096
 
 # The same images are looked at again and again.
 _unpack: Final = lru_cache(2 * MAX_JOBS)(unpack_job)
@@ -55,10 +58,15 @@ _unpack: Final = lru_cache(2 * MAX_JOBS)(unpack_job)
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What a table is to be imported as. `resume`: go on with the job that was begun with the same file, if there is one."""
+    """What a table is to be imported as.
+
+    The extension of `file_name` says its format; without a name `file_format` does, and without that the file itself.
+    `resume`: go on with the job that was begun with the same file, if there is one.
+    """
 
     prefix: str
-    file_name: str
+    file_name: str = ""
+    file_format: TableFormat | None = None
     dry_run: bool = False
     resume: bool = False
     template: str = ""
@@ -129,7 +137,8 @@ class ImportJobs:
         try:
             blob = await self._blobs.store(body)
             self._doubtful.add(blob.digest)
-            job = replace(job, file_digest=blob.digest, file_bytes=blob.size)
+            form = job.file_format or await in_thread(self._guess_format, blob.digest)
+            job = replace(job, file_digest=blob.digest, file_bytes=blob.size, file_format=form)
             # One after the other: of two that bring the same file to resume, the second finds the first one's job.
             async with self._entering:
                 await self._executor.catch_up()
@@ -190,7 +199,7 @@ class ImportJobs:
         check_template(request.template)
         if len(request.file_name) > MAX_FILE_NAME_CHARS or not request.file_name.isprintable():
             raise Refusal(Reason.INVALID_ARGUMENT, f"up to {MAX_FILE_NAME_CHARS} printable characters", "file_name")
-        form = format_of(request.file_name)
+        form = format_of(request.file_name) if request.file_name else request.file_format
         if not self._is_open:
             raise Refusal(Reason.NOT_READY, "the node is starting or stopping", retry_after_s=1)
         if self._uploads + self._runner.load >= MAX_UNFINISHED_JOBS:
@@ -204,7 +213,7 @@ class ImportJobs:
             registrant=prefix.registrant,
             file_name=request.file_name,
             file_digest=b"",
-            file_format=form,
+            file_format=form or "",
             encoding="",
             dry_run=request.dry_run,
             state=JobState.QUEUED,
@@ -233,6 +242,10 @@ class ImportJobs:
         await self._reader.reach(committed.position, FRESHNESS_WAIT_S)
         self._runner.add(job)
         return job
+
+    def _guess_format(self, digest: bytes) -> TableFormat:
+        with self._blobs.path(digest).open("rb") as file:
+            return guess_format(file.read(_GUESS_BYTES))
 
     def _newest(self, key: FileKey) -> Job | None:
         return next((job for job in reversed(self._jobs()) if key_of(job) == key), None)

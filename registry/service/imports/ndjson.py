@@ -1,4 +1,8 @@
-"""Rows of newline-delimited JSON: each line is the body of a registration with its `identifier`. No I/O."""
+"""Rows of newline-delimited JSON: each line is the body of a registration with its `identifier`. No I/O.
+
+What a read says of a record besides may stand there and is ignored, so that what was read can be imported. But a record that
+was read as suspended or retired is refused: it would come out as an active one.
+"""
 
 import json
 from typing import Any, Final
@@ -13,6 +17,8 @@ from registry.service.imports.rows import SHOWN_IDENTIFIER_CHARS, TableRow, unre
 from registry.service.plan import Draft, refused
 
 _MEMBERS: Final = frozenset({"identifier", "values", "template", "aliases"})
+_READ_ONLY: Final = frozenset({"state", "version", "registrant", "created", "changed"})
+_ACTIVE: Final = "active"
 
 # Of values that bring no timestamp; the plan gives them theirs.
 _NO_TIMESTAMP: Final = 0
@@ -52,7 +58,9 @@ class NdjsonRows:
             return TableRow(end, refused(_shown(document), refusal))
 
     def _draft(self, members: Members) -> Draft:
-        members.allow(_MEMBERS)
+        members.allow(_MEMBERS | _READ_ONLY)
+        if members.document.get("state", _ACTIVE) != _ACTIVE:
+            raise members.refuse("state", "only what is active is registered by an import")
         identifier = members.text("identifier")
         template = members.text("template", "") or self._template
         aliases = tuple(_text(each, f"aliases[{place}]") for place, each in enumerate(members.items("aliases", MAX_ALIASES)))

@@ -38,6 +38,12 @@ def format_of(file_name: str) -> TableFormat:
     raise Refusal(Reason.UNSUPPORTED_CONTENT_TYPE, why, "file_name")
 
 
+def guess_format(beginning: bytes) -> TableFormat:
+    """The format of a file whose name nobody gave: rows of JSON begin with a brace, the columns' names never do."""
+    text = beginning[mark_bytes(beginning) :].lstrip()
+    return TableFormat.NDJSON if text.startswith(b"{") else TableFormat.CSV
+
+
 class Rows(Protocol):
     """What a format does: lines to rows."""
 
