@@ -512,6 +512,7 @@ class Job(_message.Message):
     CHANGED_MS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """its name"""
     kind: _builtins.str
@@ -560,6 +561,8 @@ class Job(_message.Message):
     """of the request that started it"""
     version: _builtins.int
     """counts the writes to it from 1"""
+    template: _builtins.str
+    """of rows that name none; may be empty"""
     def __init__(
         self,
         *,
@@ -587,10 +590,11 @@ class Job(_message.Message):
         changed_ms: _builtins.int = ...,
         request_id: _builtins.str = ...,
         version: _builtins.int = ...,
+        template: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "changed_ms", b"changed_ms", "created", b"created", "created_ms", b"created_ms", "dry_run", b"dry_run", "encoding", b"encoding", "file_bytes", b"file_bytes", "file_digest", b"file_digest", "file_format", b"file_format", "file_name", b"file_name", "file_offset", b"file_offset", "id", b"id", "kind", b"kind", "message", b"message", "prefix", b"prefix", "refused", b"refused", "registrant", b"registrant", "replaced", b"replaced", "request_id", b"request_id", "result_bytes", b"result_bytes", "rows", b"rows", "state", b"state", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "changed_ms", b"changed_ms", "created", b"created", "created_ms", b"created_ms", "dry_run", b"dry_run", "encoding", b"encoding", "file_bytes", b"file_bytes", "file_digest", b"file_digest", "file_format", b"file_format", "file_name", b"file_name", "file_offset", b"file_offset", "id", b"id", "kind", b"kind", "message", b"message", "prefix", b"prefix", "refused", b"refused", "registrant", b"registrant", "replaced", b"replaced", "request_id", b"request_id", "result_bytes", b"result_bytes", "rows", b"rows", "state", b"state", "template", b"template", "unchanged", b"unchanged", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

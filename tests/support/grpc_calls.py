@@ -1,7 +1,7 @@
 """What tests of both gRPC edges share: how a call failed, raw calls, and waiting for what others do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import grpc
 import pytest
@@ -49,6 +49,17 @@ def call_without_message(channel: aio.Channel, path: str, metadata: tuple[tuple[
     """A call that ends before its message."""
     method: aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(path)
     return method(iter(()), metadata=metadata)
+
+
+def call_that_sends_nothing(channel: aio.Channel, path: str, metadata: tuple[tuple[str, str], ...] = ()) -> Awaitable[bytes]:
+    """A call whose message never comes."""
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    method: aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(path)
+    return method(never(), metadata=metadata)
 
 
 async def until(holds: Callable[[], bool], timeout_s: float = 5) -> None:

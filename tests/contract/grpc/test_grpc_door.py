@@ -19,6 +19,7 @@ from proto.v1.registry_pb2 import (
     RegisterRequest,
 )
 from proto.v1.registry_pb2_grpc import RegistryStub
+from registry.doors.grpc import calls
 from registry.doors.grpc.calls import MAX_REQUEST_BYTES, Calls
 from registry.doors.grpc.door import CHANGES_SERVICE, REGISTRY_SERVICE, TRANSPORT_MESSAGE_BYTES, GrpcDoor, build_methods
 from tests.support.control_plane import ACME
@@ -26,6 +27,7 @@ from tests.support.grpc_calls import (
     Proxy,
     bearer,
     call_raw,
+    call_that_sends_nothing,
     call_without_message,
     failure_of,
     read_failure,
@@ -84,6 +86,17 @@ async def test_a_request_that_comes_byte_by_byte_is_understood(node: Served) -> 
     async with Proxy(node.port, piece=1) as port, aio.insecure_channel(f"{HOST}:{port}") as channel:
         asked = RegisterRequest(draft=draft("slow"))
         assert (await RegistryStub(channel).Register(asked, metadata=bearer(node.acme))).version == 1
+
+
+@pytest.mark.parametrize(("method", "limit"), [("Register", "MESSAGE_WAIT_S"), ("BatchRegister", "STREAM_IDLE_S")])
+async def test_a_client_that_sends_nothing_is_not_waited_for_long(
+    node: Served, monkeypatch: pytest.MonkeyPatch, method: str, limit: str
+) -> None:
+    monkeypatch.setattr(calls, limit, 0.05)
+    path = f"/{REGISTRY_SERVICE}/{method}"
+    code, failure = await failure_of(call_that_sends_nothing(node.channel, path, bearer(node.acme)))
+    assert (code, failure.reason) == (Status.DEADLINE_EXCEEDED, "TIMEOUT")
+    assert node.refused(Reason.TIMEOUT) == 1
 
 
 async def test_a_deadline_that_passes_is_counted(node: Served) -> None:

@@ -18,7 +18,7 @@ from proto.v1.resolver_pb2 import ResolveRequest
 from proto.v1.resolver_pb2_grpc import ResolverStub
 from resolver.listeners import grpc as listener_module
 from resolver.listeners.grpc import SERVICE, TRANSPORT_MESSAGE_BYTES, GrpcListener
-from tests.support.grpc_calls import Proxy, call_raw, call_without_message, failure_of, until
+from tests.support.grpc_calls import Proxy, call_raw, call_that_sends_nothing, call_without_message, failure_of, until
 from tests.support.grpc_worker import HOST, RESOLVE, Worker
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ async def test_a_call_without_a_message_is_refused(worker: Worker, channel: aio.
     code, failure = await failure_of(call_without_message(channel, RESOLVE))
     assert (code, failure.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
     assert worker.refused(Reason.MALFORMED_MESSAGE) == 1
+
+
+async def test_a_client_that_sends_nothing_is_not_waited_for_long(
+    worker: Worker, channel: aio.Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "MESSAGE_WAIT_S", 0.05)
+    code, failure = await failure_of(call_that_sends_nothing(channel, RESOLVE))
+    assert (code, failure.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TIMEOUT")
+    assert worker.refused(Reason.TIMEOUT) == 1
 
 
 @pytest.mark.parametrize("path", [f"/{SERVICE}/Register", "/biaojie.v1.Registry/Register", "/none"])
