@@ -54,10 +54,11 @@ class Desk:
     scrape: CollectorRegistry = field(default_factory=CollectorRegistry)
     jobs: ImportJobs = field(init=False)
 
-    async def open(self) -> "Desk":
+    async def open(self, *, accounts: bool = True) -> "Desk":
         self.metrics = build_metrics(self.scrape)
-        await self.put_account("holder", Role.REGISTRANT, HOLDER)
-        await self.put_account("operator", Role.OPERATOR)
+        if accounts:
+            await self.put_account("holder", Role.REGISTRANT, HOLDER)
+            await self.put_account("operator", Role.OPERATOR)
         await self.restart()
         return self
 

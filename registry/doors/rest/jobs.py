@@ -14,7 +14,7 @@ from registry.doors.rest.call import Call, parse_limit
 from registry.doors.rest.documents import job_document
 from registry.doors.rest.parameters import AFTER_NAME, LIMIT, REGISTRANT, name_of, page
 from registry.doors.rest.render import render_page
-from registry.doors.rest.reply import Reply, reply_json
+from registry.doors.rest.reply import Reply, reply_json, reply_refusal
 from registry.doors.rest.route import NDJSON, Answer, Body, Parameter, Route
 from registry.service.imports.blobs import MAX_UPLOAD_BYTES
 from registry.service.imports.jobs import ImportJobs, ImportRequest
@@ -29,6 +29,7 @@ ONE: Final = "/api/v1/jobs/{job}"
 RESULT: Final = "/api/v1/jobs/{job}/result"
 
 CSV: Final = "text/csv"
+PROBLEM_TYPE: Final = "application/problem+json"
 _FORMATS: Final = {CSV: TableFormat.CSV, NDJSON: TableFormat.NDJSON}
 # The last is what curl calls any body that it is not told about.
 _CONTENT_TYPES: Final = (CSV, NDJSON, "application/octet-stream", "text/plain", "application/x-www-form-urlencoded")
@@ -78,7 +79,7 @@ class JobResource:
         result = {
             200: Answer("One line for every finished row.", content_type=CSV, headers=("Accept-Ranges",)),
             206: Answer("The part asked for.", content_type=CSV, headers=("Content-Range",)),
-            416: Answer("There is not so much of it (yet).", content_type="", headers=("Content-Range",)),
+            416: Answer("There is not so much of it (yet).", "Problem", PROBLEM_TYPE, headers=("Content-Range",)),
         }
         return (
             Route("POST", IMPORT, "importTable", "jobs", "Import a table (CSV, NDJSON; UTF-8, GB 18030).", self.submit, taken,
@@ -125,7 +126,8 @@ class JobResource:
         headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, no-cache", "Vary": "Authorization"}
         if wanted is NOT_SATISFIABLE:
             headers["Content-Range"] = f"bytes */{job.result_bytes}"
-            return Reply(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", "", headers)
+            refusal = Refusal(Reason.INVALID_ARGUMENT, f"there are {job.result_bytes} bytes of it", "Range")
+            return reply_refusal(refusal, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers)
         status, start, end = HTTPStatus.OK, 0, job.result_bytes
         if wanted is not WHOLE:
             status, (start, end) = HTTPStatus.PARTIAL_CONTENT, wanted
