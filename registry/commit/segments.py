@@ -161,10 +161,15 @@ def check_history(last: Link | None, store: Store) -> None:
         return
     if last.position.sequence > head.position.sequence:
         raise Unusable(lost_changes(head.position, last.position))
-    entry = store.log(Position(last.position.epoch, last.position.sequence - 1), 1)
-    parsed = split_header(entry[0][1]) if entry else None
-    if parsed is not None and parse_link(parsed[0]) != last:
-        raise Unusable(f"the segments tell another history than the store: they part at or before {last.position}")
+    before = last.position._replace(sequence=last.position.sequence - 1)
+    for position, frame in store.log(before, 1):
+        split = split_header(frame)
+        link = parse_link(split[0]) if split else None
+        is_other = position == last.position and link != last
+        # The log may have been trimmed up to here; then the next entry says what came before it.
+        does_not_follow = position.sequence == last.position.sequence + 1 and (link is None or link.previous != last.chain)
+        if is_other or does_not_follow:
+            raise Unusable(f"the segments tell another history than the store: they part at or before {last.position}")
 
 
 def lost_changes(recovered: Position, acknowledged: Position) -> str:
