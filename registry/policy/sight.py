@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from proto.model.account import Caller
 from proto.model.record import Record, State
-from proto.model.value import PUBLIC
+from proto.model.value import PRIVATE, PUBLIC
 from registry.policy.rules import Reach
 
 
 def groups_open(caller: Caller, registrant: str) -> frozenset[str]:
     """The groups of `registrant` whose values the caller may read."""
-    return frozenset(grant.group for grant in caller.groups if grant.registrant == registrant)
+    return frozenset(each.group for each in caller.groups if each.registrant == registrant) - {PRIVATE}
 
 
 def visible_record(record: Record, caller: Caller, reach: Reach) -> Record:

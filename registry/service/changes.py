@@ -147,7 +147,7 @@ def see_change(change: Change, caller: Caller, below: str = "") -> VisibleChange
 def _see_row(row: Row, caller: Caller) -> tuple[Record | Prefix | Registrant | Account | Job, Reach] | None:
     """The noun of a row as far as it is open to the caller, and how far that is."""
     if not row.image:
-        return None  # nothing that can be followed is ever deleted
+        return None  # old jobs make room: that is nobody's news
     if row.table is Table.RECORD:
         packed = PackedRecord(row.image)
         reach = judge(caller, Action.FOLLOW, packed.registrant)
