@@ -6,22 +6,32 @@ sample), unfinished jobs go on and the doors are open. The writer's thread and t
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol
+
+from aiohttp import web
 
 from node.clock import SystemClock
 from node.control import Assignment
 from node.folder import TOKEN_FILE
 from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
+from proto.errors import Refusal
+from proto.metrics import Gauge
 from proto.places import STREAM
 from registry.commit.primary import Primary
 from registry.doors.grpc.door import GrpcDoor
+from registry.doors.rest.door import RestDoor
+from registry.doors.rest.export import ExportResource
+from registry.doors.rest.jobs import JobResource
 from registry.service.bootstrap import bootstrap
 from registry.service.imports.jobs import ImportJobs
 from registry.service.registry import Registry
+from registry.service.sample.load import load_sample
 from registry.store.port import Unusable
+from resolver.listeners.http.connection import ConnectionServer
+from resolver.listeners.http.limits import HttpLimits
 from resolver.view.archive import Archive
 from resolver.view.view import View
 
@@ -31,6 +41,9 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 # Of the time to drain: requests in flight. The rest is for the committer's queue and its last checkpoint.
 DOORS_SHARE: Final = 0.5
+
+
+HandleRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Door(Protocol):
@@ -89,7 +102,7 @@ class RegistryPart:
         jobs = ImportJobs(registry.executor, primary.committer, self._metrics, self._data)
         self._stops.push_async_callback(jobs.close)
         await jobs.start()
-        await self._open_doors(registry)
+        await self._open_doors(registry, jobs)
         self._is_up = True
         self._announce(self._view.is_ready)
         await self._view.wait_failed()
@@ -99,11 +112,15 @@ class RegistryPart:
             await bootstrap(registry.executor, self._assignment.config.node.homed, self._data / TOKEN_FILE)
         except (ValueError, OSError) as error:
             raise RefusesToStart(str(error)) from None
+        if self._assignment.sample:
+            await load_sample(registry)
 
-    async def _open_doors(self, registry: Registry) -> None:
+    async def _open_doors(self, registry: Registry, jobs: ImportJobs) -> None:
         grpc_door = GrpcDoor(registry, self._metrics)
         grpc_door.set_ready(True)
-        doors: tuple[tuple[Door, str], ...] = ((grpc_door, "registry.grpc_port"),)
+        resources = (JobResource(jobs), ExportResource(registry))
+        rest_door = RestDoor(registry, self._view, self._metrics, make_http_server, resources)
+        doors: tuple[tuple[Door, str], ...] = ((rest_door, "registry.http_port"), (grpc_door, "registry.grpc_port"))
         for door, key in doors:
             port = self._assignment.ports[key]
             if port is not None:
@@ -113,6 +130,11 @@ class RegistryPart:
     def _readiness_changed(self, is_ready: bool) -> None:
         if self._is_up:
             self._announce(is_ready)
+
+
+def make_http_server(handle: HandleRequest, gauge: Gauge, count: Callable[[Refusal], None]) -> ConnectionServer:
+    """The HTTP server behind the REST door: connections and their limits are the same matter on every port of the node."""
+    return ConnectionServer(handle, HttpLimits(), gauge, count)
 
 
 if __name__ == "__main__":
