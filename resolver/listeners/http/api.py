@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, Refused
 from proto.model.query import Query
+from proto.wire.http.target import Target, decode_part
 from resolver.chain.step import Resolve
 from resolver.listeners.http.documents import handle_reply, resolve_document, resolve_reply
 from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
@@ -24,7 +25,6 @@ from resolver.listeners.http.questions import (
     parse_question,
 )
 from resolver.listeners.http.reply import NDJSON, Reply, compose_json
-from resolver.listeners.http.target import Target, decode_identifier
 
 HANDLES: Final = "/api/handles/"
 RESOLVE: Final = "/api/v1/resolve/"
@@ -115,7 +115,7 @@ class Api:
     async def _handles(self, call: Call) -> Reply:
         identifier, layout = call.rest, Layout()
         try:
-            identifier = decode_identifier(call.rest)
+            identifier = decode_part(call.rest, "identifier")
             parameters = Parameters(call.target.parameters())
             layout = parameters.layout()
             query = parse_handle_question(identifier, parameters, parse_bearer(call.headers), call.request_id)
@@ -125,7 +125,7 @@ class Api:
         return handle_reply(await self._ask(query), layout, call.is_authorised)
 
     async def _resolve_one(self, call: Call) -> Reply:
-        identifier = decode_identifier(call.rest)
+        identifier = decode_part(call.rest, "identifier")
         parameters = Parameters(call.target.parameters())
         query = parse_question(identifier, parameters, parse_bearer(call.headers), call.request_id)
         return resolve_reply(await self._ask(query), query.explain, call.is_authorised)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from proto.handle_json import render_value
 from proto.model.answer import Answer, Found, NotFound, RecordAnswer, Referral, Refused, Retired, Suspended
 from proto.wire.handle.value import parse_value
+from proto.wire.http.status import problem_document, problem_headers
 from resolver.chain.metrics import OUTCOMES
 from resolver.listeners.http.questions import Layout
 from resolver.listeners.http.reply import (
@@ -18,8 +19,6 @@ from resolver.listeners.http.reply import (
     Reply,
     compose_json,
     keep,
-    problem_document,
-    refusal_headers,
 )
 from resolver.listeners.http.statuses import HANDLE_API_STATUSES, status_of
 
@@ -111,7 +110,7 @@ def _problem_of(answer: Answer, status: HTTPStatus) -> dict[str, Any]:
 
 def _headers_of(answer: Answer) -> dict[str, str]:
     if isinstance(answer, Refused):
-        return refusal_headers(answer.refusal)
+        return problem_headers(answer.refusal)
     headers = {"Cache-Control": "no-store"}
     if isinstance(answer, Referral) and answer.url:
         headers["Location"] = f"{answer.url.rstrip('/')}/api/handles/{quote(answer.asked)}"

@@ -6,7 +6,6 @@ Every reply names its request (`X-Request-Id`), repeats a well-formed `tracepare
 
 import asyncio
 import logging
-import re
 import secrets
 from collections.abc import Awaitable, Iterable
 from functools import partial
@@ -16,24 +15,19 @@ from typing import Final
 from aiohttp import web
 
 from proto.errors import Reason, Refusal
-from proto.limits import MAX_REQUEST_ID_CHARS
 from proto.metrics import Counter
 from proto.request_id import REQUEST_ID
+from proto.wire.http import head
+from proto.wire.http.target import parse_target
 from resolver.listeners.http.api import Call, Route
 from resolver.listeners.http.limits import MAX_BODY_BYTES, HttpLimits
 from resolver.listeners.http.reply import Reply, answer_condition, refuse
-from resolver.listeners.http.target import parse_target
 
 log = logging.getLogger(__name__)
-
-# As many as a W3C trace id.
-REQUEST_ID_BYTES: Final = 16
 
 # A browser may keep what a preflight said for a day.
 PREFLIGHT_S: Final = 86_400
 
-_VISIBLE: Final = re.compile("[!-~]+")
-_TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _COMMON: Final = {
     "Server": "biaojie",
     "Access-Control-Allow-Origin": "*",
@@ -57,9 +51,7 @@ class Exchange:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Raises `ConnectionError` if the client went, or does not read."""
-        request_id = request.headers.get("X-Request-Id", "")
-        if len(request_id) > MAX_REQUEST_ID_CHARS or not _VISIBLE.fullmatch(request_id):
-            request_id = secrets.token_hex(REQUEST_ID_BYTES)
+        request_id = head.parse_request_id(request.headers) or secrets.token_hex(head.REQUEST_ID_BYTES)
         REQUEST_ID.set(request_id)
         target = parse_target(request.raw_path)
         try:
@@ -143,10 +135,10 @@ class Exchange:
 
     async def _send(self, request: web.BaseRequest, request_id: str, reply: Reply) -> web.StreamResponse:
         headers = _COMMON | reply.headers
-        headers["X-Request-Id"] = request_id
-        traceparent = request.headers.get("traceparent", "")
-        if _TRACEPARENT.fullmatch(traceparent):
-            headers["traceparent"] = traceparent
+        headers[head.REQUEST_ID] = request_id
+        traceparent = head.parse_traceparent(request.headers)
+        if traceparent:
+            headers[head.TRACEPARENT] = traceparent
         if reply.content_type:
             headers["Content-Type"] = reply.content_type
         if reply.chunks is None:

@@ -22,8 +22,7 @@ BUSY_RETRY_S: Final = 1.0
 # A batch yields to other questions after so many look-ups: about a millisecond of work.
 BATCH_SLICE: Final = 32
 
-# Parameters of one query string; more than the filters a query may have select nothing more.
-MAX_PARAMETERS: Final = 2_064
+# The name of a script's function.
 MAX_CALLBACK_CHARS: Final = 128
 
 # Connections waiting to be accepted: a burst of clients at a worker's start.

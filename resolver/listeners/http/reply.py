@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from proto.errors import Reason, Refusal
-from resolver.listeners.http.statuses import REASON_STATUSES
+from proto.errors import Refusal
+from proto.wire.http.status import REASON_STATUS, problem_document, problem_headers
 
 JSON: Final = "application/json; charset=utf-8"
 NDJSON: Final = "application/x-ndjson; charset=utf-8"
@@ -25,7 +25,6 @@ _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _PRETTY: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 _TAG_BYTES: Final = 8
-_UNNAMED: Final = "urn:biaojie:reason:"
 
 
 @dataclass(slots=True)
@@ -45,31 +44,11 @@ def compose_json(document: object, is_pretty: bool = False) -> bytes:
     return text.encode(errors="replace")
 
 
-def problem_document(status: HTTPStatus, reason: str, detail: str, where: str = "") -> dict[str, Any]:
-    """The members of a problem; `reason` is a name of `proto.errors.Reason` or of an answer."""
-    document: dict[str, Any] = {"type": f"{_UNNAMED}{reason}", "title": status.phrase, "status": status.value, "reason": reason}
-    if detail:
-        document["detail"] = detail
-    if where:
-        document["field"] = where
-    return document
-
-
-def refusal_headers(refusal: Refusal) -> dict[str, str]:
-    """What a refusal says beside its body."""
-    headers = {"Cache-Control": "no-store"}
-    if refusal.reason is Reason.UNAUTHENTICATED:
-        headers["WWW-Authenticate"] = 'Bearer realm="biaojie"'
-    if refusal.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(refusal.retry_after_s)))
-    return headers
-
-
 def refuse(refusal: Refusal, status: HTTPStatus | None = None, **headers: str) -> Reply:
     """The problem that a refusal is."""
-    status = status or REASON_STATUSES[refusal.reason].http
+    status = status or REASON_STATUS[refusal.reason]
     document = problem_document(status, refusal.reason, refusal.detail, refusal.field)
-    return Reply(status, compose_json(document), PROBLEM, refusal_headers(refusal) | headers)
+    return Reply(status, compose_json(document), PROBLEM, problem_headers(refusal) | headers)
 
 
 def keep(reply: Reply, version: int, ttl_s: int, is_authorised: bool) -> Reply:

@@ -1,6 +1,7 @@
-"""CONTRACT's table for HTTP: what each answer and each reason is as a status and as a Handle response code.
+"""The table of this edge: what each answer and each reason is as an HTTP status and as a Handle response code.
 
-There is no other place that decides a status of an answer. The Handle JSON API has one exception, `HANDLE_API_STATUSES`.
+Statuses of reasons are both HTTP edges' (`proto.wire.http.status`). No other place decides what an answer is. The Handle JSON
+API has one exception, `HANDLE_API_STATUSES`.
 """
 
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from proto.errors import Reason
 from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
 from proto.model.identifier import PREFIX_OF_PREFIXES, fold_ascii
 from proto.wire.handle.codes import ResponseCode
+from proto.wire.http.status import REASON_STATUS
 
 
 class Status(NamedTuple):
@@ -28,44 +30,48 @@ ANSWER_STATUSES: Final[dict[type[Answer], Status]] = {
     Referral: Status(HTTPStatus.SEE_OTHER, ResponseCode.SERVICE_REFERRAL),
 }
 
+_REASON_CODES: Final[dict[Reason, ResponseCode]] = {
+    Reason.MALFORMED_MESSAGE: ResponseCode.PROTOCOL_ERROR,
+    Reason.INVALID_ENCODING: ResponseCode.PROTOCOL_ERROR,
+    Reason.INVALID_ARGUMENT: ResponseCode.PROTOCOL_ERROR,
+    Reason.INVALID_IDENTIFIER: ResponseCode.INVALID_IDENTIFIER,
+    Reason.AMBIGUOUS_IDENTIFIER: ResponseCode.INVALID_IDENTIFIER,
+    Reason.INVALID_VALUE: ResponseCode.INVALID_VALUE,
+    Reason.DUPLICATE_INDEX: ResponseCode.INVALID_VALUE,
+    Reason.DUPLICATE_IDENTIFIER: ResponseCode.PROTOCOL_ERROR,
+    Reason.INVALID_IDEMPOTENCY_KEY: ResponseCode.PROTOCOL_ERROR,
+    Reason.UNSUPPORTED_CONTENT_TYPE: ResponseCode.PROTOCOL_ERROR,
+    Reason.UNSUPPORTED_OPERATION: ResponseCode.OPERATION_NOT_SUPPORTED,
+    Reason.MESSAGE_TOO_LARGE: ResponseCode.PROTOCOL_ERROR,
+    Reason.VALUE_TOO_LARGE: ResponseCode.INVALID_VALUE,
+    Reason.RECORD_TOO_LARGE: ResponseCode.INVALID_VALUE,
+    Reason.TOO_MANY_VALUES: ResponseCode.INVALID_VALUE,
+    Reason.BATCH_TOO_LARGE: ResponseCode.PROTOCOL_ERROR,
+    Reason.UNKNOWN_PREFIX: ResponseCode.NOT_RESPONSIBLE,
+    Reason.NOT_HOMED: ResponseCode.NOT_RESPONSIBLE,
+    Reason.PREFIX_NOT_APPROVED: ResponseCode.NOT_RESPONSIBLE,
+    Reason.PREFIX_SUSPENDED: ResponseCode.VALUES_NOT_FOUND,
+    Reason.NOT_FOUND: ResponseCode.IDENTIFIER_NOT_FOUND,
+    Reason.ALREADY_EXISTS: ResponseCode.IDENTIFIER_EXISTS,
+    Reason.RETIRED: ResponseCode.IDENTIFIER_EXISTS,
+    Reason.SUSPENDED: ResponseCode.VALUES_NOT_FOUND,
+    Reason.VERSION_CONFLICT: ResponseCode.ERROR,
+    Reason.INVALID_STATE: ResponseCode.ERROR,
+    Reason.ALIAS_TAKEN: ResponseCode.IDENTIFIER_EXISTS,
+    Reason.IDEMPOTENCY_MISMATCH: ResponseCode.ERROR,
+    Reason.UNAUTHENTICATED: ResponseCode.AUTHENTICATION_NEEDED,
+    Reason.PERMISSION_DENIED: ResponseCode.INVALID_ADMIN,
+    Reason.QUOTA_EXCEEDED: ResponseCode.TOO_BUSY,
+    Reason.OVERLOADED: ResponseCode.TOO_BUSY,
+    Reason.STORAGE_FULL: ResponseCode.SERVER_READ_ONLY,
+    Reason.STORE_FAILED: ResponseCode.ERROR,
+    Reason.NOT_READY: ResponseCode.TOO_BUSY,
+    Reason.TIMEOUT: ResponseCode.TOO_BUSY,
+    Reason.INTERNAL: ResponseCode.ERROR,
+}
+
 REASON_STATUSES: Final[dict[Reason, Status]] = {
-    Reason.MALFORMED_MESSAGE: Status(HTTPStatus.BAD_REQUEST, ResponseCode.PROTOCOL_ERROR),
-    Reason.INVALID_ENCODING: Status(HTTPStatus.BAD_REQUEST, ResponseCode.PROTOCOL_ERROR),
-    Reason.INVALID_ARGUMENT: Status(HTTPStatus.BAD_REQUEST, ResponseCode.PROTOCOL_ERROR),
-    Reason.INVALID_IDENTIFIER: Status(HTTPStatus.BAD_REQUEST, ResponseCode.INVALID_IDENTIFIER),
-    Reason.AMBIGUOUS_IDENTIFIER: Status(HTTPStatus.BAD_REQUEST, ResponseCode.INVALID_IDENTIFIER),
-    Reason.INVALID_VALUE: Status(HTTPStatus.BAD_REQUEST, ResponseCode.INVALID_VALUE),
-    Reason.DUPLICATE_INDEX: Status(HTTPStatus.BAD_REQUEST, ResponseCode.INVALID_VALUE),
-    Reason.DUPLICATE_IDENTIFIER: Status(HTTPStatus.BAD_REQUEST, ResponseCode.PROTOCOL_ERROR),
-    Reason.INVALID_IDEMPOTENCY_KEY: Status(HTTPStatus.BAD_REQUEST, ResponseCode.PROTOCOL_ERROR),
-    Reason.UNSUPPORTED_CONTENT_TYPE: Status(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, ResponseCode.PROTOCOL_ERROR),
-    Reason.UNSUPPORTED_OPERATION: Status(HTTPStatus.METHOD_NOT_ALLOWED, ResponseCode.OPERATION_NOT_SUPPORTED),
-    Reason.MESSAGE_TOO_LARGE: Status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ResponseCode.PROTOCOL_ERROR),
-    Reason.VALUE_TOO_LARGE: Status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ResponseCode.INVALID_VALUE),
-    Reason.RECORD_TOO_LARGE: Status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ResponseCode.INVALID_VALUE),
-    Reason.TOO_MANY_VALUES: Status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ResponseCode.INVALID_VALUE),
-    Reason.BATCH_TOO_LARGE: Status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, ResponseCode.PROTOCOL_ERROR),
-    Reason.UNKNOWN_PREFIX: Status(HTTPStatus.NOT_FOUND, ResponseCode.NOT_RESPONSIBLE),
-    Reason.NOT_HOMED: Status(HTTPStatus.NOT_FOUND, ResponseCode.NOT_RESPONSIBLE),
-    Reason.PREFIX_NOT_APPROVED: Status(HTTPStatus.FORBIDDEN, ResponseCode.NOT_RESPONSIBLE),
-    Reason.PREFIX_SUSPENDED: Status(HTTPStatus.FORBIDDEN, ResponseCode.VALUES_NOT_FOUND),
-    Reason.NOT_FOUND: Status(HTTPStatus.NOT_FOUND, ResponseCode.IDENTIFIER_NOT_FOUND),
-    Reason.ALREADY_EXISTS: Status(HTTPStatus.CONFLICT, ResponseCode.IDENTIFIER_EXISTS),
-    Reason.RETIRED: Status(HTTPStatus.GONE, ResponseCode.IDENTIFIER_EXISTS),
-    Reason.SUSPENDED: Status(HTTPStatus.FORBIDDEN, ResponseCode.VALUES_NOT_FOUND),
-    Reason.VERSION_CONFLICT: Status(HTTPStatus.PRECONDITION_FAILED, ResponseCode.ERROR),
-    Reason.INVALID_STATE: Status(HTTPStatus.CONFLICT, ResponseCode.ERROR),
-    Reason.ALIAS_TAKEN: Status(HTTPStatus.CONFLICT, ResponseCode.IDENTIFIER_EXISTS),
-    Reason.IDEMPOTENCY_MISMATCH: Status(HTTPStatus.UNPROCESSABLE_ENTITY, ResponseCode.ERROR),
-    Reason.UNAUTHENTICATED: Status(HTTPStatus.UNAUTHORIZED, ResponseCode.AUTHENTICATION_NEEDED),
-    Reason.PERMISSION_DENIED: Status(HTTPStatus.FORBIDDEN, ResponseCode.INVALID_ADMIN),
-    Reason.QUOTA_EXCEEDED: Status(HTTPStatus.TOO_MANY_REQUESTS, ResponseCode.TOO_BUSY),
-    Reason.OVERLOADED: Status(HTTPStatus.SERVICE_UNAVAILABLE, ResponseCode.TOO_BUSY),
-    Reason.STORAGE_FULL: Status(HTTPStatus.INSUFFICIENT_STORAGE, ResponseCode.SERVER_READ_ONLY),
-    Reason.STORE_FAILED: Status(HTTPStatus.SERVICE_UNAVAILABLE, ResponseCode.ERROR),
-    Reason.NOT_READY: Status(HTTPStatus.SERVICE_UNAVAILABLE, ResponseCode.TOO_BUSY),
-    Reason.TIMEOUT: Status(HTTPStatus.GATEWAY_TIMEOUT, ResponseCode.TOO_BUSY),
-    Reason.INTERNAL: Status(HTTPStatus.INTERNAL_SERVER_ERROR, ResponseCode.ERROR),
+    reason: Status(REASON_STATUS[reason], _REASON_CODES[reason]) for reason in Reason
 }
 
 # Stock servers answer 400 for what they are not responsible for, and their clients know it.
