@@ -16,14 +16,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from proto.keys import HEAD_KEY
 from proto.places import CHECKPOINTS, STORE, STREAM, position_name
 from proto.stream import NO_CHAIN
-from proto.tables import unpack_head
 from registry.commit.checkpoints import list_positions
 from registry.commit.finding import Finding
 from registry.commit.primary import take_lock
-from registry.commit.verify_state import Held, verify_checkpoint, verify_state
+from registry.commit.verify_state import Held, read_head, verify_checkpoint, verify_state
 from registry.commit.verify_stream import Told, verify_stream
 from registry.store.port import Unusable
 from resolver.view.database import Database, Family, open_read_only
@@ -59,11 +57,10 @@ def _verify(data: Path) -> Iterator[Finding]:
 
 
 def _verify_all(data: Path, database: Database) -> Iterator[Finding]:
-    image = database.get(HEAD_KEY)
-    if image is None:
-        yield Finding("store", "it has no head")
+    head = read_head(database)
+    if head is None:
+        yield Finding("store", "it has no head that can be read")
         return
-    head = unpack_head(image)
     folder = data / CHECKPOINTS
     checkpoints = list_positions(folder) if folder.exists() else []
     told, held = Told(), Held()

@@ -1,9 +1,12 @@
 """Verifies what the store holds: records and their aliases, tables, idempotency entries; and checkpoints against it."""
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from google.protobuf.message import DecodeError
 
 from proto import keys, tables
 from proto.keys import HEAD_KEY, name_in_key, record_key, space_prefix
@@ -11,7 +14,7 @@ from proto.model.change import Head, Position
 from proto.model.identifier import Identifier, ancestors, parse_identifier
 from proto.model.prefix import Prefix, normalise
 from proto.packing import ALIAS_FORMAT, PackedRecord, alias_target, version_of
-from proto.tables import unpack_head, unpack_memory, unpack_prefix
+from proto.tables import unpack_head, unpack_memory
 from registry.commit.finding import Finding
 from resolver.view.database import Database, open_read_only
 
@@ -36,10 +39,20 @@ class Held:
     writes: int = 0
 
 
+def read_head(database: Database) -> Head | None:
+    """The head of a store or checkpoint; None if there is none that can be read."""
+    image = database.get(HEAD_KEY)
+    try:
+        return unpack_head(image) if image else None
+    except (DecodeError, struct.error):
+        return None
+
+
 def verify_state(database: Database, head: Head, held: Held) -> Iterator[Finding]:
     """Check every key of the store by itself and against the others. Fills `held`."""
-    yield from _verify_tables(database, held)
-    yield from _verify_records(database, held)
+    prefixes: dict[str, Prefix] = {}
+    yield from _verify_tables(database, held, prefixes)
+    yield from _verify_records(database, held, prefixes)
     yield from _verify_memories(database, head)
 
 
@@ -51,8 +64,7 @@ def verify_checkpoint(path: Path, position: Position, database: Database, chain:
         yield Finding("checkpoints", f"{path.name} cannot be opened: {error}")
         return
     try:
-        image = checkpoint.get(HEAD_KEY)
-        head = unpack_head(image) if image else None
+        head = read_head(checkpoint)
         if head is None or head.position != position or (chain is not None and head.chain != chain):
             yield Finding("checkpoints", f"{path.name} is not the state after the change that it is called after")
         for space in (keys.RECORDS, *_TABLES):
@@ -72,21 +84,22 @@ def _compare(name: str, page: list[Row], database: Database) -> Iterator[Finding
                 yield Finding("checkpoints", f"{name} holds another {key!r} than the store")
 
 
-def _verify_tables(database: Database, held: Held) -> Iterator[Finding]:
+def _verify_tables(database: Database, held: Held, prefixes: dict[str, Prefix]) -> Iterator[Finding]:
     for space, (unpack, field) in _TABLES.items():
         for key, image in _rows(database, space):
             held.writes += version_of(image)
             try:
-                name = getattr(unpack(image), field)
+                row = unpack(image)
             except Exception as error:  # noqa: BLE001 - whatever a damaged image makes its parser say, it is found
                 yield Finding("tables", f"{key!r} cannot be read: {error}")
                 continue
-            if name != name_in_key(key):
-                yield Finding("tables", f"{key!r} holds {name!r}")
+            if isinstance(row, Prefix):
+                prefixes[row.name] = row
+            if getattr(row, field) != name_in_key(key):
+                yield Finding("tables", f"{key!r} holds {getattr(row, field)!r}")
 
 
-def _verify_records(database: Database, held: Held) -> Iterator[Finding]:
-    prefixes = {name_in_key(key): unpack_prefix(image) for key, image in _rows(database, keys.PREFIXES)}
+def _verify_records(database: Database, held: Held, prefixes: dict[str, Prefix]) -> Iterator[Finding]:
     for page in _pages(database, keys.RECORDS):
         pointers = [(key, target) for key, image in page if (target := alias_target(image)) is not None]
         yield from _verify_pointers(pointers, database, prefixes)

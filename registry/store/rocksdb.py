@@ -73,9 +73,11 @@ def peek_head(folder: Path) -> Head | None:
         raise Unusable(f"the store cannot be read: {error}") from error
     try:
         value = database.get(HEAD_KEY)
+        return unpack_head(value) if value else None
+    except Exception as error:
+        raise Unusable(f"the store's head cannot be read: {error}") from error
     finally:
         database.close()
-    return unpack_head(value) if value else None
 
 
 @dataclass(slots=True)
