@@ -59,9 +59,10 @@ class Tail:
                     return self._take(frame)
                 if not self._move_on():
                     return None
-        except Damaged:
+        except Damaged as damage:
             self._file, self._buffer = None, b""
-            raise
+            where = self._segment.path.name if self._segment is not None else "the stream"
+            raise Damaged(f"{where} cannot be read on after change {self.position.sequence}: {damage}") from None
 
     def chain_at(self, position: Position) -> bytes | None:
         """The chain hash of the change at a position up to this one; None if the segments do not have it.

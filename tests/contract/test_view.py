@@ -25,7 +25,8 @@ from proto.wake import SOCKET_NAME, Message, Signal, compose_message, parse_mess
 from registry.store.port import Applied, Entry, Transaction
 from resolver.view import overlay
 from resolver.view.view import View
-from tests.support.primary import SmallPrimary, prefix_row, record_row
+from tests.support.history import prefix_row, record_row
+from tests.support.primary import SmallPrimary
 
 WAIT_S = 10.0
 
@@ -74,7 +75,7 @@ async def test_a_view_begins_with_the_checkpoint_and_all_that_came_after(primary
         assert reader.position == last > first
         for name in ("88.118.1/old", "88.118.1/new", "88.118.1/changed", "88.118.1/none"):
             key = b"\x01rh" + name.encode()
-            assert reader.record(name) == primary.at(key, last)
+            assert reader.record(name) == primary.history.at(key, last.sequence)
         found = reader.records(["88.118.1/new", "88.118.1/none", "88.118.1/old", "88.118.1/new"])
         assert [image is not None for image in found] == [True, False, True, True]
         assert reader.records([]) == []
@@ -198,7 +199,7 @@ async def test_scans_merge_what_changed_over_what_was(primary: SmallPrimary, pag
         while rows := view.scan("88.118.1", found[-1][0] if found else "", page):
             assert len(rows) <= page
             found += rows
-        assert found == primary.records_below("88.118.1", view.position)
+        assert found == primary.history.records_below("88.118.1", view.position.sequence)
         assert "88.118.1/08" not in dict(found)
         assert view.scan("88.118.1", "", 0) == []
         assert view.scan("88.118", "", 10) == []
@@ -543,6 +544,29 @@ async def test_an_overlay_that_is_full_moves_to_a_newer_checkpoint_or_stops(
         last = registered(primary, "88.118.1/more")
         assert await view.reach(last, WAIT_S)
         assert len(view.scan("88.118.1", "", 100)) == 61
+
+
+async def test_a_restored_history_replaces_the_one_it_fences(primary: SmallPrimary) -> None:
+    registered(primary, "88.118.1/common")
+    backup = primary.checkpoint()
+    told: list[bool] = []
+    async with opened(primary.data, told.append) as view:
+        registered(primary, "88.118.1/lost")
+        abandoned = primary.checkpoint()
+        lost = registered(primary, "88.118.1/lost-too")
+        assert await view.reach(lost, WAIT_S)
+        primary.promote(backup)
+        primary.commit([record_row("88.118.1/kept", 1)])
+        primary.publish()
+        assert primary.position == Position(2, 2)
+        assert await view.reach(primary.position, WAIT_S)
+        assert told == [True, False, True], "it answered nothing while it began again"
+        names = [name for name, _ in view.scan("88.118.1", "", 10)]
+        assert names == ["88.118.1/common", "88.118.1/kept"]
+    assert abandoned > backup
+    async with opened(primary.data) as fresh:
+        assert fresh.position == Position(2, 2)
+        assert fresh.record("88.118.1/lost") is None
 
 
 async def test_too_many_waiting_reads_are_refused(primary: SmallPrimary, monkeypatch: pytest.MonkeyPatch) -> None:

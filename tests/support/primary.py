@@ -1,31 +1,26 @@
 """A committer for tests of readers: a real store and real checkpoints, and segments that can be late, torn and written again.
 
-It remembers every value that was ever under a key, so that a reader's answer can be compared with what was true at the very
-position that the reader is at.
+Its `history` remembers every value that was ever under a key, so that a reader's answer can be compared with what was true
+at the very position that the reader is at.
 """
 
 import fcntl
 import os
 import shutil
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from proto import places
-from proto.keys import RECORDS, log_key, name_in_key, space_prefix
-from proto.model.change import START, Head, Position, Row, Table
-from proto.model.identifier import SuffixRule
-from proto.model.prefix import Prefix, PrefixState
-from proto.model.record import Record, State
-from proto.model.value import Value
-from proto.packing import ALIAS_FORMAT, pack_record
+from proto.keys import log_key
+from proto.model.change import START, Head, Position, Row
 from proto.ports import Claim, Command
 from proto.stream import NO_CHAIN
-from proto.tables import pack_prefix
 from registry.commit.transaction import prepare
 from registry.store.port import Applied
 from registry.store.rocksdb import RocksdbStore
+from tests.support.history import History
 
 FIRST = Head("node-1", Position(1, 0), 0, NO_CHAIN)
 TIME_MS = 1_795_351_250_000
@@ -36,7 +31,7 @@ class SmallPrimary:
 
     def __init__(self, data: Path, segment_bytes: int = 64 * 1024) -> None:
         self.data = data
-        self.history: dict[bytes, tuple[list[int], list[bytes]]] = {}
+        self.history = History()
         self._segment_bytes = segment_bytes
         self._stream = data / places.STREAM
         self._checkpoints = data / places.CHECKPOINTS
@@ -57,13 +52,14 @@ class SmallPrimary:
 
     def commit(self, rows: Sequence[Row], claims: Sequence[Claim] = (), releases: Sequence[Claim] = ()) -> Position:
         """Commit one change, which must not conflict."""
-        prepared = prepare(Command("acme", "r-1", rows, claims, releases), 0)
+        return self.carry_out(Command("acme", "r-1", rows, claims, releases))
+
+    def carry_out(self, command: Command) -> Position:
+        """The same, for a command."""
+        prepared = prepare(command, 0)
         (result,) = self.store.apply([prepared.transaction], TIME_MS)
         assert isinstance(result, Applied), result
-        for key, value in prepared.transaction.writes:
-            sequences, values = self.history.setdefault(key, ([0], [b""]))
-            sequences.append(result.position.sequence)
-            values.append(value)
+        self.history.record(result.position.sequence, prepared.transaction.writes)
         self.unpublished.append((result.position, result.frame))
         return result.position
 
@@ -92,12 +88,13 @@ class SmallPrimary:
         """What a starting committer does: write the segments again from the log, the same bytes in the same places."""
         entries = self.store.log(START, 10_000_000)
         expected: dict[Path, bytearray] = {}
-        path = None
+        path, epoch = None, 0
         for position, frame in entries:
-            if path is None or len(expected[path]) >= self._segment_bytes:
+            if path is None or len(expected[path]) >= self._segment_bytes or position.epoch != epoch:
                 path = self._stream / places.segment_name(position)
                 expected[path] = bytearray()
             expected[path] += frame
+            epoch = position.epoch
         for path, data in expected.items():
             there = path.read_bytes() if path.exists() else b""
             differing = (place for place, (old, new) in enumerate(zip(there, data, strict=False)) if old != new)
@@ -131,35 +128,25 @@ class SmallPrimary:
             lease.unlink()
         return True
 
-    def at(self, key: bytes, position: Position) -> bytes | None:
-        """What was under `key` at a position."""
-        if key not in self.history:
-            return None
-        sequences, values = self.history[key]
-        return values[bisect_right(sequences, position.sequence) - 1] or None
-
-    def records_below(self, prefix: str, position: Position) -> list[tuple[str, bytes]]:
-        """What a whole scan of a prefix gives at a position."""
-        below = space_prefix(RECORDS) + b"h" + f"{prefix}/".encode()
-        found = ((key, self.at(key, position)) for key in sorted(self.history) if key.startswith(below))
-        return [(name_in_key(key), value) for key, value in found if value and value[0] != ALIAS_FORMAT]
+    def promote(self, checkpoint: Position) -> None:
+        """Begin a higher epoch from a checkpoint, as a restore of a backup does: what came after it never was."""
+        head = self.store.head()
+        self.store.close()
+        folder = self.data / places.STORE
+        shutil.rmtree(folder)
+        shutil.copytree(self._checkpoints / places.position_name(checkpoint), folder)
+        self.store = RocksdbStore(folder, FIRST)
+        restored = self.store.head()
+        epoch = Position(head.position.epoch + 1, restored.position.sequence)
+        # No driver has a way to say so yet: the store's own head is all there is to change.
+        self.store._head = replace(restored, position=epoch)
+        self.unpublished.clear()
+        self.history.forget_after(epoch.sequence)
+        self.published, self._segment = epoch, None
 
     def forget_log(self, through: Position) -> None:
         """Drop log entries whose segments are sealed."""
         self.store.drop(log_key(0, 0), log_key(through.epoch, through.sequence + 1))
-
-
-def record_row(name: str, version: int, size: int = 40, aliases: Sequence[str] = (), state: State = State.ACTIVE) -> Row:
-    """A row that writes a record, with data that tells the version."""
-    values = (Value(1, "URL", f"{name} {version} ".encode() + bytes(size), timestamp=1),)
-    record = Record(name, version, state, values, "acme", 1, version, aliases=tuple(aliases))
-    return Row(Table.RECORD, name, pack_record(record), version, version - 1, state)
-
-
-def prefix_row(name: str, version: int = 1, state: PrefixState = PrefixState.APPROVED) -> Row:
-    """A row that writes a prefix."""
-    prefix = Prefix(name, "acme", state, SuffixRule.FOLD_ASCII, version, 1, version)
-    return Row(Table.PREFIX, name, pack_prefix(prefix), version, version - 1, state)
 
 
 def _append(path: Path, data: bytes) -> None:
