@@ -12,6 +12,7 @@ from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, Refused
 from proto.model.query import Query
 from proto.wire.http.target import Target, decode_part
+from resolver.chain.access import TOKEN_FIELD
 from resolver.chain.step import Resolve
 from resolver.listeners.http.documents import handle_reply, resolve_document, resolve_reply
 from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
@@ -31,10 +32,8 @@ RESOLVE: Final = "/api/v1/resolve/"
 RESOLVE_BATCH: Final = "/api/v1/resolve"
 READ: Final = ("GET", "HEAD")
 
-# What is wrong with the request and not with one of its identifiers ends a batch before its first result.
-_WHOLE_REQUEST: Final = frozenset(
-    (Reason.UNAUTHENTICATED, Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED, Reason.INTERNAL)
-)
+# What is wrong with the request, and not with one of its identifiers.
+_WHOLE_REQUEST: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED))
 
 _OPENAPI: Final = compose_json(DOCUMENT)
 
@@ -133,7 +132,7 @@ class Api:
     async def _resolve_many(self, call: Call) -> Reply:
         queries = parse_batch(await call.read_body(), parse_bearer(call.headers), call.request_id)
         first = await self._ask(queries[0]) if queries else None
-        if isinstance(first, Refused) and first.refusal.reason in _WHOLE_REQUEST:
+        if isinstance(first, Refused) and _ends_batch(first.refusal):
             return resolve_reply(first, None, call.is_authorised)
         results = self._results(queries, first)
         headers = {"Cache-Control": "no-store"}
@@ -161,6 +160,11 @@ class Api:
     async def _ask(self, query: Query) -> Answer:
         result = self._resolve(query)
         return await result if inspect.isawaitable(result) else result
+
+
+def _ends_batch(refusal: Refusal) -> bool:
+    """Whether every further identifier would meet the same refusal: the node's own, or that of the token."""
+    return refusal.reason in _WHOLE_REQUEST or refusal.field == TOKEN_FIELD
 
 
 async def _as_lines(results: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
