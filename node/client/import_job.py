@@ -21,7 +21,7 @@ from node.client.rest import PIECE_BYTES, RefusedByServer, RestClient, Unreachab
 # A node that restarts is back within seconds; one that is mended by people is worth waiting for a while.
 OUTAGE_S: Final = 120.0
 _FIRST_POLL_S: Final = 0.05
-_LAST_POLL_S: Final = 0.5
+_LAST_POLL_S: Final = 0.2
 _RETRY_S: Final = 0.5
 _RESULT_BYTES: Final = 4 << 20
 

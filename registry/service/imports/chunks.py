@@ -1,12 +1,13 @@
 """Chunks: how many rows one commit takes, and what they come to.
 
 The rows of a table happen one after the other, wherever its chunks end: so a chunk ends before a row that depends on an
-earlier row of it (it names the same identifier, or an alias that the other one claims or gives up). Planning goes on in
-slices, between which the event loop serves others.
+earlier row of it (it names the same identifier, or an alias that the other one claims or gives up). For the same reason a
+chunk may be planned while the one before is still being committed, if it ends before a row that depends on that one. Planning
+goes on in slices, between which the event loop serves others.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,12 +39,13 @@ class Planner:
     caller: Caller
     prefix: str
 
-    async def plan(self, rows: Sequence[TableRow], now_ms: int) -> Plan:
-        """Plan as many of the first rows as one commit can take; `outcomes` says how many, at least one if there are any.
+    async def plan(self, rows: Sequence[TableRow], now_ms: int, held: Set[str] = frozenset()) -> Plan:
+        """Plan as many of the first rows as one commit can take and as name nothing that is `held`.
 
-        Raises `Refusal` if the caller may register nothing at all.
+        `outcomes` says how many these are: at least one, if there are rows and nothing is held. Raises `Refusal` if the
+        caller may register nothing at all.
         """
-        items = [self._keep_below(row.item) for row in rows[: independent(rows)]]
+        items = [self._keep_below(row.item) for row in rows[: independent(rows, held)]]
         while True:
             plan = await self._plan_slices(items, now_ms)
             dependent = _first_naming(items, {fold_ascii(claim.alias) for claim in plan.releases})
@@ -53,12 +55,13 @@ class Planner:
 
     async def _plan_slices(self, items: list[Draft | RowOutcome], now_ms: int) -> Plan:
         merged, size, at = Plan(), _SLICE_ROWS, 0
+        marks: dict[str, Row] = {}
         room = MAX_CHANGE_BYTES - _RESERVED_BYTES
         while at < len(items):
             plan = plan_registrations(self.reader, self.caller, items[at : at + size], now_ms)
-            needed = sum(len(row.image) + len(row.name.encode()) + _ROW_OVERHEAD_BYTES for row in plan.rows)
+            needed = sum([len(row.image) + len(row.name.encode()) + _ROW_OVERHEAD_BYTES for row in plan.rows])
             if needed <= room:
-                _merge(merged, plan)
+                _merge(merged, plan, marks)
                 at += size
                 room -= needed
                 await asyncio.sleep(0)
@@ -67,6 +70,7 @@ class Planner:
             else:
                 # A single record always fits.
                 size //= 2
+        merged.rows += marks.values()
         return merged
 
     def _keep_below(self, item: Draft | RowOutcome) -> Draft | RowOutcome:
@@ -76,9 +80,9 @@ class Planner:
         return refused(item.identifier, Refusal(Reason.INVALID_IDENTIFIER, why, "identifier"))
 
 
-def independent(rows: Sequence[TableRow]) -> int:
-    """How many of the first rows depend on none of each other, as far as the table alone tells."""
-    named: set[str] = set()
+def independent(rows: Sequence[TableRow], held: Set[str] = frozenset()) -> int:
+    """How many of the first rows depend on none of each other and name nothing that is `held`, as far as the table tells."""
+    named = set(held)
     for count, row in enumerate(rows):
         if isinstance(row.item, Draft):
             names = _names(row.item)
@@ -86,6 +90,20 @@ def independent(rows: Sequence[TableRow]) -> int:
                 return count
             named.update(names)
     return len(rows)
+
+
+def names_in(rows: Sequence[TableRow], plan: Plan) -> set[str] | None:
+    """What rows with this plan hold until they are committed; None if nothing else can be planned until then.
+
+    That is so if they change more than records: a prefix that is used for the first time is written by whoever is first.
+    """
+    if any(row.table is not Table.RECORD for row in plan.rows):
+        return None
+    named = {fold_ascii(claim.alias) for claim in plan.releases}
+    for row in rows:
+        if isinstance(row.item, Draft):
+            named.update(_names(row.item))
+    return named
 
 
 def _names(draft: Draft) -> list[str]:
@@ -109,14 +127,13 @@ def _first_naming(items: Sequence[Draft | RowOutcome], names: set[str]) -> int |
     return None
 
 
-def _merge(merged: Plan, plan: Plan) -> None:
-    """Add a plan of independent rows; what several of them write of a small table (a prefix now in use) is written once."""
-    there: set[tuple[Table, str]] = {(row.table, row.name) for row in merged.rows if row.table is not Table.RECORD}
-    merged.rows += [row for row in plan.rows if _is_new(row, there)]
+def _merge(merged: Plan, plan: Plan, marks: dict[str, Row]) -> None:
+    """Add a plan of independent rows; `marks` are what several of them write alike (a prefix is in use now), once each."""
+    for row in plan.rows:
+        if row.table is Table.RECORD:
+            merged.rows.append(row)
+        else:
+            marks.setdefault(f"{row.table} {row.name}", row)
     merged.claims += plan.claims
     merged.releases += plan.releases
     merged.outcomes += plan.outcomes
-
-
-def _is_new(row: Row, there: set[tuple[Table, str]]) -> bool:
-    return row.table is Table.RECORD or (row.table, row.name) not in there

@@ -13,7 +13,6 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -37,11 +36,7 @@ _SHOWN_CHARS: Final = 60
 _PERMISSION_BITS: Final = 4
 
 
-class Format(StrEnum):
-    """How the cells of a column hold data."""
-
-    STRING = "string"
-    BASE64 = "base64"
+_FORMATS: Final = ("string", "base64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +49,12 @@ class ValueColumn:
     audience: str = PUBLIC
     ttl: int = DEFAULT_TTL_S
     permissions: int = DEFAULT_PERMISSIONS
-    format: Format = Format.STRING
+    is_binary: bool = False
+    """Whether the cells hold base64 and not the text itself."""
 
     def value(self, cell: str) -> Value:
         """The value in a cell that is not empty. Raises `Refusal(INVALID_VALUE)`."""
-        data = cell.encode() if self.format is Format.STRING else self._decode(cell)
+        data = self._decode(cell) if self.is_binary else cell.encode()
         return Value(self.index, self.type, data, self.ttl, False, 0, self.permissions, (), self.audience)
 
     def _decode(self, cell: str) -> bytes:
@@ -152,7 +148,7 @@ def parse_column(name: str) -> ValueColumn:
         audience := given.get("audience", PUBLIC),
         _ttl(given.get("ttl")),
         derive_permissions(_permissions(given.get("permissions")), audience),
-        _format(given.get("format", Format.STRING)),
+        _is_binary(given.get("format", "string")),
     )
     try:
         check_value(Value(column.index, kind, b"", column.ttl, permissions=column.permissions, audience=audience), "")
@@ -189,11 +185,10 @@ def _permissions(text: str | None) -> int:
     return int(text, 2)
 
 
-def _format(text: str) -> Format:
-    try:
-        return Format(text)
-    except ValueError:
-        raise _refusal(f"format is one of {', '.join(Format)}") from None
+def _is_binary(text: str) -> bool:
+    if text not in _FORMATS:
+        raise _refusal(f"format is one of {', '.join(_FORMATS)}")
+    return text == "base64"
 
 
 def _shown(text: str) -> str:

@@ -6,7 +6,7 @@ fence may the result file be written at the cursor.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from proto.ports import Clock, Command, Committer, FollowingReader
 from proto.stream import compose_payload
 from proto.tables import pack_job
 from registry.service.imports.blobs import BlobFolder
-from registry.service.imports.chunks import CHUNK_ROWS, Planner
+from registry.service.imports.chunks import CHUNK_ROWS, Planner, names_in
 from registry.service.imports.encoding import Encoding
 from registry.service.imports.results import HEADER, ResultFile, ResultLine, compose_lines, result_path
 from registry.service.imports.rows import TableRow
@@ -53,7 +53,7 @@ class Run:
     def __init__(self, job: Job, place: Workplace) -> None:
         self.job = job
         self._place = place
-        self._waiting: deque[TableRow] = deque()
+        self._waiting: list[TableRow] = []
 
     async def advance(self) -> None:
         """Work to the end of the table. `self.job` is the job as last committed.
@@ -101,26 +101,28 @@ class Run:
         return results
 
     async def _work(self, source: RowSource, results: ResultFile, planner: Planner) -> None:
-        """Plan and commit chunk after chunk; while one is committed, the rows of the next are read."""
-        more = await self._read(source)
-        while self._waiting:
-            plan = await planner.plan(list(self._waiting), self._place.clock.now_ms())
-            done = [self._waiting.popleft() for _ in plan.outcomes]
-            reading = asyncio.ensure_future(self._read(source)) if more else None
-            try:
-                await self._commit(done, plan, source, results)
-                more = await reading if reading is not None else False
-            finally:
-                if reading is not None and not reading.done():
-                    reading.cancel()
-                    await asyncio.wait((reading,))
+        """Plan and commit chunk after chunk; while one is committed, the next is read and planned."""
+        committing: asyncio.Task[None] | None = None
+        held: set[str] | None = set()
+        try:
+            while await self._read(source):
+                plan = await planner.plan(self._waiting, self._place.clock.now_ms(), held) if held is not None else Plan()
+                if committing is not None:
+                    await committing
+                if not plan.outcomes:
+                    committing, held = None, set()
+                    continue
+                done, self._waiting = self._waiting[: len(plan.outcomes)], self._waiting[len(plan.outcomes) :]
+                committing, held = asyncio.create_task(self._commit(done, plan, source, results)), names_in(done, plan)
+            if committing is not None:
+                await committing
+        finally:
+            await _give_up(committing)
 
     async def _read(self, source: RowSource) -> bool:
-        """Fill up what is waiting; False at the end of the table."""
-        wanted = CHUNK_ROWS - len(self._waiting)
-        rows = await source.take(wanted)
-        self._waiting.extend(rows)
-        return len(rows) == wanted
+        """Fill up what is waiting; False if nothing is: at the end of the table."""
+        self._waiting += await source.take(CHUNK_ROWS - len(self._waiting))
+        return bool(self._waiting)
 
     async def _commit(self, done: list[TableRow], plan: Plan, source: RowSource, results: ResultFile) -> None:
         """Write down what became of the rows, then commit them together with the cursor behind them."""
@@ -168,6 +170,13 @@ class Run:
             self._place.metrics.import_rows.labels(outcome).inc(count)
         for reason, count in Counter(each.reason for each in plan.outcomes if each.reason is not None).items():
             self._place.metrics.refused.labels(reason).inc(count)
+
+
+async def _give_up(task: "asyncio.Task[None] | None") -> None:
+    """Wait for the end of a task whose outcome nobody wants any more."""
+    if task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
 
 
 def job_row(before: Job | None, after: Job) -> Row:
