@@ -21,6 +21,7 @@ from proto.model.change import START, Head, Position
 from proto.places import CHECKPOINTS, RUN, STORE, STREAM
 from proto.ports import Clock
 from proto.stream import NO_CHAIN
+from registry.commit import segment_files
 from registry.commit.checkpoints import Checkpoints, check_not_ahead
 from registry.commit.committer import GroupCommitter
 from registry.commit.queues import FairQueues
@@ -51,7 +52,7 @@ class Primary:
     def __init__(self, data: Path, clock: Clock, metrics: Metrics, held: ExitStack) -> None:
         store = RocksdbStore(data / STORE, _first_head(clock))
         held.callback(store.close)
-        segments = SegmentWriter(data / STREAM, store)
+        segments = SegmentWriter(data / STREAM, store, segment_files.SEGMENT_BYTES)
         held.callback(segments.close)
         space = SpaceGuard(data, metrics)
         self._held = held

@@ -1,7 +1,7 @@
 """The segment writer: what is durable in the store goes, frame by frame, into files that everybody else reads.
 
     append      after the store's sync, into the page cache: a killed process loses none of it
-    roll        a change that would begin past `SEGMENT_BYTES` begins a new file; so the same changes always make the
+    roll        a change that would begin past `segment_bytes` begins a new file; so the same changes always make the
                 same files, however they were grouped
     seal        the file before is synced, with its folder; only then may its changes leave the store's log
 
@@ -20,7 +20,7 @@ from typing import Final
 from proto.model.change import START, Position
 from proto.places import segment_name
 from proto.stream import Link, parse_link, split_header
-from registry.commit.segment_files import SEGMENT_BYTES, Extent, Segment, list_segments, measure_segment
+from registry.commit.segment_files import Extent, Segment, list_segments, measure_segment
 from registry.store.port import Store, Unusable
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ _COPY_CHANGES: Final = 32
 class SegmentWriter:
     """Writes the segments in `folder`. One thread calls; syncing is done by one of its own, out of the commits' way."""
 
-    def __init__(self, folder: Path, store: Store, segment_bytes: int = SEGMENT_BYTES) -> None:
+    def __init__(self, folder: Path, store: Store, segment_bytes: int) -> None:
         """Open the segments and make them agree with the store's log.
 
         Raises `Unusable` if the store lacks changes that the segments have, or segments are missing or damaged.
