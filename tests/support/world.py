@@ -4,6 +4,7 @@ What the real parts do about speed and crashes is missing; what they promise is 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 from proto import keys
@@ -26,6 +27,13 @@ DAY_MS = 86_400_000
 OPERATOR = Caller("operator", Role.OPERATOR)
 HOLDER = "91411000MA40XCDL1K"
 OTHER = "91411002MA45TEKA4M"
+
+
+class WallClock(StoppedClock):
+    """A date that stands still over seconds that pass."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
 
 
 class StoreView:
@@ -157,7 +165,7 @@ class World:
     """A registry with a homed prefix (88.118), two registrants and a prefix of each: 88.118.1001 and 88.118.1002."""
 
     def __init__(self) -> None:
-        self.clock = StoppedClock()
+        self.clock = WallClock()
         self.store = MemoryStore(Head("node-1", Position(1, 0), NOW_MS, NO_CHAIN))
         self.view = StoreView(self.store)
         self.committer = StoreCommitter(self.store, self.view, self.clock)
