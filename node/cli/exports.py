@@ -1,21 +1,13 @@
 """`biaojie export`: write the active identifiers below a prefix into a table that can be imported again."""
 
 import argparse
-import csv
-import json
 import sys
-from base64 import b64encode
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
 from node.cli.progress import Progress
 from node.cli.registry_place import add_registry_options, registry_client
-
-if TYPE_CHECKING:
-    from proto.model.value import Value
-    from registry.service.imports.header import ValueColumn
 
 HELP: Final = "export the identifiers below a prefix into a table (CSV or NDJSON)"
 
@@ -30,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from node.client.export_table import TooManyColumns, write_csv
     from node.client.rest import RefusedByServer, Unreachable
     from registry.service.imports.tables import TableFormat
 
@@ -42,8 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
                 part.write(piece)
                 progress.show(f"{part.tell():,} bytes")
         progress.clear()
-        misfits = _write_csv(rows, output) if form is TableFormat.CSV else _keep(rows, output)
-    except (RefusedByServer, Unreachable) as failure:
+        misfits = write_csv(rows, output) if form is TableFormat.CSV else _keep(rows, output)
+    except (RefusedByServer, Unreachable, TooManyColumns) as failure:
         raise Failed(str(failure)) from None
     except OSError as error:
         raise Failed(f"{error.filename or output}: {error.strerror or error}") from None
@@ -93,71 +86,3 @@ def _report(misfits: list[str], output: Path) -> int:
 def _keep(rows: Path, output: Path) -> list[str]:
     rows.replace(output)
     return []
-
-
-def _write_csv(rows: Path, output: Path) -> list[str]:
-    """Turn rows of documents into a CSV; returns the identifiers that do not fit into one. Raises `Failed`, `OSError`."""
-    from registry.service.imports.header import MAX_COLUMNS
-
-    columns: dict[str, ValueColumn] = {}
-    misfits: list[str] = []
-    extras = set()
-    for document in _documents(rows):
-        cells = _cells(document)
-        if cells is None:
-            misfits.append(document["identifier"])
-            continue
-        columns |= {column.heading: column for column, _ in cells}
-        extras |= {name for name in ("template", "aliases") if document.get(name)}
-    names = [*sorted(extras, reverse=True), *sorted(columns, key=lambda name: (columns[name].index, name))]
-    if len(names) >= MAX_COLUMNS:
-        raise Failed(f"the values are of {len(names)} kinds; a CSV has at most {MAX_COLUMNS} columns: export as .ndjson")
-    part = output.with_name(f"{output.name}.csv.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as table:
-            writer = csv.DictWriter(table, ["identifier", *names])
-            writer.writeheader()
-            writer.writerows(_csv_row(document) for document in _documents(rows) if _cells(document) is not None)
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-    return misfits
-
-
-def _csv_row(document: dict[str, Any]) -> dict[str, str]:
-    row = {column.heading: cell for column, cell in _cells(document) or ()}
-    row["identifier"] = document["identifier"]
-    if document.get("template"):
-        row["template"] = document["template"]
-    if document.get("aliases"):
-        row["aliases"] = "\n".join(document["aliases"])
-    return row
-
-
-def _cells(document: dict[str, Any]) -> "list[tuple[ValueColumn, str]] | None":
-    """The record's values with the columns that they go into; None if one goes into none."""
-    from proto.handle_json import parse_value
-
-    cells = []
-    for place, each in enumerate(document["values"]):
-        cell = _cell(parse_value(each, f"values[{place}]", 0), each["data"]["format"])
-        if cell is None:
-            return None
-        cells.append(cell)
-    return cells
-
-
-def _cell(value: "Value", form: str) -> "tuple[ValueColumn, str] | None":
-    from registry.service.imports.header import column_for
-
-    is_text = form == "string"
-    column = column_for(value, binary=not is_text)
-    if column is None:
-        return None
-    return column, value.data.decode() if is_text else b64encode(value.data).decode()
-
-
-def _documents(rows: Path) -> Iterator[dict[str, Any]]:
-    with rows.open("rb") as lines:
-        for line in lines:
-            yield json.loads(line)

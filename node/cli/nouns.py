@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from node.cli.outcome import DONE, Failed
-from node.cli.place import add_place_options, add_token_options, in_url, locate, read_token
+from node.cli.registry_place import add_registry_options, registry_client
 from node.cli.table import as_json, columns
 from node.client.rest import RefusedByServer, RestClient, Unreachable
 
@@ -69,10 +69,8 @@ class Noun:
                 granting.add_argument("group", metavar="GROUP")
 
     def run(self, arguments: argparse.Namespace) -> int:
-        host, port = locate(arguments, "registry.http_port")
-        url = arguments.server if "://" in (arguments.server or "") else f"http://{in_url(host)}:{port}"
         try:
-            with RestClient(url, read_token(arguments)) as client:
+            with registry_client(arguments) as client:
                 documents = self._ask(client, arguments)
         except (RefusedByServer, Unreachable) as failure:
             raise Failed(str(failure)) from None
@@ -86,8 +84,7 @@ class Noun:
         parser: argparse.ArgumentParser = verbs.add_parser(verb, help=meaning, description=meaning)
         if has_key:
             parser.add_argument("key", metavar=self.key.upper())
-        add_place_options(parser, "the registry's HTTP (default: the running node's, else 127.0.0.1:8000)")
-        add_token_options(parser)
+        add_registry_options(parser)
         parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 

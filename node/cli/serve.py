@@ -91,5 +91,5 @@ def _introduction(config: Config, folder: DataFolder, ports: dict[str, int | Non
     if folder.operator_token.exists():
         yield f"  {'operator token':20} {folder.operator_token}"
     if identifier == SAMPLE_IDENTIFIER:
-        yield f"  {'identifiers to try':20} {SAMPLE_IDENTIFIER}  88.118.1001/SAMPLE-2  88.118.1001"
+        yield f"  {'identifiers to try':20} {SAMPLE_IDENTIFIER}  88.118.1001/SAMPLE-2"
         yield f"  {'try':20} biaojie resolve {SAMPLE_IDENTIFIER} --via handle --data {config.node.data}"
