@@ -1,4 +1,7 @@
-"""The view over real files: what it shows, how it begins and moves, and what it does when files are not as they should be."""
+"""The view over real files: what it shows, how it begins and moves, and what it does when files are not as they should be.
+
+Length: one suite over one fixture; its parts share the writer that plays the committer.
+"""
 
 import asyncio
 import contextlib
