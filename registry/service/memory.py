@@ -34,7 +34,8 @@ def compose_outcome(outcomes: Sequence[RowOutcome], refusal: Refusal | None = No
         "outcomes": [_document(each) for each in outcomes],
         "refusal": refusal and [refusal.reason, refusal.detail, refusal.field, refusal.row],
     }
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    # Escaped, because a refused row may repeat text that is no valid Unicode.
+    text = json.dumps(document, separators=(",", ":"))
     return _FORMAT + zlib.compress(text.encode(), _LEVEL)
 
 
