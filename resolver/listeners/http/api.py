@@ -12,7 +12,7 @@ from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, Refused
 from proto.model.query import Query
 from proto.wire.http.target import Target, decode_part
-from resolver.chain.access import TOKEN_FIELD
+from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
 from resolver.listeners.http.documents import handle_reply, resolve_document, resolve_reply
 from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
@@ -164,7 +164,7 @@ class Api:
 
 def _ends_batch(refusal: Refusal) -> bool:
     """Whether every further identifier would meet the same refusal: the node's own, or that of the token."""
-    return refusal.reason in _WHOLE_REQUEST or refusal.field == TOKEN_FIELD
+    return refusal.reason in _WHOLE_REQUEST or refusal.field == CREDENTIAL_FIELD
 
 
 async def _as_lines(results: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """aiohttp's connection, with the limits and the manners that its users are expected to add.
 
-What is added: a bound on connections; a bound on the time that a request's head may take; errors of the parser as problems
+What is added: a bound on connections; a bound on the time that a request's head may take (the rest of one that was
+pipelined behind another has the idle time); errors of the parser as problems
 with the right status; and identifiers typed as they are: clients such as curl send a path with Chinese in it as raw UTF-8,
 which the parser refuses, so in the request line such bytes are percent-encoded before it sees them.
 
@@ -13,7 +14,7 @@ import logging
 import re
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
@@ -35,9 +36,6 @@ log = logging.getLogger(__name__)
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _TOO_MANY_HEADERS: Final = "Too many headers"
 
-# How long the rest of a request is read and thrown away after its refusal, so that the client gets to see the refusal.
-LINGER_S: Final = 2.0
-
 Count = Callable[[Refusal], None]
 
 
@@ -53,7 +51,7 @@ class ConnectionServer(web.Server):
             max_line_size=MAX_REQUEST_LINE_BYTES,
             max_field_size=MAX_HEADER_FIELD_BYTES,
             max_headers=MAX_HEADERS,
-            lingering_time=LINGER_S,
+            lingering_time=limits.linger_s,
             auto_decompress=False,
         )
         self.limits = limits
@@ -84,7 +82,8 @@ class Connection(RequestHandler):
         server = self._server
         if server.open_connections >= server.limits.max_connections:
             refusal = Refusal(Reason.OVERLOADED, "too many connections", retry_after_s=1)
-            self._hang_up(transport, refuse(refusal), refusal)
+            # uvloop's transports are of asyncio's kind without saying so.
+            self._hang_up(cast(asyncio.Transport, transport), refuse(refusal), refusal)
             return
         self._is_admitted = True
         server.open_connections += 1
@@ -151,14 +150,13 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _hang_up(self, transport: asyncio.BaseTransport, reply: Reply, refusal: Refusal) -> None:
+    def _hang_up(self, transport: asyncio.Transport, reply: Reply, refusal: Refusal) -> None:
         """Answer without a request, and close."""
         self._server.count(refusal)
         status = HTTPStatus(reply.status)
         headers = {**reply.headers, "Content-Type": PROBLEM, "Content-Length": str(len(reply.body)), "Connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        if isinstance(transport, asyncio.Transport):
-            transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + reply.body)
+        transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + reply.body)
         transport.close()
 
 

@@ -42,3 +42,5 @@ class HttpLimits:
     body_s: float = 30.0
     # One piece of an answer into a client that does not read.
     send_s: float = 30.0
+    # The rest of a refused request is read and thrown away for so long, that the client gets to see the refusal.
+    linger_s: float = 2.0
