@@ -35,10 +35,12 @@ async def resolve(
 ) -> ResolvedDocument:
     """Ask for one identifier. Raises `Unanswered`."""
     filters = [*(("type", kind) for kind in types), *(("index", str(index)) for index in indexes)]
-    query = urlencode([*filters, ("explain", "1")] if explain else filters)
+    # Bytes of the command line that are no text go out as they came in: the node says what is wrong with them.
+    query = urlencode([*filters, ("explain", "1")] if explain else filters, errors="surrogateescape")
     address = f"[{host}]" if ":" in host else host
     # Every octet that is not unreserved is encoded, so that slashes and dots arrive as they were asked.
-    target = f"http://{address}:{port}/api/v1/resolve/{quote(identifier, safe='')}{'?' if query else ''}{query}"
+    path = quote(identifier, safe="", errors="surrogateescape")
+    target = f"http://{address}:{port}/api/v1/resolve/{path}{'?' if query else ''}{query}"
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     try:
         async with (
@@ -72,7 +74,9 @@ def _read(identifier: str, body: bytes) -> ResolvedDocument:
     explanation = tuple(str(line) for line in document.get("explanation", ()))
     if "reason" in document:
         return _read_problem(identifier, document, explanation)
-    values = document.get("values", [])
+    values = document.get("values")
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise Unanswered("the answer has no values")
     outcome = Outcome.FOUND if values else Outcome.VALUES_NOT_FOUND
     return ResolvedDocument(
         str(document.get("identifier", identifier)),
