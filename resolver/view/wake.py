@@ -73,9 +73,7 @@ class WakeClient:
                 retry_s = min(2 * retry_s, LAST_RETRY_S)
                 continue
             retry_s = FIRST_RETRY_S
-            self._connection, self.has_tried = connection, True
             try:
-                self._on_connect()
                 await connection.lost
             finally:
                 self._connection = None
@@ -89,17 +87,24 @@ class WakeClient:
         try:
             end.setblocking(False)
             await _connect_to(end, self._path)
-            _, connection = await loop.create_unix_connection(lambda: _Connection(self._on_message), sock=end)
+            _, connection = await loop.create_unix_connection(lambda: _Connection(self._made, self._on_message), sock=end)
         except BaseException:
+            self._connection = None
             end.close()
             raise
         return connection
+
+    def _made(self, connection: "_Connection") -> None:
+        """Before the first message of the connection is heard, whatever the event loop does first."""
+        self._connection, self.has_tried = connection, True
+        self._on_connect()
 
 
 class _Connection(asyncio.Protocol):
     """Cuts what comes into messages."""
 
-    def __init__(self, on_message: Callable[[Message], None]) -> None:
+    def __init__(self, on_made: Callable[["_Connection"], None], on_message: Callable[[Message], None]) -> None:
+        self._on_made = on_made
         self._on_message = on_message
         self._rest = b""
         self._transport: asyncio.Transport | None = None
@@ -107,6 +112,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses
+        self._on_made(self)
 
     def data_received(self, data: bytes) -> None:
         try:
