@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from proto.errors import Reason
+
 
 class Counter(Protocol):
     def labels(self, *values: str) -> "Counter": ...
@@ -60,6 +62,8 @@ SECONDS_BUCKETS: Final = (
 
 PROTOCOLS: Final = ("http", "grpc", "handle", "handle-udp")
 _PROTOCOL_PRESETS: Final = tuple((protocol,) for protocol in PROTOCOLS)
+# While there is no feed its figures are there without a name: to Prometheus an empty label is none, and sums are zero.
+_NO_FEED: Final = ""
 
 CATALOGUE: Final[dict[str, Spec]] = {
     "resolve_requests": Spec(
@@ -113,16 +117,21 @@ CATALOGUE: Final[dict[str, Spec]] = {
         "biaojie_upstream_requests_total", Kind.COUNTER, "Requests to the upstream.", ("outcome",), (("answered",),)
     ),
     "feed_lag_changes": Spec(
-        "biaojie_feed_lag_changes", Kind.GAUGE, "Changes a feed has not delivered.", ("feed",), merge=Merge.MAX
+        "biaojie_feed_lag_changes", Kind.GAUGE, "Changes a feed has not delivered.", ("feed",), ((_NO_FEED,),), Merge.MAX
     ),
-    "feed_deliveries": Spec("biaojie_feed_deliveries_total", Kind.COUNTER, "Deliveries of feeds.", ("feed", "outcome")),
-    "filings": Spec("biaojie_filings", Kind.GAUGE, "Filings by state.", ("state",), merge=Merge.MAX),
+    "feed_deliveries": Spec(
+        "biaojie_feed_deliveries_total", Kind.COUNTER, "Deliveries of feeds.", ("feed", "outcome"), ((_NO_FEED, "delivered"),)
+    ),
+    "filings": Spec(
+        "biaojie_filings", Kind.GAUGE, "Filings by state.", ("state",),
+        (("submitted",), ("approved",), ("rejected",)), Merge.MAX,
+    ),
     "connections": Spec(
         "biaojie_connections", Kind.GAUGE, "Open connections.", ("protocol",),
         (*_PROTOCOL_PRESETS, ("registry-http",)),
     ),
     "refused": Spec(
-        "biaojie_refused_total", Kind.COUNTER, "Requests refused.", ("reason",), (("malformed_message",),)
+        "biaojie_refused_total", Kind.COUNTER, "Requests refused.", ("reason",), tuple((reason.value,) for reason in Reason)
     ),
     "process_restarts": Spec(
         "biaojie_process_restarts_total", Kind.COUNTER, "Children restarted by the supervisor.", ("process",),

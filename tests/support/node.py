@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from node.config import PORT_KEYS
 
 # Far beyond what a loaded machine needs for anything that these tests wait for.
@@ -81,6 +83,18 @@ class ProcessTree:
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = self.fetch("/status").json()
         return document
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples with these labels. Raises `LookupError` if there is none."""
+        found = [
+            sample.value
+            for family in text_string_to_metric_families(self.fetch("/metrics").text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        if not found:
+            raise LookupError(f"no {name} with {labels}")
+        return sum(found)
 
     def child(self, name: str) -> dict[str, Any]:
         """What `/status` says of one process (`registry`, `worker-1`)."""
