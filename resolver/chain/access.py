@@ -9,7 +9,7 @@ from proto.model.query import Query
 from proto.ports import RecordReader
 from resolver.chain.step import Resolve, Result
 
-TOKEN_FIELD: Final = "authorization"
+CREDENTIAL_FIELD: Final = "authorization"
 """What a refusal of the token names; one of closed values names nothing."""
 
 # Whether the account exists is nobody's business who does not hold its key: one sentence for all that fails.
@@ -31,5 +31,5 @@ class AccessStep:
         name = account_of_token(token)
         account = self._reader.account(name) if name is not None else None
         if account is None or not token_matches(token, account):
-            raise Refusal(Reason.UNAUTHENTICATED, _WRONG_TOKEN, TOKEN_FIELD)
+            raise Refusal(Reason.UNAUTHENTICATED, _WRONG_TOKEN, CREDENTIAL_FIELD)
         return caller_of(account)
