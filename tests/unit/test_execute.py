@@ -107,12 +107,12 @@ async def test_an_old_view_decides_nothing(world: World) -> None:
     await register(world, URL)
     world.view.freeze()
     await register(world, OTHER)
-    world.view.freeze()
+    assert world.view.position < world.store.head().position
     written = await register(world, URL)
     assert (written.outcomes[0].outcome, written.outcomes[0].version) == (Outcome.REPLACED, 3)
     world.view.freeze()
     await world.registry.retire(context(holder()), ONE)
-    world.view.freeze()
+    assert world.view.position < world.store.head().position
     with pytest.raises(Refusal) as refusal:
         await world.registry.read(context(holder()), ONE)
     assert refusal.value.reason is Reason.RETIRED
