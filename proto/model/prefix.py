@@ -11,7 +11,11 @@ from proto.model.identifier import Identifier, SuffixRule
 
 
 class PrefixState(IntEnum):
-    """Life cycle of prefixes and registrants; only APPROVED ones take registrations and answer."""
+    """Life cycle of prefixes and registrants.
+
+    Only below an APPROVED prefix of an APPROVED registrant is anything registered; whether it answers is the prefix's own
+    matter: to shut a registrant's identifiers off, its prefixes are suspended.
+    """
 
     DRAFT = 0
     SUBMITTED = 1

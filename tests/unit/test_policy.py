@@ -4,13 +4,18 @@ import pytest
 
 from proto.errors import Reason, Refusal
 from proto.model.account import Caller, GroupGrant, Role
+from proto.model.answer import Found
+from proto.model.query import Query
 from proto.model.record import Record, State
 from proto.model.value import Value
+from proto.wire.handle.value import parse_value
 from registry.policy.rules import EVERY_REGISTRANT, TABLE, Action, Reach, Standing, enter, judge, require, standing
 from registry.policy.sight import groups_open, visible_record
+from resolver.service import Service
+from tests.support.reader import DictReader, StoppedClock
 from tests.support.world import EVERYBODY, HOLDER, OPERATOR, OTHER, city, holder
 
-# Per action: what nobody in particular, the city, another registrant, the holder and the operator may (- nothing, s shared, w whole).
+# What nobody in particular, the city, another registrant, the holder and the operator may: - nothing, s shared, w whole.
 EXPECTED = {
     Action.READ: "sssww",
     Action.LIST: "-s-ww",
@@ -102,6 +107,20 @@ RECORD = Record(
 def test_a_caller_sees_what_is_public_what_its_groups_open_and_what_is_its_own(caller: Caller, indexes: set[int]) -> None:
     seen = visible_record(RECORD, caller, judge(caller, Action.READ, HOLDER))
     assert {value.index for value in seen.values} == indexes
+
+
+@pytest.mark.parametrize(
+    "caller", [*EVERYBODY.values(), city(GroupGrant(HOLDER, "dealers")), city(GroupGrant(OTHER, "dealers"))]
+)
+def test_the_resolver_shows_the_same_as_the_registry(caller: Caller) -> None:
+    reader = DictReader()
+    reader.put_prefix("88.118.1001", registrant=HOLDER)
+    reader.put_record(RECORD.identifier, *RECORD.values, registrant=HOLDER)
+    answer = Service(reader, StoppedClock()).resolve(Query(RECORD.identifier, "http", caller=caller))
+    assert isinstance(answer, Found)
+    resolved = {parse_value(packed)[0].index for packed in answer.values}
+    seen = visible_record(RECORD, caller, judge(caller, Action.READ, HOLDER))
+    assert resolved == {value.index for value in seen.values}
 
 
 def test_a_group_called_private_opens_nothing_that_is_private() -> None:
