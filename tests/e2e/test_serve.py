@@ -55,6 +55,15 @@ def test_metrics_of_the_whole_tree_are_on_one_port(node: RunningNode) -> None:
     assert _total(node, "biaojie_loop_wait_seconds_count") > 0
 
 
+def test_the_supervisor_stays_small(node: RunningNode) -> None:
+    assert node.fetch("/metrics").status == 200
+    facts = Path(f"/proc/{node.process.pid}/status").read_text().splitlines()
+    resident_kb = int(next(line for line in facts if line.startswith("VmRSS:")).split()[1])
+    assert resident_kb < 60_000
+    maps = Path(f"/proc/{node.process.pid}/maps").read_text()
+    assert not any(name in maps for name in ("grpc", "rocksdict", "uvloop"))
+
+
 def test_only_what_is_configured_is_open(start_node: StartNode) -> None:
     off = [key for key in PORT_KEYS if key not in ("resolver.handle_port", "node.metrics_port")]
     node = start_node(*(f"{key}=off" for key in off), "node.homed=88.118", workers=1)

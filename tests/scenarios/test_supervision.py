@@ -72,7 +72,7 @@ node.supervisor.WATCH_S = 0.2
 programs = {"registry": "stand_in", "worker": "stand_in"}
 
 async def serve():
-    return await Supervisor(config, folder, reserve_ports(config), programs=programs, on_ready=lambda _: print("READY", flush=True)).run()
+    return await Supervisor(config, folder, reserve_ports(config), programs=programs).run()
 
 sys.exit(asyncio.run(serve()))
 """
@@ -241,14 +241,3 @@ def test_ctrl_c_of_the_whole_group_is_the_supervisors_alone_to_hear(start: Calla
     os.killpg(tree.process.pid, signal.SIGINT)
     assert tree.process.wait(DEADLINE_S) == 0
     assert "KeyboardInterrupt" not in tree.log_text()
-
-
-def test_the_supervisor_stays_small(start: Callable[..., Tree]) -> None:
-    tree = start()
-    tree.until_ready()
-    assert tree.fetch("/metrics").status == 200
-    status = Path(f"/proc/{tree.process.pid}/status").read_text()
-    resident_kb = int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
-    assert resident_kb < 60_000
-    maps = Path(f"/proc/{tree.process.pid}/maps").read_text()
-    assert not any(name in maps for name in ("grpc", "rocksdict", "uvloop"))

@@ -50,7 +50,8 @@ class ProcessTree:
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(environ or {}),
+                # Compiled modules are kept, whatever the environment says: every process of every test starts faster.
+                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""} | dict(environ or {}),
                 start_new_session=True,
             )
 
