@@ -67,7 +67,7 @@ def running_node(*settings: str, sample: bool = True, workers: int = 2) -> Itera
     """A node on free ports, stopped and removed at the end. Raises `RuntimeError` with its log if it does not get ready."""
     folder = Path(tempfile.mkdtemp(prefix="biaojie-bench-"))
     data, log = folder / "data", folder / "log"
-    command = [sys.executable, "-m", "node", "serve", "--data", str(data), "--workers", str(workers)]
+    command = [sys.executable, "-m", "node.cli", "serve", "--data", str(data), "--workers", str(workers)]
     command += ["--sample"] if sample else []
     for setting in (*(f"{key}=0" for key in _LISTENERS), *settings):
         command += ["--set", setting]

@@ -1,5 +1,6 @@
 """Exporting over REST: the active identifiers below a prefix as a stream of rows, in the form in which they are imported."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -55,6 +56,8 @@ class ExportResource:
                 yield b"".join(lines)
             if not page.cursor:
                 return
+            # Neither a view that is up to date nor a client that reads fast makes us wait: others would.
+            await asyncio.sleep(0)
             page = await self._portion(call, registrant, prefix, page.cursor)
 
 

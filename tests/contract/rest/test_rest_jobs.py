@@ -1,5 +1,6 @@
 """Import jobs and exports over REST: from a table in a request's body to the line that says what became of each row."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,12 +10,15 @@ import pytest
 
 from proto.errors import Reason
 from proto.sm3 import sm3
+from proto.wire.http.target import parse_target
+from registry.doors.rest.call import Call
 from registry.doors.rest.export import ExportResource
 from registry.doors.rest.jobs import JobResource
+from registry.service.context import Context
 from tests.contract.rest.conftest import make_tokens
 from tests.support.imports import PREFIX, Desk, products, table
 from tests.support.rest import Got, RestNode
-from tests.support.world import OTHER, World
+from tests.support.world import OTHER, World, holder
 
 IMPORT = "/api/v1/jobs/import"
 
@@ -191,3 +195,25 @@ async def test_an_export_shows_what_the_caller_may_see(node: RestNode) -> None:
     for by, status in (("stranger", 403), ("nobody", 401)):
         assert (await node("GET", f"/api/v1/export?prefix={PREFIX}", by=by)).status == status
     assert (await node("GET", "/api/v1/export?prefix=88.118.9")).status == 404
+
+
+async def test_an_export_lets_others_have_their_turn(node: RestNode, desk: Desk) -> None:
+    await ended(node, desk, await hand_in(node, products(500)))
+    turns, done = 0, asyncio.Event()
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    (export,) = [route for route in node.door.routes if route.path == "/api/v1/export"]
+    target = parse_target(f"/api/v1/export?prefix={PREFIX}")
+    reply = await export.serve(Call(export, target, {}, {}, Context(holder()), desk.world.registry))
+    assert reply.chunks is not None
+    seen = [(turns, len(chunk.splitlines())) async for chunk in reply.chunks]
+    done.set()
+    await counting
+    assert sum(lines for _, lines in seen) == 500
+    assert len({turn for turn, _ in seen}) == len(seen) == 10
