@@ -9,7 +9,7 @@ import importlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import grpc
@@ -244,9 +244,9 @@ def ask_grpc(furnished: Furnished, case: Case) -> Told:
         try:
             answer = ResolverStub(channel).Resolve(request, timeout=30, metadata=metadata)
         except grpc.RpcError as error:
-            assert isinstance(error, grpc.Call)
-            trailers = {pair.key: pair.value for pair in error.trailing_metadata()}
-            return Told((error.code().name, trailers["biaojie-reason"]), case.identifier)
+            call = cast(grpc.Call, error)
+            trailers = {pair.key: pair.value for pair in call.trailing_metadata()}
+            return Told((call.code().name, trailers["biaojie-reason"]), case.identifier)
     return Told(("OK", ""), answer.identifier, {value.index: (value.type, value.data) for value in answer.values})
 
 
