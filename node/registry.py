@@ -1,7 +1,9 @@
 """The registry: everything that writes, wired. One per node; it may die at any time, and the workers answer meanwhile.
 
 It is ready once the store is settled, its own view shows it, the first start is done (homed prefixes, operator's account,
-sample), unfinished jobs go on and the doors are open. The writer's thread and the event loop share the process.
+sample), unfinished jobs go on and the doors are open; they stay closed until workers that outlived an earlier registry can
+have found this one, because a write is acknowledged only when every ready worker shows it. The writer's thread and the
+event loop share the process.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from node.part import Announce, RefusesToStart, run_part
 from proto.errors import Refusal
 from proto.metrics import Gauge
 from proto.places import STREAM
+from proto.wake import GATHER_S
 from registry.commit.primary import Primary
 from registry.doors.grpc.door import GrpcDoor
 from registry.doors.rest.door import RestDoor
@@ -94,6 +97,7 @@ class RegistryPart:
         return {"position": list(self._view.position)} if self._view.is_ready else {}
 
     async def _serve(self, primary: Primary) -> None:
+        gathering = asyncio.create_task(asyncio.sleep(GATHER_S))
         self._stops.push_async_callback(self._view.close)
         await self._view.open()
         archive = Archive(self._data / STREAM)
@@ -103,6 +107,7 @@ class RegistryPart:
         jobs = ImportJobs(registry.executor, primary.committer, self._metrics, self._data)
         self._stops.push_async_callback(jobs.close)
         await jobs.start()
+        await gathering
         await self._open_doors(registry, jobs)
         # What is there now stays: full collections then look only at what came since, a tenth of the objects.
         gc.collect()

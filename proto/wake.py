@@ -17,6 +17,13 @@ MESSAGE_BYTES: Final = _MESSAGE.size
 
 SOCKET_NAME: Final = "stream.sock"
 
+# How often a reader that has lost the committer tries to find it again. An attempt costs microseconds.
+RETRY_S: Final = 0.1
+
+# How long a committer that has just started leaves its doors closed, so that the readers that outlived the one before it
+# are there again when the first write is acknowledged: three attempts of each.
+GATHER_S: Final = 3 * RETRY_S
+
 
 class Signal(IntEnum):
     """HEAD and SWITCH come from the committer; the others from a reader."""

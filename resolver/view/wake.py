@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from proto.model.change import Position
-from proto.wake import Message, Signal, compose_message, parse_messages
-
-# How soon, and how late, a reader tries again when nobody listens: a committer that starts wants its readers back.
-FIRST_RETRY_S: Final = 0.05
-LAST_RETRY_S: Final = 1.0
+from proto.wake import RETRY_S, Message, Signal, compose_message, parse_messages
 
 # A committer that does not read what 4,000 messages long is stuck: let it go, rather than queue for it.
 MAX_QUEUED_BYTES: Final = 64 * 1024
@@ -63,23 +59,20 @@ class WakeClient:
             self._connection.send(compose_message(signal, position))
 
     async def _keep_connected(self) -> None:
-        retry_s = FIRST_RETRY_S
         while True:
             try:
                 connection = await self._connect()
             except OSError:
                 self.has_tried = True
-                await asyncio.sleep(retry_s)
-                retry_s = min(2 * retry_s, LAST_RETRY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
-            retry_s = FIRST_RETRY_S
             try:
                 await connection.lost
             finally:
                 self._connection = None
                 connection.hang_up()
                 self._on_lost()
-            await asyncio.sleep(FIRST_RETRY_S)
+            await asyncio.sleep(RETRY_S)
 
     async def _connect(self) -> "_Connection":
         loop = asyncio.get_running_loop()
