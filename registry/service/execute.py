@@ -7,6 +7,7 @@ decided by the view alone, and must not be decided by an old one. What is refuse
 is remembered under the idempotency key as well.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -19,6 +20,8 @@ from proto.stream import compose_payload
 from registry.service.context import Context
 from registry.service.memory import compose_outcome, parse_outcome
 from registry.service.plan import Plan, RowOutcome
+
+log = logging.getLogger(__name__)
 
 # Each conflict means that somebody else's write to the same thing went through; who loses this often finds a crowd there.
 MAX_ATTEMPTS: Final = 32
@@ -100,6 +103,7 @@ class Executor:
                 return self._replay(committed)
             if not plan.rows:
                 return Written(outcomes, self.reader.position)
+            _tell(context, committed, len(plan.rows))
             return Written(outcomes, committed.position, committed.time_ms)
         raise Refusal(Reason.OVERLOADED, "others go on writing to the same things", retry_after_s=CROWDED_RETRY_S)
 
@@ -126,6 +130,13 @@ class Executor:
         if not await self.reader.reach(position, FRESHNESS_WAIT_S):
             why = f"the registry does not show its newest changes yet, after {FRESHNESS_WAIT_S:g} s"
             raise Refusal(Reason.NOT_READY, why, retry_after_s=FRESHNESS_WAIT_S)
+
+
+def _tell(context: Context, committed: Committed, rows: int) -> None:
+    """What a request led to, for who searches the logs by its id."""
+    if log.isEnabledFor(logging.DEBUG):
+        facts = {"account": context.caller.account, "position": committed.position.to_cursor(), "rows": rows}
+        log.debug("committed", extra={"request_id": context.request_id, **facts})
 
 
 def _is_remembered(context: Context) -> bool:

@@ -191,6 +191,8 @@ def test_logs_are_json_with_the_request_id_that_was_sent(start_node: StartNode) 
     lines = [json.loads(line) for line in node.log_text().splitlines() if line.startswith("{")]
     assert {line["process"] for line in lines} >= {"node", "registry", "worker-1"}
     assert all({"time", "level", "message", "logger", "pid"} <= set(line) for line in lines)
+    (committed,) = [line for line in lines if line.get("request_id") == "r-4711"]
+    assert (committed["message"], committed["account"], committed["rows"]) == ("committed", "operator", 2)
 
 
 def put(node: RunningNode, identifier: str, **headers: str) -> None:
