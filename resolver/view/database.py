@@ -159,6 +159,11 @@ def database_options(*, is_reader: bool) -> Options:
     options = Options(raw_mode=True)
     # The page cache is shared by all processes of the node; without this every look-up is a pread.
     options.set_allow_mmap_reads(is_reader)
+    if is_reader:
+        # A reader opens a checkpoint in its event loop, under the GIL: by itself, without sixteen threads for a few dozen
+        # files and without reading a block of each for statistics that only compactions use. 4 ms instead of 8.
+        options.set_max_file_opening_threads(1)
+        options.set_skip_stats_update_on_db_open(True)
     # RocksDB's own diary: the current one and the one before.
     options.set_keep_log_file_num(2)
     options.set_stats_dump_period_sec(0)

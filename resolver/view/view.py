@@ -226,7 +226,7 @@ class View:
                 self._complain(f"{damage}; answering from {follower.position} until there is a way on")
                 is_stuck = True
             self._report(follower)
-            self._switch(follower)
+            await self._switch(follower)
             is_untidy = follower.tidy()
             if is_stuck or follower.is_full:
                 await self._jump(follower)
@@ -243,11 +243,13 @@ class View:
         self._waiters.reached(position)
         self._lag.measure(position, self._liaison.head, follower.shown_ms, len(follower.layers.overlay))
 
-    def _switch(self, follower: Follower) -> None:
+    async def _switch(self, follower: Follower) -> None:
         """Move to the checkpoint that the committer named, once everything up to it is shown."""
         target = self._liaison.switch_to
         if target is None or follower.position < target:
             return
+        # Opening takes longer than anything else here: it gets a turn of the loop for itself.
+        await asyncio.sleep(0)
         if target > follower.layers.base.position:
             try:
                 follower.switch(self._checkpoints, target, self._cache)

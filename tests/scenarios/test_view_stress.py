@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from node.clock import SystemClock
@@ -35,7 +36,7 @@ CATCH_UP_S = 60.0
 
 
 @pytest.mark.parametrize("seed", range(100, 112))
-async def test_every_fault_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_every_fault_at_every_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     chance = random.Random(seed)
     monkeypatch.setattr(overlay, "GENERATION_ENTRIES", chance.choice([16, 64, 500]))
     monkeypatch.setattr(overlay, "MAX_ENTRIES", chance.choice([400, 300_000]))
@@ -43,7 +44,7 @@ async def test_every_fault_at_every_moment(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(follower, "PORTION_ROWS", 7)
     monkeypatch.setattr(follower, "FREE_ENTRIES", 10)
     stress = ViewStress(tmp_path, seed, views=3)
-    await stress.run(steps=500)
+    uvloop.run(stress.run(steps=500))
     assert min(stress.done.values()) > 0, "everything has happened"
     assert stress.judge.answers > 20_000
 
@@ -128,10 +129,14 @@ class Scene:
         return View(self.data, SystemClock(), build_metrics(CollectorRegistry()))
 
 
-async def test_a_writer_that_flushes_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_flushes_dies_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seed = int.from_bytes(os.urandom(4))
     print(f"seed {seed}")
     monkeypatch.setattr(overlay, "GENERATION_ENTRIES", 200)
+    uvloop.run(_kill_often(tmp_path, seed))
+
+
+async def _kill_often(tmp_path: Path, seed: int) -> None:
     scene, writer = Scene(tmp_path, seed), Writer(tmp_path, seed)
     await writer.start()
     async with asyncio.timeout(CATCH_UP_S):

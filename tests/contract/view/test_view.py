@@ -330,7 +330,8 @@ class Committer:
 
     def say(self, signal: Signal, position: Position) -> None:
         for writer in self._writers:
-            writer.write(compose_message(signal, position))
+            if not writer.is_closing():
+                writer.write(compose_message(signal, position))
 
     def last(self, signal: Signal) -> Position | None:
         return next((message.position for message in reversed(self.heard) if message.signal is signal), None)
