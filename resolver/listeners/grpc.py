@@ -29,6 +29,7 @@ from proto.model.change import parse_cursor
 from proto.model.query import Query
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, compose_trailers, parse_bearer, parse_head
+from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
 
 SERVICE: Final = resolver_pb2.DESCRIPTOR.services_by_name["Resolver"].full_name
@@ -46,9 +47,8 @@ MAX_ANSWERS_BYTES: Final = 4 * 1024 * 1024 - MAX_RESOLVE_BATCH * 256
 BATCH_SLICE: Final = 32
 
 # What is wrong with the call and not with one of its identifiers ends a batch, at once: the next item would wait as long.
-CALL_REASONS: Final = frozenset(
-    (Reason.UNAUTHENTICATED, Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED, Reason.INTERNAL)
-)
+# (A wrong key does so too; that one record's values need a key does not.)
+CALL_REASONS: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED, Reason.INTERNAL))
 
 # Calls being worked on in one process: each holds one message; past this a client is told to slow down.
 MAX_CALLS: Final = 512
@@ -200,7 +200,7 @@ class GrpcListener:
             if place and place % BATCH_SLICE == 0:
                 await asyncio.sleep(0)
             answer = await self._ask(query)
-            if isinstance(answer, Refused) and answer.refusal.reason in CALL_REASONS:
+            if isinstance(answer, Refused) and _ends_call(answer.refusal):
                 return refusal_failure(answer.refusal, query.explain or ())
             result = _result(answer_result(answer, query.explain or ()))
             size = result.ByteSize()
@@ -301,6 +301,10 @@ def _result(message: resolver_pb2.ResolveResponse | model_pb2.Failure) -> resolv
     if isinstance(message, model_pb2.Failure):
         return resolver_pb2.ResolveResult(failure=message)
     return resolver_pb2.ResolveResult(answer=message)
+
+
+def _ends_call(refusal: Refusal) -> bool:
+    return refusal.reason in CALL_REASONS or refusal.field == CREDENTIAL_FIELD
 
 
 def _new_request_id() -> str:

@@ -245,9 +245,26 @@ def ask_grpc(furnished: Furnished, case: Case) -> Told:
             answer = ResolverStub(channel).Resolve(request, timeout=30, metadata=metadata)
         except grpc.RpcError as error:
             call = cast(grpc.Call, error)
-            trailers = {pair.key: pair.value for pair in call.trailing_metadata()}
+            trailers = dict(call.trailing_metadata())
             return Told((call.code().name, trailers["biaojie-reason"]), case.identifier)
     return Told(("OK", ""), answer.identifier, {value.index: (value.type, value.data) for value in answer.values})
+
+
+def ask_grpc_batch(furnished: Furnished, case: Case) -> Told:
+    request = resolver_pb2.BatchResolveRequest(
+        identifiers=["10.1/other", case.identifier], types=case.types, indexes=case.indexes, wants_private=case.wants_private
+    )
+    metadata = (("authorization", f"Bearer {furnished.keys[case.account]}"),) if case.account else ()
+    with grpc.insecure_channel(f"{HOST}:{furnished.ports['resolver.grpc_port']}") as channel:
+        try:
+            result = ResolverStub(channel).BatchResolve(request, timeout=30, metadata=metadata).results[1]
+        except grpc.RpcError as error:
+            call = cast(grpc.Call, error)
+            return Told((call.code().name, dict(call.trailing_metadata())["biaojie-reason"]), case.identifier)
+    if result.HasField("failure"):
+        (code,) = (code.name for code in grpc.StatusCode if code.value[0] == result.failure.code)
+        return Told((code, result.failure.reason), case.identifier)
+    return Told(("OK", ""), result.answer.identifier, {each.index: (each.type, each.data) for each in result.answer.values})
 
 
 def ask_handle(ask: Callable[[str, int, bytes], bytes]) -> Callable[[Furnished, Case], Told]:
@@ -266,10 +283,10 @@ def ask_handle(ask: Callable[[str, int, bytes], bytes]) -> Callable[[Furnished, 
 ask_handle_tcp = ask_handle(lambda host, port, asking: ask_tcp(host, port, asking)[0])
 ask_handle_udp = ask_handle(ask_udp)
 
-WITH_KEYS: Final = (ask_handle_api, ask_own_api, ask_batch, ask_grpc)
+WITH_KEYS: Final = (ask_handle_api, ask_own_api, ask_batch, ask_grpc, ask_grpc_batch)
 WITHOUT_KEYS: Final = (ask_handle_tcp, ask_handle_udp)
 # Protocols that answer with the registered spelling; the others echo the asked one.
-REGISTERED: Final = (ask_own_api, ask_batch, ask_grpc)
+REGISTERED: Final = (ask_own_api, ask_batch, ask_grpc, ask_grpc_batch)
 
 
 def by_name(case: Case) -> str:
@@ -283,7 +300,7 @@ def test_a_question_meets_its_row_in_every_protocol(furnished: Furnished, case: 
     seen: dict[str, Values] = {}
     for ask in WITH_KEYS if case.account else (*WITH_KEYS, *WITHOUT_KEYS):
         told, where = ask(furnished, case), getattr(ask, "__name__", "handle")
-        if ask is ask_grpc:
+        if ask in (ask_grpc, ask_grpc_batch):
             assert told.figures == (row.grpc, row.reason), where
         elif ask in WITHOUT_KEYS:
             assert told.figures[0] in row.handle, where
