@@ -36,6 +36,8 @@ class Call:
     body: bytes = b""
     chunks: AsyncIterator[bytes] | None = field(default=None, repr=False)
     """The pieces of a streamed body. Raise `Refusal`: MESSAGE_TOO_LARGE, TIMEOUT, MALFORMED_MESSAGE."""
+    count: Callable[[Reason], None] = field(default=lambda _: None, repr=False)
+    """Counts what was refused within an answer: a row of a batch. A refusal of the whole call is counted by who answers it."""
 
     async def read(self, reading: Callable[[], Read]) -> Read:
         """What `reading` makes of this request; what it refuses is remembered under the idempotency key, as any refusal."""

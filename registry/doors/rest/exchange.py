@@ -71,7 +71,10 @@ class Exchange:
 
     def count(self, refusal: Refusal) -> None:
         """Count a refusal."""
-        self._refused.labels(refusal.reason).inc()
+        self._count_reason(refusal.reason)
+
+    def _count_reason(self, reason: Reason) -> None:
+        self._refused.labels(reason).inc()
 
     async def _answer(self, request: web.BaseRequest, request_id: str, target: Target) -> web.StreamResponse:
         route, path = self._router.find(request.method, target.path)
@@ -109,7 +112,7 @@ class Exchange:
                 request.method.encode(), request.raw_path.encode(errors="surrogateescape"), *conditions, body
             )
         context = Context(caller, request_id, head.parse_traceparent(request.headers), key or "", digest)
-        return Call(route, target, path, request.headers, context, self._registry, body, chunks)
+        return Call(route, target, path, request.headers, context, self._registry, body, chunks, self._count_reason)
 
     def _refuse(self, target: Target, refusal: Refusal) -> Reply:
         self.count(refusal)

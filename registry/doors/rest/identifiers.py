@@ -100,6 +100,8 @@ class IdentifierResource:
         counts = {outcome.value: 0 for outcome in Outcome}
         for each in written.outcomes:
             counts[each.outcome] += 1
+            if each.outcome is Outcome.REFUSED and each.reason is not None:
+                call.count(each.reason)
         document = {
             "mode": mode,
             **counts,

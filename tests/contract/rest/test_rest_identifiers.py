@@ -306,6 +306,7 @@ async def test_a_batch_has_a_result_for_every_row(node: RestNode) -> None:
         (7, "", "refused", "invalid_argument", ""),
     ]
     assert answer.headers["Biaojie-Position"] == got["position"]
+    assert node.refused(Reason.INVALID_ARGUMENT) == 2, "a refused row is counted as a refused request is"
 
 
 async def test_an_atomic_batch_is_written_whole_or_not_at_all(node: RestNode) -> None:
