@@ -13,7 +13,7 @@ CREDENTIAL_FIELD: Final = "authorization"
 """What a refusal of the token names; one of closed values names nothing."""
 
 # Whether the account exists is nobody's business who does not hold its key: one sentence for all that fails.
-_WRONG_TOKEN: Final = "the token is not a valid key of an enabled account"  # noqa: S105 # a sentence, not a secret
+_REFUSED: Final = "the token is not a valid key of an enabled account"
 
 
 class AccessStep:
@@ -31,5 +31,5 @@ class AccessStep:
         name = account_of_token(token)
         account = self._reader.account(name) if name is not None else None
         if account is None or not token_matches(token, account):
-            raise Refusal(Reason.UNAUTHENTICATED, _WRONG_TOKEN, CREDENTIAL_FIELD)
+            raise Refusal(Reason.UNAUTHENTICATED, _REFUSED, CREDENTIAL_FIELD)
         return caller_of(account)

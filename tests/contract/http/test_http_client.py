@@ -1,7 +1,7 @@
 """The command line's HTTP client against the listener, and against servers that are none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -14,8 +14,10 @@ from tests.support.http import HOST, Served
 SAMPLE = "88.118.1/Sample-1"
 
 
-async def ask(served: Served, identifier: str, **options: object) -> ResolvedDocument:
-    return await resolve(identifier, HOST, served.port, **options)  # type: ignore[arg-type]  # options by name
+async def ask(
+    served: Served, identifier: str, *, types: Sequence[str] = (), indexes: Sequence[int] = (), explain: bool = False
+) -> ResolvedDocument:
+    return await resolve(identifier, HOST, served.port, types=types, indexes=indexes, explain=explain)
 
 
 async def test_a_record_is_found_under_its_registered_spelling(served: Served) -> None:
