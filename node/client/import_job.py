@@ -60,6 +60,7 @@ class ImportClient:
         self._wanted = wanted
         self._watcher = watcher
         self._outage_s = outage_s
+        self._has_answered = False
 
     def begin(self) -> Job:
         """The job of this file: the one that is resumed, or a new one. Raises `OSError` if the file cannot be read."""
@@ -133,13 +134,15 @@ class ImportClient:
         return answer
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """What `ask` returns; a node that does not answer now is asked again."""
+        """What `ask` returns; a node that does not answer now is asked again, one that never did is not."""
         deadline = time.monotonic() + self._outage_s
         while True:
             try:
-                return ask()
+                found = ask()
+                self._has_answered = True
+                return found
             except (Unreachable, RefusedByServer) as trouble:
-                passes = isinstance(trouble, Unreachable) or trouble.status in _PASSING
+                passes = self._has_answered if isinstance(trouble, Unreachable) else trouble.status in _PASSING
                 if not passes or time.monotonic() >= deadline:
                     raise
                 self._watcher.trouble(str(trouble))
