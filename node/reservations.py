@@ -24,9 +24,12 @@ ATTEMPTS: Final = 20
 
 UDP_KEYS: Final = frozenset({"resolver.handle_port"})
 
-# What is left of a closed connection keeps its port for 60 s (TIME_WAIT in Linux); a little more.
-PATIENCE_S: Final = 65.0
-_RETRY_S: Final = 0.2
+# What is left of a closed connection keeps its port for 60 s (TIME_WAIT in Linux), and then another may take it at once on a
+# machine with many connections: hence some rounds of that, and a short step.
+PATIENCE_S: Final = 180.0
+_RETRY_S: Final = 0.02
+# Attempts between two looks at the table of connections, which may be long.
+_LOOK_EVERY: Final = 50
 
 _CONNECTIONS: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENING: Final = "0A"
@@ -74,7 +77,8 @@ class Reservations:
         """Whether another attempt may fare better; waits for it if it needs time."""
         if port == 0:
             return attempt < ATTEMPTS
-        if not is_passing(port) or time.monotonic() > self._deadline_s:
+        is_known = attempt % _LOOK_EVERY != 1
+        if time.monotonic() > self._deadline_s or not (is_known or is_passing(port)):
             return False
         if attempt == 1:
             logger.warning("waiting for a port that an outgoing connection uses", extra={"port": port})
