@@ -97,6 +97,9 @@ class Exchange:
         """The call, with its body read as the route wants it; what it holds is given back with `held`."""
         body, chunks = b"", None
         if route.body is not None:
+            if caller.is_anonymous:
+                # Whatever has a body writes. Strangers' bodies must not take the room that those of others need.
+                raise Refusal(Reason.UNAUTHENTICATED, "to write an API key is needed", "authorization")
             check_body(request, route.body)
             if route.body.is_streamed:
                 chunks = stream_body(request, route.body.limit, self._limits)

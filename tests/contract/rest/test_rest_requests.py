@@ -41,6 +41,16 @@ async def test_wrong_credentials_are_refused_even_where_none_are_needed(node: Re
     assert node.refused(Reason.UNAUTHENTICATED) == 1
 
 
+async def test_of_nobody_in_particular_no_body_is_waited_for(node: RestNode) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    head = f"PUT {ONE} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(20):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+    writer.close()
+    assert node.refused(Reason.UNAUTHENTICATED) == 1
+
+
 async def test_a_disabled_account_opens_nothing(node: RestNode) -> None:
     assert (await node("POST", "/api/v1/accounts/holder/disable")).document["enabled"] is False
     assert (await node("PUT", ONE, DRAFT, by="holder")).status == 401
