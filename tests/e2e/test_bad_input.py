@@ -11,7 +11,7 @@ from proto.limits import MAX_IDENTIFIER_BYTES, MAX_RECORD_BYTES, MAX_TYPE_BYTES,
 from proto.v1 import model_pb2, registry_pb2, resolver_pb2
 from tests.support.edges import Edges
 from tests.support.handle import question
-from tests.support.harm import Harm
+from tests.support.harm import SAMPLE, Harm
 from tests.support.node import RunningNode
 
 pytestmark = pytest.mark.slow
@@ -91,12 +91,12 @@ def test_what_cannot_be_resolved(edges: Edges, harm: Harm, identifier: str, reas
         "handle": str(response_code),
     }
     assert harm.refused(reason) == 4
-    batch = {"identifiers": [identifier, "88.118.1001/SAMPLE-1"]}
-    bad, good = edges.resolver.send("POST", "/api/v1/resolve", batch).json()["results"]
-    assert (bad["reason"], good["identifier"]) == (reason, "88.118.1001/SAMPLE-1")
-    raw = edges.resolver_grpc.call("BatchResolve", resolver_pb2.BatchResolveRequest(**batch))
-    results = resolver_pb2.BatchResolveResponse.FromString(raw).results
-    assert (results[0].failure.reason, results[1].answer.identifier) == (reason.upper(), "88.118.1001/SAMPLE-1")
+    batch = [identifier, SAMPLE]
+    bad, good = edges.resolver.send("POST", "/api/v1/resolve", {"identifiers": batch}).json()["results"]
+    assert (bad["reason"], good["identifier"]) == (reason, SAMPLE)
+    raw = edges.resolver_grpc.call("BatchResolve", resolver_pb2.BatchResolveRequest(identifiers=batch))
+    failed, found = resolver_pb2.BatchResolveResponse.FromString(raw).results
+    assert (failed.failure.reason, found.answer.identifier) == (reason.upper(), SAMPLE)
     packets = question(identifier)
     if len(packets) <= 512:
         assert edges.handle.udp(packets) == str(response_code)
@@ -129,7 +129,7 @@ BAD_DRAFTS = [
     pytest.param(Bad(f"{HOME}/a\x07", ONE, Reason.INVALID_IDENTIFIER), id="a control character"),
     pytest.param(Bad(f"{HOME}/e\u0301", ONE, Reason.INVALID_IDENTIFIER), id="not composed"),
     pytest.param(Bad(f"{HOME}/" + "x" * MAX_IDENTIFIER_BYTES, ONE, Reason.INVALID_IDENTIFIER), id="too long a name"),
-    pytest.param(Bad("99.99/X", ONE, Reason.UNKNOWN_PREFIX), id="an unknown prefix"),
+    pytest.param(Bad("99.99/X", ONE, Reason.NOT_HOMED), id="an unknown prefix"),
     pytest.param(Bad(f"{HOME}/B", [(1, "NOTE", "x"), (1, "URL", "y")], Reason.DUPLICATE_INDEX), id="an index twice"),
     pytest.param(Bad(f"{HOME}/B", [(0, "NOTE", "x")], Reason.INVALID_VALUE), id="index 0"),
     pytest.param(Bad(f"{HOME}/B", [(1, "T" * (MAX_TYPE_BYTES + 1), "x")], Reason.INVALID_VALUE), id="too long a type"),
@@ -156,9 +156,9 @@ def test_what_cannot_be_registered(edges: Edges, harm: Harm, bad: Bad) -> None:
 
     good = Bad(f"{HOME}/BESIDE-THE-BAD", ONE, bad.reason)
     rows = [{"identifier": each.identifier, **each.document()} for each in (bad, good)]
-    results = edges.registry.send("POST", "/api/v1/identifiers", {"identifiers": rows}).json()["results"]
-    assert [(each["outcome"], each.get("reason")) for each in results][0] == ("refused", bad.reason)
-    assert results[1]["outcome"] in ("created", "unchanged")
+    refused, kept = edges.registry.send("POST", "/api/v1/identifiers", {"identifiers": rows}).json()["results"]
+    assert (refused["outcome"], refused["reason"]) == ("refused", bad.reason)
+    assert kept["outcome"] in ("created", "unchanged")
     chunk = registry_pb2.BatchRegisterRequest(drafts=[bad.draft(), good.draft()])
     (raw,) = edges.registry_grpc.stream("BatchRegister", [chunk.SerializeToString()])
     first, second = registry_pb2.BatchRegisterResponse.FromString(raw).results
@@ -180,6 +180,15 @@ def test_a_table_whose_rows_are_bad(edges: Edges, harm: Harm, node: RunningNode)
     assert outcomes == ["refused", "refused", "created", "refused"]
     assert harm.refused() == 3
     assert harm.counted("biaojie_import_rows_total", outcome="refused") == 3
+
+
+def test_a_prefix_that_nobody_has_created(edges: Edges, harm: Harm) -> None:
+    table = "/api/v1/jobs/import?prefix=88.118.9999&file_name=a.csv"
+    taken = edges.registry.ask("POST", table, b"identifier,1:NOTE\n", Content_Type="text/csv")
+    assert taken == over_http(Reason.UNKNOWN_PREFIX)
+    listing = registry_pb2.ListIdentifiersRequest(prefix="88.118.9999").SerializeToString()
+    assert edges.registry_grpc.ask_stream("ListIdentifiers", [listing]) == over_grpc(Reason.UNKNOWN_PREFIX)
+    assert harm.refused(Reason.UNKNOWN_PREFIX) == 2
 
 
 def test_a_version_that_is_not_there(edges: Edges, harm: Harm) -> None:
@@ -223,15 +232,20 @@ def test_an_idempotency_key_with_another_body(edges: Edges, harm: Harm) -> None:
 
 
 Ask = Callable[[Edges], str]
+X = f"{HOME}/X"
 # Who shows a key that opens nothing, or none where one is needed.
 STRANGERS: list[tuple[str, Ask]] = [
-    ("401 unauthenticated", lambda edges: edges.registry.ask("PUT", f"/api/v1/identifiers/{HOME}/X", {"values": []}, Authorization="")),
+    ("401 unauthenticated", lambda edges: edges.registry.ask("PUT", f"/api/v1/identifiers/{X}", {}, Authorization="")),
     ("401 unauthenticated", lambda edges: edges.registry.ask("GET", "/api/v1/accounts", Authorization="Bearer nobody")),
     ("401 unauthenticated", lambda edges: edges.registry.ask("GET", "/api/v1/accounts", Authorization="Basic b3A6b3A=")),
-    ("401 unauthenticated", lambda edges: edges.resolver.ask("GET", f"/api/handles/{HOME}/X", Authorization="Bearer nobody")),
-    ("UNAUTHENTICATED UNAUTHENTICATED", lambda edges: edges.resolver_grpc.ask(
-        "Resolve", resolver_pb2.ResolveRequest(identifier=f"{HOME}/X"), authorization="Bearer nobody")),
-]  # fmt: skip
+    ("401 unauthenticated", lambda edges: edges.resolver.ask("GET", f"/api/handles/{X}", Authorization="Bearer nobody")),
+    (
+        "UNAUTHENTICATED UNAUTHENTICATED",
+        lambda edges: edges.resolver_grpc.ask(
+            "Resolve", resolver_pb2.ResolveRequest(identifier=X), authorization="Bearer nobody"
+        ),
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "ask"), STRANGERS)
