@@ -23,6 +23,8 @@ from tests.support.history import HOME, History, Workload
 from tests.support.primary import SmallPrimary
 
 CATCH_UP_S = 30.0
+# A reader whose overlay is full waits for a checkpoint, which a committer would make before it commits more.
+PATIENCE_S = 0.5
 
 
 class Judge:
@@ -168,7 +170,10 @@ class ViewStress:
         place = self._chance.randrange(len(self._views))
         await self._views[place].close()
         self._views[place] = self._new_view()
-        await self._views[place].open()
+        opening = asyncio.create_task(self._views[place].open())
+        if not (await asyncio.wait((opening,), timeout=PATIENCE_S))[0]:
+            await self._switch()
+        await asyncio.wait_for(opening, CATCH_UP_S)
         self.judge.examine(self._views[place])
 
     async def _pause(self) -> None:
@@ -180,6 +185,8 @@ class ViewStress:
         await self._start_writer()
         await self._publish()
         for view in self._views:
+            if not await view.reach(self._primary.position, PATIENCE_S):
+                await self._switch()
             assert await view.reach(self._primary.position, CATCH_UP_S), f"stuck at {view.position}"
             self.judge.examine(view)
 
