@@ -193,7 +193,7 @@ class _Syncer:
         self._full: deque[tuple[int, Position]] = deque()
         self._is_stopping = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="segment-sync")
+        self._thread = threading.Thread(target=self._run, name="segment-sync", daemon=True)
         self._thread.start()
 
     def follow(self, fd: int) -> None:

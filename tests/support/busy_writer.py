@@ -1,9 +1,9 @@
-"""A process that writes until it is killed: `python -m tests.support.busy_writer DATA FIRST COUNT`.
+"""A process that writes until it is killed: `python -m tests.support.busy_writer DATA FIRST COUNT [calm]`.
 
 Sender i writes change n = FIRST + i, then the next that nobody has taken, up to COUNT of them: three records, an alias, one
 more version of the sender's own record, and an idempotency key, all or nothing. Every acknowledgement goes to standard
-output in one system call: `ack N SENDER VERSION`. Segments and checkpoints are small, so that all kinds of work are always
-under way.
+output in one system call: `ack N SENDER VERSION`. Unless it is to be calm, segments and checkpoints are small, so that all
+kinds of work are always under way.
 """
 
 import asyncio
@@ -78,9 +78,10 @@ async def send(opened: Primary, numbers: Iterator[int], sender: int) -> None:
 
 def main() -> None:
     sys.setswitchinterval(0.0005)
-    segment_files.SEGMENT_BYTES = 256 * 1024  # type: ignore[misc]  # a constant for all but this test
-    checkpoints.OVERLAY_ENTRIES = 2_000  # type: ignore[misc]
-    data, first, total = sys.argv[1:]
+    data, first, total, *calm = sys.argv[1:]
+    if not calm:
+        segment_files.SEGMENT_BYTES = 256 * 1024  # type: ignore[misc]  # a constant for all but this test
+        checkpoints.OVERLAY_ENTRIES = 2_000  # type: ignore[misc]
     uvloop.run(write(Path(data), int(first), int(total)))
 
 
