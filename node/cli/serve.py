@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import dataclasses
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from node.cli.configured import add_config_options, read_config
@@ -92,4 +94,9 @@ def _introduction(config: Config, folder: DataFolder, ports: dict[str, int | Non
         yield f"  {'operator token':20} {folder.operator_token}"
     if identifier == SAMPLE_IDENTIFIER:
         yield f"  {'identifiers to try':20} {SAMPLE_IDENTIFIER}  88.118.1001/SAMPLE-2"
-        yield f"  {'try':20} biaojie resolve {SAMPLE_IDENTIFIER} --via handle --data {config.node.data}"
+        yield f"  {'try':20} {_command()} resolve {SAMPLE_IDENTIFIER} --via handle --data {config.node.data}"
+
+
+def _command() -> str:
+    """This program as it was called, so that what is shown can be typed."""
+    return sys.argv[0] if Path(sys.argv[0]).name == "biaojie" else "biaojie"
