@@ -1,9 +1,9 @@
 """aiohttp's connection, with the limits and the manners that its users are expected to add.
 
-What is added: a bound on connections; a bound on the time that a request's head may take (the rest of one that was
-pipelined behind another has the idle time); errors of the parser as problems
+What is added: a bound on connections; a bound on the time that a request's head may take; errors of the parser as problems
 with the right status; and identifiers typed as they are: clients such as curl send a path with Chinese in it as raw UTF-8,
-which the parser refuses, so in the request line such bytes are percent-encoded before it sees them.
+which the parser refuses, so in the request line such bytes are percent-encoded before it sees them. (Of a request that comes
+before the one in front of it is answered, the head has the idle time, and its path must be escaped.)
 
 aiohttp has no hooks for the last two. The attributes used here are those of the pinned release; the contract tests speak raw
 bytes, and fail if another release differs.
