@@ -3,13 +3,11 @@
 import asyncio
 import json
 from collections import Counter
-from typing import Any
 
 import pytest
 
 from proto.model.value import PRIVATE, PUBLIC
 from proto.packing import PackedRecord
-from proto.ports import Command
 from proto.wire.handle.typed import parse_admin
 from registry.service.context import Context
 from registry.service.plan import Draft
@@ -71,20 +69,18 @@ async def test_a_store_that_holds_something_is_left_alone(world: World) -> None:
 
 @pytest.mark.parametrize("survived", [1, 4, 14])
 async def test_a_load_that_was_cut_short_is_gone_on_with(world: World, survived: int) -> None:
-    commit = world.committer.commit
     left = survived
 
-    async def killed(command: Command) -> Any:
+    def kill() -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise asyncio.CancelledError
-        return await commit(command)
 
-    world.committer.commit = killed  # type: ignore[method-assign]  # until it is killed
+    world.committer.before_commit = kill
     with pytest.raises(asyncio.CancelledError):
         await load_sample(world.registry)
-    world.committer.commit = commit  # type: ignore[method-assign]  # the next process
+    world.committer.before_commit = None
     assert await load_sample(world.registry)
     assert len(stored(world, "88.118.1001")) == 5_002
     packed = world.view.record(stored(world, "88.118.1001")[0])
