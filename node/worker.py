@@ -4,6 +4,7 @@ It binds its sockets when its view is ready and closes them when it is not: the 
 """
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,9 @@ class Worker:
             await self._changed.wait()
             self._changed.clear()
             if self._view.is_ready and not self._open:
+                # What is there now stays: a full collection, which stops every answer, then looks only at what came since.
+                gc.collect()
+                gc.freeze()
                 for listener, port in self._listeners:
                     self._open.append(listener)
                     await listener.open(self._host, port)
