@@ -21,25 +21,31 @@ def world() -> World:
     return World()
 
 
+@pytest.fixture(scope="module")
+def loaded() -> World:
+    """A world with the sample, for tests that only look."""
+    world = World()
+    assert asyncio.run(load_sample(world.registry))
+    return world
+
+
 def stored(world: World, prefix: str) -> list[str]:
     return [name for name, _ in world.view.scan(prefix, "", 100_000)]
 
 
-async def test_the_sample_is_what_the_contract_says(world: World) -> None:
-    assert await load_sample(world.registry)
-    assert [name for name in ("88.118", "88.382", "88.118.1002") if world.view.prefix(name) is None] == []
-    assert len(stored(world, "88.118.1001")) == 5_002
-    assert len(stored(world, "88.382.91411000ma40xcdl1k")) == 5_000
-    assert stored(world, "88.118.1002") == []
+def test_the_sample_is_what_the_contract_says(loaded: World) -> None:
+    assert [name for name in ("88.118", "88.382", "88.118.1002") if loaded.view.prefix(name) is None] == []
+    assert len(stored(loaded, "88.118.1001")) == 5_002
+    assert len(stored(loaded, "88.382.91411000ma40xcdl1k")) == 5_000
+    assert stored(loaded, "88.118.1002") == []
     for code, _, prefix in ENTERPRISES:
-        held = world.view.prefix(prefix.lower())
+        held = loaded.view.prefix(prefix.lower())
         assert held is not None
         assert held.registrant == code
 
 
-async def test_sample_1_has_the_five_values_of_the_contract(world: World) -> None:
-    await load_sample(world.registry)
-    packed = world.view.record("88.118.1001/sample-1")
+def test_sample_1_has_the_five_values_of_the_contract(loaded: World) -> None:
+    packed = loaded.view.record("88.118.1001/sample-1")
     assert packed is not None
     values = {value.index: value for value in PackedRecord(packed).unpack().values}
     assert {index: value.type for index, value in values.items()} == {
@@ -67,7 +73,7 @@ async def test_a_store_that_holds_something_is_left_alone(world: World) -> None:
     assert world.view.position == before
 
 
-@pytest.mark.parametrize("survived", [1, 4, 14])
+@pytest.mark.parametrize("survived", [1, 14])
 async def test_a_load_that_was_cut_short_is_gone_on_with(world: World, survived: int) -> None:
     left = survived
 
