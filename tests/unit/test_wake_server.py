@@ -8,53 +8,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from node.metrics import build_metrics
-from proto.model.change import START, Position
-from proto.wake import MESSAGE_BYTES, SOCKET_NAME, Message, Signal, compose_message, parse_messages
+from proto.model.change import START
+from proto.wake import MESSAGE_BYTES, SOCKET_NAME, Message, Signal, compose_message
 from registry.commit import wake_server
 from registry.commit.wake_server import WakeServer
 from tests.support.reader import StoppedClock
-
-
-def at(sequence: int) -> Position:
-    return Position(1, sequence)
-
-
-class Reader:
-    """A reader as the server sees it: what it says, what it is told."""
-
-    def __init__(self, incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
-        self._incoming = incoming
-        self._outgoing = outgoing
-
-    @classmethod
-    async def connect(cls, run: Path) -> "Reader":
-        return cls(*await asyncio.open_unix_connection(run / SOCKET_NAME))
-
-    def say(self, signal: Signal, sequence: int) -> None:
-        self._outgoing.write(compose_message(signal, at(sequence)))
-
-    async def hear(self) -> Message:
-        async with asyncio.timeout(10):
-            messages, _ = parse_messages(await self._incoming.readexactly(MESSAGE_BYTES))
-        return messages[0]
-
-    async def get_ready(self, sequence: int) -> None:
-        """Connect as a reader does that shows everything up to `sequence`."""
-        await self.hear()
-        self.say(Signal.READY, sequence)
-        await self.hear()
-
-    async def is_hung_up_on(self) -> bool:
-        async with asyncio.timeout(10):
-            try:
-                while await self._incoming.read(1_000):
-                    pass
-            except ConnectionResetError:
-                pass
-        return True
-
-    def close(self) -> None:
-        self._outgoing.transport.abort()
+from tests.support.wake_reader import WakeReader, at
 
 
 @pytest.fixture
@@ -76,11 +35,11 @@ async def server(run: Path, clock: StoppedClock) -> AsyncIterator[WakeServer]:
 
 
 @pytest.fixture
-async def connect(server: WakeServer, run: Path) -> AsyncIterator[Callable[[], "asyncio.Task[Reader]"]]:
-    readers: list[Reader] = []
+async def connect(server: WakeServer, run: Path) -> AsyncIterator[Callable[[], "asyncio.Task[WakeReader]"]]:
+    readers: list[WakeReader] = []
 
-    async def make() -> Reader:
-        readers.append(await Reader.connect(run))
+    async def make() -> WakeReader:
+        readers.append(await WakeReader.connect(run))
         return readers[-1]
 
     yield lambda: asyncio.ensure_future(make())
@@ -88,7 +47,7 @@ async def connect(server: WakeServer, run: Path) -> AsyncIterator[Callable[[], "
         reader.close()
 
 
-Connect = Callable[[], "asyncio.Task[Reader]"]
+Connect = Callable[[], "asyncio.Task[WakeReader]"]
 
 
 def announced(server: WakeServer, sequence: int) -> "asyncio.Future[None]":
@@ -230,7 +189,7 @@ async def test_who_does_not_follow_is_given_up(run: Path, clock: StoppedClock, m
     monkeypatch.setattr(wake_server, "_LOOK_EVERY_S", 0.01)
     server = WakeServer(run, clock, build_metrics(CollectorRegistry()))
     await server.start(at(5), at(3))
-    stuck, follows = await Reader.connect(run), await Reader.connect(run)
+    stuck, follows = await WakeReader.connect(run), await WakeReader.connect(run)
     await stuck.get_ready(5)
     await follows.get_ready(5)
     announced(server, 6)
@@ -248,7 +207,7 @@ async def test_who_does_not_follow_is_given_up(run: Path, clock: StoppedClock, m
 async def test_who_speaks_another_language_is_hung_up_on(server: WakeServer, run: Path, garbage: bytes) -> None:
     incoming, outgoing = await asyncio.open_unix_connection(run / SOCKET_NAME)
     outgoing.write(garbage)
-    reader = Reader(incoming, outgoing)
+    reader = WakeReader(incoming, outgoing)
     assert await reader.is_hung_up_on()
     reader.close()
     assert announced(server, 6).done()
