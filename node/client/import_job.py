@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from cryptography.hazmat.primitives.hashes import SM3, Hash
 
 from node.client.rest import PIECE_BYTES, RefusedByServer, RestClient, Unreachable
+from registry.service.imports.results import HEADER as RESULT_HEADER
 
 # A node that restarts is back within seconds; one that is mended by people is worth waiting for a while.
 OUTAGE_S: Final = 120.0
@@ -95,6 +96,9 @@ class ImportClient:
         path, size = f"/api/v1/jobs/{job['id']}/result", job["result_bytes"]
         try:
             with part.open("wb") as result:
+                if not size:
+                    # The job ended before its first row.
+                    result.write(RESULT_HEADER)
                 while (at := result.tell()) < size:
                     result.write(self._patiently(partial(self._piece, path, at, size)))
             part.replace(to)
