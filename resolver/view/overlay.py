@@ -65,16 +65,15 @@ class Overlay:
     def __init__(self) -> None:
         self._generations: list[Generation] = [Generation()]
         self._dropped: list[dict[bytes, bytes]] = []
-        self.layers: tuple[dict[bytes, bytes], ...] = (self._generations[0].entries,)
+        self._number()
 
     def __len__(self) -> int:
-        return sum(map(len, self.layers))
+        return self._older_entries + len(self.layers[0])
 
     @property
     def is_full(self) -> bool:
         """Whether it must not grow any more."""
-        size = sum(generation.size for generation in self._generations)
-        return size >= MAX_BYTES or len(self) >= MAX_ENTRIES
+        return len(self) >= MAX_ENTRIES or self._older_bytes + self._generations[0].size >= MAX_BYTES
 
     def get(self, key: bytes) -> bytes | None:
         """What the newest change of `key` left (empty: nothing); None if the overlay does not know it."""
@@ -126,4 +125,7 @@ class Overlay:
             last = key
 
     def _number(self) -> None:
-        self.layers = tuple(generation.entries for generation in self._generations)
+        """The generations are others now: only the newest one will grow."""
+        self.layers: tuple[dict[bytes, bytes], ...] = tuple(generation.entries for generation in self._generations)
+        self._older_entries = sum(map(len, self.layers[1:]))
+        self._older_bytes = sum(generation.size for generation in self._generations[1:])

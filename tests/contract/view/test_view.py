@@ -384,6 +384,29 @@ async def test_a_view_is_not_ready_before_it_shows_the_head_it_was_told(primary:
         await view.close()
 
 
+async def test_the_lag_is_measured(primary: SmallPrimary) -> None:
+    figures = CollectorRegistry()
+
+    def figure(name: str) -> float | None:
+        return figures.get_sample_value(f"biaojie_{name}")
+
+    primary.checkpoint()
+    async with Committer(primary) as committer:
+        view = View(primary.data, SystemClock(), build_metrics(figures))
+        await view.open()
+        registered(primary, "88.118.1/a", "88.118.1/b")
+        position = primary.commit([record_row("88.118.1/c", 1)])
+        committer.say(Signal.HEAD, position)
+        await until(lambda: figure("view_lag_changes") == 1 and figure("overlay_entries") == 2)
+        primary.publish()
+        committer.say(Signal.HEAD, position)
+        await until(lambda: figure("view_lag_changes") == 0 == figure("view_lag_seconds"))
+        committer.say(Signal.SWITCH, primary.checkpoint())
+        await until(lambda: figure("view_switches_total") == 1)
+        await until(lambda: figure("overlay_entries") == 0)
+        await view.close()
+
+
 async def test_a_view_switches_when_it_is_its_turn(primary: SmallPrimary) -> None:
     first = primary.checkpoint()
     async with Committer(primary) as committer, opened(primary.data) as view:
