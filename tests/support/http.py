@@ -89,8 +89,8 @@ class Served:
         method = "HEAD" if raw.startswith(b"HEAD") else "GET"
         return parse_answer(await self.talk(raw), method)
 
-    async def talk(self, *pieces: bytes) -> bytes:
-        """Send pieces of a conversation, each in a packet of its own; what the listener said until it closed."""
+    async def talk(self, *pieces: bytes, ends: bool = False) -> bytes:
+        """Send pieces of a conversation, each in a packet of its own, maybe end it; what the listener said until it closed."""
         reader, writer = await self.connect()
         try:
             async with asyncio.timeout(WAIT_S):
@@ -98,6 +98,8 @@ class Served:
                     writer.write(piece)
                     await writer.drain()
                     await asyncio.sleep(0.001)
+                if ends:
+                    writer.write_eof()
                 return await reader.read()
         except ConnectionResetError:
             return b""

@@ -58,7 +58,7 @@ async def read_body(request: web.BaseRequest, limit: int, limits: RestLimits) ->
                     raise _too_large(limit)
     except TimeoutError:
         raise Refusal(Reason.TIMEOUT, f"the body did not come within {limits.body_s:g} s", "body") from None
-    except web.RequestPayloadError as error:
+    except (web.RequestPayloadError, ConnectionError) as error:
         raise _broken(error) from None
     return bytes(pieces)
 
@@ -73,7 +73,7 @@ async def stream_body(request: web.BaseRequest, limit: int, limits: RestLimits) 
                 chunk = await request.content.readany()
         except TimeoutError:
             raise Refusal(Reason.TIMEOUT, f"nothing of the body came for {limits.body_s:g} s", "body") from None
-        except web.RequestPayloadError as error:
+        except (web.RequestPayloadError, ConnectionError) as error:
             raise _broken(error) from None
         if not chunk:
             return
@@ -94,5 +94,5 @@ def _too_large(limit: int) -> Refusal:
     return Refusal(Reason.MESSAGE_TOO_LARGE, f"the body is longer than {limit} bytes", "body")
 
 
-def _broken(error: web.RequestPayloadError) -> Refusal:
+def _broken(error: Exception) -> Refusal:
     return Refusal(Reason.MALFORMED_MESSAGE, f"the body cannot be read: {error}", "body")

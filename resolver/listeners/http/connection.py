@@ -1,27 +1,31 @@
 """aiohttp's connection, with the limits and the manners that its users are expected to add.
 
 What is added: a bound on connections; a bound on the time that a request's head may take; errors of the parser as problems
-with the right status; and identifiers typed as they are: clients such as curl send a path with Chinese in it as raw UTF-8,
-which the parser refuses, so in the request line such bytes are percent-encoded before it sees them. (Of a request that comes
-before the one in front of it is answered, the head has the idle time, and its path must be escaped.)
+with the right status; answers for clients that end their half first; and identifiers typed as they are: clients such as curl
+send a path with Chinese in it as raw UTF-8, which the parser refuses, so in the request line such bytes are percent-encoded
+before it sees them. (Of a request that comes before the one in front of it is answered, the head has the idle time, its path
+must be escaped, and if it ends half-way nobody is told.)
 
-aiohttp has no hooks for the last two. The attributes used here are those of the pinned release; the contract tests speak raw
+aiohttp has no hooks for the last three. The attributes used here are those of the pinned release; the contract tests speak raw
 bytes, and fail if another release differs.
 """
 
 import asyncio
 import logging
 import re
+import secrets
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Gauge
+from proto.wire.http import head
 from resolver.listeners.http.limits import (
     MAX_BODY_BYTES,
     MAX_HEADER_FIELD_BYTES,
@@ -63,13 +67,14 @@ class ConnectionServer(web.Server):
         return Connection(self, loop=self._loop, **self._kwargs)
 
     def _make(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        protocol.begin(payload)
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY_BYTES)
 
 
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_head_timer", "_is_admitted", "_is_in_line", "_server")
+    __slots__ = ("_head_timer", "_is_admitted", "_is_in_line", "_payload", "_server")
 
     def __init__(self, server: ConnectionServer, **options: Any) -> None:
         super().__init__(server, **options)
@@ -77,6 +82,7 @@ class Connection(RequestHandler):
         self._is_admitted = False
         self._is_in_line = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._payload: Any = None  # the body of the request that is being answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         server = self._server
@@ -116,10 +122,41 @@ class Connection(RequestHandler):
         elif self._head_timer is None:
             self._head_timer = self._loop.call_later(self._server.limits.head_s, self._give_up)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it; aiohttp never keeps such a connection
+        """A client that ends its half still gets its answers, or hears why what it sent is no request.
+
+        Returns whether the connection stays open for that.
+        """
+        if not self._is_admitted or self.transport is None:
+            return False
+        if self._awaits_head():
+            if self._head_timer is not None:
+                refusal = Refusal(Reason.MALFORMED_MESSAGE, "the request ended within its headers")
+                self._stop_head_timer()
+                self._hang_up(self.transport, refuse(refusal), refusal)
+            return False
+        if self._messages:
+            message, self._payload = self._messages.pop()
+            if isinstance(message, RawRequestMessage):
+                message = message._replace(should_close=True)
+            self._messages.append((message, self._payload))
+        else:
+            self.close()  # after the answer that is under way
+        if not self._payload.is_eof():
+            self._payload.set_exception(web.RequestPayloadError("it broke off"))
+            self._payload.feed_eof()
+        return True
+
+    def begin(self, payload: Any) -> None:
+        """A request is about to be answered; `payload` is its body."""
+        self._payload = payload
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """What the parser could not read, as a problem; the connection ends after it."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has gone: nobody is there to be answered
         if request.writer.output_size > 0:
             raise ConnectionResetError("a reply broke off")
         log.debug("a request that cannot be read: %s", message)
@@ -128,7 +165,7 @@ class Connection(RequestHandler):
             log.error("a request failed", exc_info=exc)
         self._server.count(refusal)
         reply = refuse(refusal, http_status)
-        response = web.Response(status=reply.status, body=reply.body, headers=reply.headers | {"Content-Type": PROBLEM})
+        response = web.Response(status=reply.status, body=reply.body, headers=reply.headers | _nameless_headers())
         response.force_close()
         return response
 
@@ -154,10 +191,16 @@ class Connection(RequestHandler):
         """Answer without a request, and close."""
         self._server.count(refusal)
         status = HTTPStatus(reply.status)
-        headers = {**reply.headers, "Content-Type": PROBLEM, "Content-Length": str(len(reply.body)), "Connection": "close"}
+        headers = reply.headers | _nameless_headers() | {"Content-Length": str(len(reply.body)), "Connection": "close"}
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + reply.body)
         transport.close()
+
+
+def _nameless_headers() -> dict[str, str]:
+    """The headers of a reply to what could not be read, and so had no name of its own."""
+    request_id = secrets.token_hex(head.REQUEST_ID_BYTES)
+    return {"Server": "biaojie", "X-Content-Type-Options": "nosniff", "Content-Type": PROBLEM, head.REQUEST_ID: request_id}
 
 
 def _encode_line(data: bytes, end: int) -> bytes:

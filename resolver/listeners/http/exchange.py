@@ -130,7 +130,7 @@ class Exchange:
             raise Refusal(Reason.TIMEOUT, f"the body did not come within {self._limits.body_s:g} s", "body") from None
         except web.HTTPRequestEntityTooLarge:
             raise _too_large() from None
-        except web.RequestPayloadError as error:
+        except (web.RequestPayloadError, ConnectionError) as error:
             raise Refusal(Reason.MALFORMED_MESSAGE, f"the body cannot be read: {error}", "body") from None
 
     async def _send(self, request: web.BaseRequest, request_id: str, reply: Reply) -> web.StreamResponse:

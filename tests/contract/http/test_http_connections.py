@@ -16,6 +16,7 @@ from tests.support.http import WAIT_S, Served, compose_request, parse_answer
 
 SAMPLE = "/api/handles/88.118.1/Sample-1"
 KEEP = {"connection": "keep-alive"}
+JSON = {"content-type": "application/json"}
 
 
 @asynccontextmanager
@@ -71,6 +72,50 @@ async def test_bytes_that_are_no_request_are_refused_by_name(served: Served, raw
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert served.refused(reason) == 1
     assert (await served.get(SAMPLE)).status == 200
+
+
+async def test_a_client_that_ends_its_half_gets_its_answers(served: Served) -> None:
+    one = compose_request("GET", SAMPLE, KEEP)
+    batch = compose_request("POST", "/api/v1/resolve", {**KEEP, **JSON, "content-length": "18"}) + b'{"identifiers":[]}'
+    for raw, count in ((one, 1), (batch, 1), (one * 3, 3), (batch + one, 2), (one[:-4] + b"\r\n\r\n" + batch, 2)):
+        said = await served.talk(raw, ends=True)
+        assert said.count(b"HTTP/1.1 200 OK") == count
+    assert served.refused(Reason.MALFORMED_MESSAGE) == 0
+
+
+@pytest.mark.parametrize("cut", [1, 20, -1])
+async def test_a_request_that_ends_within_its_headers_is_refused_by_name(served: Served, cut: int) -> None:
+    answer = parse_answer(await served.talk(compose_request("GET", SAMPLE, KEEP)[:cut], ends=True))
+    assert (answer.status, answer.json()["reason"]) == (400, Reason.MALFORMED_MESSAGE)
+    assert answer.headers["x-request-id"]
+    assert served.refused(Reason.MALFORMED_MESSAGE) == 1
+
+
+@pytest.mark.parametrize("rest", [{"content-length": "100"}, {"transfer-encoding": "chunked"}], ids=["announced", "chunked"])
+@pytest.mark.parametrize("begun", [b"", b"5\r\n{", b'{"identifiers":'])
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_body_that_breaks_off_is_refused_by_name(
+    served: Served, rest: dict[str, str], begun: bytes, together: bool
+) -> None:
+    head = compose_request("POST", "/api/v1/resolve", {**KEEP, **JSON, **rest})
+    if "transfer-encoding" in rest and begun.startswith(b"{"):
+        begun = b"80000000\r\n" + begun
+    answer = parse_answer(await served.talk(*([head + begun] if together else [head, begun]), ends=True))
+    assert (answer.status, answer.json()["reason"], answer.json()["field"]) == (400, Reason.MALFORMED_MESSAGE, "body")
+    assert served.refused(Reason.MALFORMED_MESSAGE) == 1
+
+
+async def test_a_client_that_vanishes_within_a_body_is_no_failure_of_the_node(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, writer = await served.connect()
+    writer.write(compose_request("POST", "/api/v1/resolve", {**KEEP, **JSON, "content-length": "100"}) + b"{")
+    await until(lambda: served.connections() == 1)
+    await asyncio.sleep(0.05)
+    writer.transport.abort()
+    await until(lambda: served.connections() == 0 and served.refused(Reason.MALFORMED_MESSAGE) == 1)
+    assert served.refused(Reason.INTERNAL) == 0
+    assert not caplog.records
 
 
 async def test_a_client_that_goes_away_harms_nobody(served: Served) -> None:
