@@ -50,11 +50,11 @@ class Primary:
     """From `start` on: fails if the writer's thread dies. The process must end then; the supervisor starts it again."""
 
     def __init__(self, data: Path, clock: Clock, metrics: Metrics, held: ExitStack) -> None:
+        space = SpaceGuard(data, metrics)  # first: on a full disk it makes the room that opening takes
         store = RocksdbStore(data / STORE, _first_head(clock))
         held.callback(store.close)
         segments = SegmentWriter(data / STREAM, store, segment_files.SEGMENT_BYTES)
         held.callback(segments.close)
-        space = SpaceGuard(data, metrics)
         self._held = held
         self._store = store
         self._checkpoints = Checkpoints(data / CHECKPOINTS, store, clock, metrics, self._on_checkpoint)

@@ -125,12 +125,13 @@ async def until_committed(primary: Primary, name: str) -> Committed:
             await asyncio.sleep(0.05)
 
 
-async def test_a_start_on_a_full_disk_reads_and_refuses(disk: Path) -> None:
+@pytest.mark.parametrize("leave", [0, 1024 * 1024])
+async def test_a_start_on_a_full_disk_reads_and_refuses(disk: Path, leave: int) -> None:
     data, filler = disk / "data", Filler(disk)
     async with running_primary(data) as primary:
         await primary.committer.commit(hold_prefix())
         await primary.committer.commit(register("a"))
-    filler.fill(leave=1024 * 1024)
+    filler.fill(leave)
     async with running_primary(data) as primary:
         with pytest.raises(Refusal) as refused:
             await primary.committer.commit(register("b"))
