@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registry.service.imports.cells import CellScanner, Scan
 from registry.service.imports.encoding import Encoding
 from registry.service.imports.rows import TableRow
 from registry.service.imports.tables import Table, TableFormat, open_table
@@ -94,3 +95,18 @@ def test_every_byte_belongs_to_a_row_or_is_blank(
     found = rows_of(table, data, iter(()))
     assert [row.end for row in found] == sorted({row.end for row in found})
     assert not data[table.offset :].strip(b"\r\n ,")
+
+
+@settings(max_examples=300)
+@given(st.lists(st.text(st.sampled_from("a变,\"\r '"), max_size=8), max_size=4))
+def test_both_ways_to_read_a_row_with_quotes_agree(texts: list[str]) -> None:
+    line = ",".join(texts)
+    scanner = CellScanner()
+    state = scanner.feed(line.encode())
+    try:
+        found = [next(csv.reader((line.removesuffix("\r"),), strict=True))] if '"' in line else []
+    except csv.Error:
+        found = []
+    for cells in found:
+        assert state is Scan.WHOLE
+        assert cells == [cell.decode() for cell in scanner.cells]
