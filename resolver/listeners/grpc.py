@@ -28,7 +28,14 @@ from proto.model.answer import Answer, Refused
 from proto.model.change import parse_cursor
 from proto.model.query import Query
 from proto.v1 import model_pb2, resolver_pb2
-from proto.wire.grpc.metadata import CallHead, compose_trailers, parse_bearer, parse_head
+from proto.wire.grpc.metadata import (
+    TRANSPORT_METADATA_BYTES,
+    CallHead,
+    check_metadata,
+    compose_trailers,
+    parse_bearer,
+    parse_head,
+)
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
 
@@ -57,9 +64,6 @@ OVERLOAD_RETRY_S: Final = 1.0
 # Streams of one connection; a client that multiplexes more opens a second connection, maybe to another worker.
 MAX_STREAMS: Final = 128
 
-# Request headers of one call: a key, ids and trace context.
-MAX_METADATA_BYTES: Final = 8_192
-
 # From a call's headers to its whole message: both come in one flight but from the slowest of lines.
 MESSAGE_WAIT_S: Final = 10.0
 
@@ -77,7 +81,8 @@ _OPTIONS: Final = (
     ("grpc.so_reuseport", 1),
     ("grpc.max_receive_message_length", TRANSPORT_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.max_metadata_size", TRANSPORT_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", TRANSPORT_METADATA_BYTES),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_WAIT_MS),
 )
@@ -140,10 +145,12 @@ class GrpcListener:
 
     async def _serve(self, method: _Method, context: _Context) -> bytes:
         """One call from its headers to its status."""
-        head = parse_head(context.invocation_metadata() or (), _new_request_id)
+        metadata = context.invocation_metadata() or ()
+        head = parse_head(metadata, _new_request_id)
         request_id.REQUEST_ID.set(head.request_id)
         self._calls += 1
         try:
+            check_metadata(metadata)
             if self._calls > MAX_CALLS:
                 raise Refusal(Reason.OVERLOADED, f"{MAX_CALLS} calls are being answered", retry_after_s=OVERLOAD_RETRY_S)
             reply = await method(await self._read(context), head)
@@ -151,7 +158,7 @@ class GrpcListener:
             self._count(refusal)
             reply = refusal_failure(refusal)
         except asyncio.CancelledError:
-            if context.time_remaining() is not None and context.time_remaining() <= 0:
+            if _is_late(context):
                 self._metrics.refused.labels(Reason.TIMEOUT).inc()
             raise
         except Exception:
@@ -169,15 +176,15 @@ class GrpcListener:
         try:
             async with asyncio.timeout(MESSAGE_WAIT_S):
                 request = await context.read()
+            if isinstance(request, bytes):
+                return request
+            await asyncio.sleep(CUT_WAIT_S)
         except TimeoutError:
             raise Refusal(Reason.TIMEOUT, f"no message came within {MESSAGE_WAIT_S:g} seconds") from None
-        if isinstance(request, bytes):
-            return request
-        try:
-            await asyncio.sleep(CUT_WAIT_S)
         except asyncio.CancelledError:
-            # Too long for the transport, which has told the client so, or cut off: it does not say which.
-            self._metrics.refused.labels(Reason.MALFORMED_MESSAGE).inc()
+            if not _is_late(context):
+                # Too long for the transport, which has told the client so, or cut off: it does not say which.
+                self._metrics.refused.labels(Reason.MALFORMED_MESSAGE).inc()
             raise
         raise Refusal(Reason.MALFORMED_MESSAGE, "the call ended without a message")
 
@@ -266,6 +273,12 @@ class _Health(health_pb2_grpc.HealthServicer):
     def _response(self) -> health_pb2.HealthCheckResponse:
         kind = health_pb2.HealthCheckResponse
         return kind(status=kind.NOT_SERVING if self._ended.is_set() else kind.SERVING)
+
+
+def _is_late(context: _Context) -> bool:
+    """Whether the call's deadline has passed."""
+    left = context.time_remaining()
+    return left is not None and left <= 0
 
 
 async def _refuse_unknown(_raw: bytes, _head: CallHead) -> Message:

@@ -28,6 +28,12 @@ ROW: Final = "biaojie-row"
 RETRY_AFTER: Final = "biaojie-retry-after-s"
 FAILURE: Final = "biaojie-failure-bin"
 
+# What one call may say beside its message: a key, ids and trace context. Counted as HTTP/2 does (RFC 9113 6.5.2).
+MAX_METADATA_BYTES: Final = 8_192
+_FIELD_BYTES: Final = 32
+# The transport's own limit lies above ours, so that what is a little too long is refused with our reason.
+TRANSPORT_METADATA_BYTES: Final = 65_536
+
 # gRPC's default soft limit for all metadata of a call is 8 KiB; these parts leave room for the status message and for others.
 MAX_FAILURE_BYTES: Final = 3_072
 MAX_DETAIL_CHARS: Final = 256
@@ -62,6 +68,13 @@ def parse_head(metadata: Iterable[tuple[str, str | bytes]], new_request_id: Call
         traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
         found.get(IDEMPOTENCY_KEY, ""),
     )
+
+
+def check_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> None:
+    """Raise `Refusal(MESSAGE_TOO_LARGE)` if a call says more than `MAX_METADATA_BYTES` beside its message."""
+    size = sum(len(key) + len(value) + _FIELD_BYTES for key, value in metadata)
+    if size > MAX_METADATA_BYTES:
+        raise Refusal(Reason.MESSAGE_TOO_LARGE, f"{size} bytes of metadata; the limit is {MAX_METADATA_BYTES}", "metadata")
 
 
 def parse_bearer(authorization: str) -> str:

@@ -24,7 +24,15 @@ from proto.limits import MAX_CHANGE_BYTES
 from proto.metrics import Metrics
 from proto.model.account import Caller
 from proto.v1 import model_pb2
-from proto.wire.grpc.metadata import AUTHORIZATION, REQUEST_ID, CallHead, compose_trailers, parse_bearer, parse_head
+from proto.wire.grpc.metadata import (
+    AUTHORIZATION,
+    REQUEST_ID,
+    CallHead,
+    check_metadata,
+    compose_trailers,
+    parse_bearer,
+    parse_head,
+)
 from registry.service.context import Context, check_idempotency_key, digest_request
 from registry.service.registry import Registry
 
@@ -103,11 +111,14 @@ class Call:
         try:
             async with asyncio.timeout(MESSAGE_WAIT_S):
                 raw = await self.transport.read()
+            if isinstance(raw, bytes):
+                return raw
+            await asyncio.sleep(CUT_WAIT_S)
         except TimeoutError:
             raise Refusal(Reason.TIMEOUT, f"no message came within {MESSAGE_WAIT_S:g} seconds") from None
-        if isinstance(raw, bytes):
-            return raw
-        await self._frame.wait_for_cut(CUT_WAIT_S)
+        except asyncio.CancelledError:
+            self._frame.count_cut(self.transport)
+            raise
         raise Refusal(Reason.MALFORMED_MESSAGE, "the call ended without a message")
 
     async def read_next(self) -> bytes | None:
@@ -115,7 +126,11 @@ class Call:
         raw = await self._frame.unless_draining(self.transport.read(), STREAM_IDLE_S)
         if isinstance(raw, bytes):
             return raw
-        await self._frame.wait_for_cut(STREAM_CUT_WAIT_S)
+        try:
+            await asyncio.sleep(STREAM_CUT_WAIT_S)
+        except asyncio.CancelledError:
+            self._frame.count_cut(self.transport)
+            raise
         return None
 
     async def write(self, message: Message) -> None:
@@ -209,16 +224,13 @@ class Calls:
             raise _going_down()
         raise Refusal(Reason.TIMEOUT, f"nothing came for {timeout_s:g} seconds")
 
-    async def wait_for_cut(self, wait_s: float) -> None:
-        """After the end of a client's messages: if the transport ended the call, this is where that is counted.
+    def count_cut(self, transport: Transport) -> None:
+        """Count a call that ended before its client's messages did.
 
         A message too long for the transport, of which it has told the client, and a cut connection look alike.
         """
-        try:
-            await asyncio.sleep(wait_s)
-        except asyncio.CancelledError:
+        if not _is_late(transport):
             self.count(Reason.MALFORMED_MESSAGE)
-            raise
 
     def _enter_stream(self, call: Call) -> str:
         """The account that a stream is counted for. Raises `Refusal`: UNAUTHENTICATED, OVERLOADED."""
@@ -249,7 +261,8 @@ class Calls:
     async def _frame(
         self, path: str, transport: Transport, work: Callable[[Call], Awaitable[Message | None]]
     ) -> Message | None:
-        head = parse_head(transport.invocation_metadata() or (), _new_request_id)
+        metadata = transport.invocation_metadata() or ()
+        head = parse_head(metadata, _new_request_id)
         request_id.REQUEST_ID.set(head.request_id)
         failure: model_pb2.Failure
         self._count += 1
@@ -257,6 +270,7 @@ class Calls:
         try:
             if self._draining.is_set():
                 raise _going_down()
+            check_metadata(metadata)
             if self._count > MAX_CALLS:
                 raise Refusal(Reason.OVERLOADED, f"{MAX_CALLS} calls are in progress", retry_after_s=OVERLOAD_RETRY_S)
             reply = await work(Call(path, head, transport, self))
@@ -264,7 +278,7 @@ class Calls:
             self.count(refusal.reason)
             failure = refusal_failure(refusal)
         except asyncio.CancelledError:
-            if transport.time_remaining() is not None and transport.time_remaining() <= 0:
+            if _is_late(transport):
                 self.count(Reason.TIMEOUT)
             raise
         except Exception:
@@ -279,6 +293,12 @@ class Calls:
             if not self._count:
                 self._idle.set()
         return await transport.abort(_CODES[failure.code], failure.detail, compose_trailers(head.request_id, failure))
+
+
+def _is_late(transport: Transport) -> bool:
+    """Whether the call's deadline has passed."""
+    left = transport.time_remaining()
+    return left is not None and left <= 0
 
 
 def _going_down() -> Refusal:

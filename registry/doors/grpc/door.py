@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from proto.metrics import Metrics
 from proto.v1 import changes_pb2, registry_pb2
+from proto.wire.grpc.metadata import TRANSPORT_METADATA_BYTES
 from registry.doors.grpc.administration import Accounts, Prefixes, Registrants
 from registry.doors.grpc.calls import MAX_REQUEST_BYTES, Calls
 from registry.doors.grpc.follow import Follow
@@ -26,9 +27,6 @@ TRANSPORT_MESSAGE_BYTES: Final = 2 * MAX_REQUEST_BYTES
 # Streams of one connection; a client that multiplexes more opens a second connection.
 MAX_STREAMS: Final = 128
 
-# Request headers of one call: a key, ids and trace context.
-MAX_METADATA_BYTES: Final = 8_192
-
 # A silent connection is probed, so that those of vanished clients end.
 KEEPALIVE_MS: Final = 60_000
 KEEPALIVE_WAIT_MS: Final = 20_000
@@ -41,7 +39,8 @@ _OPTIONS: Final = (
     ("grpc.so_reuseport", 1),
     ("grpc.max_receive_message_length", TRANSPORT_MESSAGE_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS),
-    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.max_metadata_size", TRANSPORT_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", TRANSPORT_METADATA_BYTES),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_WAIT_MS),
 )

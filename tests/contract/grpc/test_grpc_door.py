@@ -64,6 +64,13 @@ async def test_a_message_over_the_transport_s_limit_is_refused_and_counted(node:
     assert (await register(node, "a")).version == 1
 
 
+async def test_more_metadata_than_the_limit_is_refused_by_name(node: Served) -> None:
+    for path in (REGISTER, f"/{REGISTRY_SERVICE}/BatchRegister"):
+        code, failure = await failure_of(call_raw(node.channel, path, b"", bearer(node.acme, ("x-long", "x" * 9_000))))
+        assert (code, failure.reason, failure.field) == (Status.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "metadata")
+    assert node.refused(Reason.MESSAGE_TOO_LARGE) == 2
+
+
 async def test_a_call_without_a_message_and_an_unknown_method_are_refused(node: Served) -> None:
     code, failure = await failure_of(call_without_message(node.channel, REGISTER, bearer(node.acme)))
     assert (code, failure.reason) == (Status.INVALID_ARGUMENT, "MALFORMED_MESSAGE")

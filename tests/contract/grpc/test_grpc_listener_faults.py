@@ -16,10 +16,12 @@ from proto.model.query import Query
 from proto.model.value import Value
 from proto.v1.resolver_pb2 import ResolveRequest
 from proto.v1.resolver_pb2_grpc import ResolverStub
+from proto.wire.grpc.metadata import MAX_METADATA_BYTES, TRANSPORT_METADATA_BYTES
 from resolver.listeners import grpc as listener_module
 from resolver.listeners.grpc import SERVICE, TRANSPORT_MESSAGE_BYTES, GrpcListener
 from tests.support.grpc_calls import Proxy, call_raw, call_that_sends_nothing, call_without_message, failure_of, until
 from tests.support.grpc_worker import HOST, RESOLVE, Worker
+from tests.support.http2 import compose_call, compose_data
 
 if TYPE_CHECKING:
     from proto.v1.resolver_pb2_grpc import ResolverAsyncStub
@@ -49,6 +51,32 @@ async def test_a_message_over_the_transport_s_limit_is_refused_and_counted(worke
     assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     await until(lambda: worker.refused(Reason.MALFORMED_MESSAGE) == 1)
     assert (await ResolverStub(channel).Resolve(ResolveRequest(identifier="88.118.1/Pump"))).version == 4
+
+
+@pytest.mark.parametrize("size", [MAX_METADATA_BYTES, TRANSPORT_METADATA_BYTES - 1_024])
+async def test_more_metadata_than_the_limit_is_refused_by_name(worker: Worker, channel: aio.Channel, size: int) -> None:
+    asked = ResolveRequest(identifier="88.118.1/Pump").SerializeToString()
+    code, failure = await failure_of(call_raw(channel, RESOLVE, asked, (("x-long", "x" * size),)))
+    assert (code, failure.reason, failure.field) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "metadata")
+    assert worker.refused(Reason.MESSAGE_TOO_LARGE) == 1
+    assert await call_raw(channel, RESOLVE, asked, (("x-long", "x" * (MAX_METADATA_BYTES // 2)),))
+
+
+async def test_more_metadata_than_the_transport_takes_harms_nobody(worker: Worker, channel: aio.Channel) -> None:
+    asked = ResolveRequest(identifier="88.118.1/Pump").SerializeToString()
+    with pytest.raises(aio.AioRpcError) as failed:
+        await call_raw(channel, RESOLVE, asked, (("x-long", "x" * TRANSPORT_METADATA_BYTES),))
+    assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await call_raw(channel, RESOLVE, asked)
+
+
+async def test_a_client_that_vanishes_within_its_message_is_counted(worker: Worker) -> None:
+    _, writer = await asyncio.open_connection(HOST, worker.port)
+    writer.write(compose_call(RESOLVE) + compose_data(b"\0\0\0\0\x20abc"))
+    await until(lambda: worker.listener._calls == 1)
+    writer.transport.abort()
+    await until(lambda: worker.refused(Reason.MALFORMED_MESSAGE) == 1)
+    assert worker.listener._calls == 0
 
 
 async def test_a_call_without_a_message_is_refused(worker: Worker, channel: aio.Channel) -> None:
