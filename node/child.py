@@ -71,8 +71,8 @@ class Child:
     def uptime_s(self) -> float:
         return time.monotonic() - self._started if self.pid else 0.0
 
-    async def keep(self, on_death: Callable[[int], None]) -> None:
-        """Run it, again and again, until `stop`; `on_death` gets the process id of every life that ended."""
+    async def keep(self, on_death: Callable[[str], None]) -> None:
+        """Run it, again and again, until `stop`; `on_death` gets the name after every life that ended."""
         delay = FIRST_DELAY_S
         while not self._stopping.is_set():
             try:
@@ -109,7 +109,7 @@ class Child:
         running = self.pid is not None and self.state is not ChildState.STARTING
         return running and time.monotonic() - self._heard > SILENCE_S
 
-    async def _live(self, on_death: Callable[[int], None]) -> float:
+    async def _live(self, on_death: Callable[[str], None]) -> float:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         loop = asyncio.get_running_loop()
         ours.setblocking(False)
@@ -131,7 +131,7 @@ class Child:
             loop.remove_reader(ours.fileno())
             ours.close()
         lived_s = self.uptime_s
-        on_death(process.pid)
+        on_death(self.name)
         self._ended(status)
         return lived_s
 

@@ -20,6 +20,8 @@ LOCK: Final = "lock"
 PORTS: Final = "ports.json"
 TOKEN_FILE: Final = "operator-token"  # noqa: S105  # a file's name
 METRICS: Final = "prometheus"
+METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder of metrics to prometheus-client, which reads it when it is imported."""
 
 # Children of a dead supervisor end within two seconds; a little more for a machine under load.
 ORPHANS_S: Final = 5.0

@@ -4,11 +4,23 @@ In a node every process writes its figures into files of one folder (prometheus-
 supervisor sums them up on one port; a test or a tool passes a registry of its own.
 """
 
+import os
 from typing import Any
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, values
 
+from node.folder import METRICS_VARIABLE
 from proto.metrics import CATALOGUE, Kind, Metrics, Spec
+
+
+def keep_figures_as(process: str) -> None:
+    """Keep this process's figures in files of that name instead of its number; to be called before `build_metrics`.
+
+    So the next life of a worker counts on where the last one ended, and the folder does not grow with the number of lives.
+    Never two at a time may bear a name. Nothing happens outside of a node.
+    """
+    if METRICS_VARIABLE in os.environ:
+        values.ValueClass = values.MultiProcessValue(lambda: process)  # type: ignore[no-untyped-call]  # it has no types
 
 
 def build_metrics(registry: CollectorRegistry = REGISTRY) -> Metrics:
@@ -26,6 +38,6 @@ def _build(spec: Spec, registry: CollectorRegistry) -> Counter | Gauge | Histogr
             metric = Gauge(spec.name, spec.help, spec.labels, registry=registry, multiprocess_mode=spec.merge.value)
         case Kind.HISTOGRAM:
             metric = Histogram(spec.name, spec.help, spec.labels, registry=registry, buckets=spec.buckets)
-    for values in spec.presets:
-        metric.labels(*values)
+    for preset in spec.presets:
+        metric.labels(*preset)
     return metric

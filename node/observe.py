@@ -14,7 +14,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from node.metrics import build_metrics
+from node.metrics import build_metrics, keep_figures_as
 from proto.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ MAX_REQUEST_BYTES: Final = 8_192
 REQUEST_S: Final = 5.0
 # Scrapers, probes and people: never many. More wait in the kernel's queue.
 MAX_CONNECTIONS: Final = 32
+
+# The supervisor's own name among the processes that count.
+OWN_NAME: Final = "node"
 
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
@@ -37,6 +40,7 @@ class Observatory:
     """Serves the supervisor's port and counts what the supervisor itself does."""
 
     def __init__(self, describe: Describe) -> None:
+        keep_figures_as(OWN_NAME)
         self.metrics: Metrics = build_metrics()
         self._describe = describe
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
@@ -50,9 +54,9 @@ class Observatory:
             self._server.close()
             await self._server.wait_closed()
 
-    def forget(self, pid: int) -> None:
+    def forget(self, process: str) -> None:
         """Leave out the gauges of a process that ended; what it counted stays counted."""
-        mark_process_dead(pid)  # type: ignore[no-untyped-call]  # prometheus-client leaves this function without types
+        mark_process_dead(process)  # type: ignore[no-untyped-call]  # prometheus-client leaves this function without types
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -16,6 +16,7 @@ import uvloop
 
 from node.control import REFUSED_STATUS, Assignment, ChildState, Report, Tether
 from node.logs import configure_logs
+from node.metrics import keep_figures_as
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def run_part(make: Callable[[Assignment, Announce], Part]) -> int:
     tether, assignment = Tether.take(int(sys.argv[1]))
     node = assignment.config.node
     configure_logs(assignment.name, node.log_level, node.log_format)
+    keep_figures_as(assignment.name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_Life(tether, assignment, make).run())
 

@@ -13,7 +13,7 @@ from node.cli.configured import add_config_options, read_config
 from node.cli.outcome import Failed
 from node.cli.place import in_url, reachable
 from node.config import PORT_KEYS, Config, value_of
-from node.folder import DataFolder, FolderInUse
+from node.folder import METRICS_VARIABLE, DataFolder, FolderInUse
 from node.logs import configure_logs
 from node.reservations import Reservations
 
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failed(str(error)) from None
     reservations = reserve_ports(config)
     # prometheus-client decides when it is imported whether figures go into files.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.metrics)
+    os.environ[METRICS_VARIABLE] = str(folder.metrics)
     from node.supervisor import Supervisor
 
     async def serve() -> int:

@@ -23,10 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
 import asyncio, os, sys, time
 from pathlib import Path
+from node.metrics import build_metrics
 from node.part import RefusesToStart, run_part
 
 class Stand:
     def __init__(self, assignment, announce):
+        build_metrics().jobs.labels("finished").inc()  # one a life
         behaviour = Path(os.environ["BEHAVIOUR"]) / assignment.name
         self.act = behaviour.read_text() if behaviour.exists() else "serve"
         self.announce = announce
@@ -131,6 +133,28 @@ def test_a_killed_child_is_started_again(start: Callable[..., Tree], name: str) 
     assert tree.child(name)["pid"] != killed
     kind = name.partition("-")[0]
     assert f'biaojie_process_restarts_total{{process="{kind}"}} 1.0' in tree.fetch("/metrics").text
+
+
+def test_figures_outlive_their_process_and_files_do_not_grow_with_restarts(start: Callable[..., Tree]) -> None:
+    tree = start()
+    tree.until(lambda: [process["state"] for process in tree.status()["processes"]] == ["ready"] * 3)
+    for restarts in (1, 2):
+        kill_and_await(tree, "worker-1")
+        lives = 3 + restarts
+        assert f'biaojie_jobs_total{{outcome="finished"}} {lives}.0' in tree.fetch("/metrics").text
+    names = {file.stem.rpartition("_")[2] for file in (tree.data / "run" / "prometheus").iterdir()}
+    assert names == {"node", "registry", "worker-1", "worker-2"}
+
+
+def kill_and_await(tree: Tree, name: str) -> None:
+    """Kill a child and wait for its next life to be ready."""
+    killed = tree.kill(name)
+
+    def is_replaced() -> bool:
+        child = tree.child(name)
+        return bool(child["state"] == "ready" and child["pid"] != killed)
+
+    tree.until(is_replaced)
 
 
 def test_readiness_needs_the_registry_and_one_worker(start: Callable[..., Tree]) -> None:
