@@ -81,7 +81,7 @@ def main() -> None:
     data, first, total, *calm = sys.argv[1:]
     if not calm:
         segment_files.SEGMENT_BYTES = 256 * 1024  # type: ignore[misc]  # a constant for all but this test
-        checkpoints.OVERLAY_ENTRIES = 2_000  # type: ignore[misc]
+        checkpoints.OVERLAY_ENTRIES = 2_000  # type: ignore[misc]  # likewise
     uvloop.run(write(Path(data), int(first), int(total)))
 
 
