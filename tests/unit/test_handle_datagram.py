@@ -105,11 +105,12 @@ def test_unfinished_messages_are_forgotten_after_their_lifetime() -> None:
     reassembly = Reassembly(lifetime_s=5)
     parts = split_message(message(900))
     reassembly.accept(parts[0], CLIENT, 100.0)
-    reassembly.expire(104.9)
+    assert reassembly.expire(104.9) == 0
     assert len(reassembly) == 1
     assert reassembly.accept(parts[1], CLIENT, 105.0) is None
-    reassembly.expire(110.0)
+    assert reassembly.expire(110.0) == 2, "the second was begun when the first was too old"
     assert len(reassembly) == 0
+    assert reassembly.expire(120.0) == 0
 
 
 def test_one_source_holds_no_more_than_its_share() -> None:
@@ -129,5 +130,6 @@ def test_beyond_the_limit_the_oldest_message_gives_way() -> None:
     for port in range(3):
         reassembly.accept(packet(492, 0, 900), ("192.0.2.7", port), 0)
     assert len(reassembly) == 2
+    assert reassembly.expire(0) == 1
     assert reassembly.accept(packet(408, 1, 900), ("192.0.2.7", 2), 0) is not None
     assert reassembly.accept(packet(408, 1, 900), ("192.0.2.7", 0), 0) is None

@@ -46,7 +46,7 @@ class Reassembly:
     for `lifetime_s`; past the first number the oldest gives way. Times are seconds of a monotonic clock, passed in.
     """
 
-    __slots__ = ("_counts", "_lifetime_s", "_max_messages", "_max_parts", "_max_per_source", "_partial")
+    __slots__ = ("_counts", "_given_up", "_lifetime_s", "_max_messages", "_max_parts", "_max_per_source", "_partial")
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class Reassembly:
         self._lifetime_s = lifetime_s
         self._partial: OrderedDict[tuple[Hashable, int], _Partial] = OrderedDict()
         self._counts: dict[Hashable, int] = {}
+        self._given_up = 0
 
     def __len__(self) -> int:
         """Unfinished messages held."""
@@ -81,13 +82,18 @@ class Reassembly:
             return envelope, packet[ENVELOPE_BYTES : ENVELOPE_BYTES + envelope.length]
         return self._gather(packet, envelope, source, now_s)
 
-    def expire(self, now_s: float) -> None:
-        """Forget messages that were begun too long ago."""
+    def expire(self, now_s: float) -> int:
+        """Forget messages that were begun too long ago; returns how many were given up since this was last asked."""
+        self._expire(now_s)
+        given_up, self._given_up = self._given_up, 0
+        return given_up
+
+    def _expire(self, now_s: float) -> None:
         while self._partial:
             key, partial = next(iter(self._partial.items()))
             if partial.begun_s + self._lifetime_s > now_s:
                 return
-            self._forget(key)
+            self._give_up(key)
 
     def _gather(self, packet: bytes, envelope: Envelope, source: Hashable, now_s: float) -> tuple[Envelope, bytes] | None:
         count = -(-envelope.length // PART_BYTES)
@@ -99,7 +105,7 @@ class Reassembly:
         part = packet[ENVELOPE_BYTES:]
         if len(part) != min(PART_BYTES, envelope.length - start):
             raise malformed(f"packet {envelope.sequence} holds {len(part)} bytes")
-        self.expire(now_s)
+        self._expire(now_s)
         key = (source, envelope.request)
         partial = self._partial.get(key)
         if partial is None or partial.length != envelope.length:
@@ -113,14 +119,18 @@ class Reassembly:
     def _begin(self, key: tuple[Hashable, int], length: int, now_s: float) -> "_Partial":
         source = key[0]
         if key in self._partial:
-            self._forget(key)
+            self._give_up(key)
         if self._counts.get(source, 0) >= self._max_per_source:
             raise Refusal(Reason.OVERLOADED, f"{self._max_per_source} unfinished messages of one source")
         if len(self._partial) >= self._max_messages:
-            self._forget(next(iter(self._partial)))
+            self._give_up(next(iter(self._partial)))
         partial = self._partial[key] = _Partial(length, now_s)
         self._counts[source] = self._counts.get(source, 0) + 1
         return partial
+
+    def _give_up(self, key: tuple[Hashable, int]) -> None:
+        self._forget(key)
+        self._given_up += 1
 
     def _forget(self, key: tuple[Hashable, int]) -> None:
         del self._partial[key]

@@ -119,8 +119,9 @@ class Datagrams(asyncio.DatagramProtocol):
             await asyncio.wait(self._pending)
 
     def sweep(self) -> None:
-        """Forget what will not be completed any more."""
-        self._reassembly.expire(self._clock.monotonic())
+        """Forget what will not be completed any more. Its senders, if it is they, have asked again by now: they are not told."""
+        for _ in range(self._reassembly.expire(self._clock.monotonic())):
+            self._dialogue.count(Reason.MALFORMED_MESSAGE)
 
     def datagram_received(self, data: bytes, addr: Source) -> None:
         try:
