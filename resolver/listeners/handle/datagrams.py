@@ -119,7 +119,7 @@ class Datagrams(asyncio.DatagramProtocol):
             await asyncio.wait(self._pending)
 
     def sweep(self) -> None:
-        """Forget what will not be completed any more. Its senders, if it is they, have asked again by now: they are not told."""
+        """Forget what will not be completed any more; whoever sent it has asked again by now, and is not told."""
         for _ in range(self._reassembly.expire(self._clock.monotonic())):
             self._dialogue.count(Reason.MALFORMED_MESSAGE)
 
