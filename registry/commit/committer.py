@@ -94,17 +94,21 @@ class GroupCommitter:
         return self._day
 
     def _count(self, done: Done) -> None:
-        kinds = Counter(_kind(outcome) for _, outcome in done.outcomes)
+        kinds = Counter(_kind(queued, outcome) for queued, outcome in done.outcomes)
         for kind, count in kinds.items():
             if kind:
                 self._metrics.commits.labels(kind).inc(count)
 
 
-def _kind(outcome: Outcome) -> str:
-    """The outcome's label; refusals are counted where they are raised."""
-    if isinstance(outcome, Committed):
-        return "replayed" if outcome.replayed else "committed"
-    return "conflict" if isinstance(outcome, Conflict) else ""
+def _kind(queued: Queued, outcome: Outcome) -> str:
+    """The outcome's label; refusals are counted where they are raised, and `recall` only waits for its turn."""
+    if isinstance(outcome, Conflict):
+        return "conflict"
+    if isinstance(outcome, Refusal) or queued.prepared.transaction == Transaction():
+        return ""
+    if outcome.replayed:
+        return "replayed"
+    return "committed" if queued.command.rows else "refused"
 
 
 def _answer_all(shown: Sequence[tuple[Queued, Committed]]) -> None:

@@ -93,6 +93,11 @@ class FairQueues(Generic[T]):
             self._changed.notify()
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing can come any more."""
+        return self._is_closed
+
+    @property
     def is_done(self) -> bool:
         """Whether nothing waits and nothing can come."""
         with self._changed:

@@ -20,6 +20,9 @@ DAY_MS: Final = 86_400_000
 
 _ALIAS_VERSION: Final = version_of(pack_alias(""))
 
+# Account, request id and trace context together: they stand in the header of a change, which has 4,096 bytes for everything.
+_MAX_NAMES_BYTES: Final = 2_048
+
 # What a waiting command weighs besides its rows: futures, tuples, names.
 _OVERHEAD_BYTES: Final = 1_024
 
@@ -40,8 +43,10 @@ def idempotency_keys(account: str, key: str, today: int) -> list[bytes]:
 def prepare(command: Command, today: int) -> Prepared:
     """Translate a command; `today` is the day (since 1970, UTC) under which its outcome is remembered.
 
-    Raises `Refusal(BATCH_TOO_LARGE, INVALID_ARGUMENT)` for a command that no state of the store could accept.
+    Raises `Refusal(BATCH_TOO_LARGE, DUPLICATE_IDENTIFIER, INVALID_ARGUMENT)` for a command that no state of the store could
+    accept: what passes here cannot fail in the writer's thread.
     """
+    _check_names(command)
     if len(command.rows) > MAX_CHANGE_ROWS:
         raise Refusal(Reason.BATCH_TOO_LARGE, f"{len(command.rows)} rows; a change has at most {MAX_CHANGE_ROWS}")
     expect: list[tuple[bytes, int]] = []
@@ -58,8 +63,8 @@ def prepare(command: Command, today: int) -> Prepared:
             raise Refusal(Reason.INVALID_ARGUMENT, f"the image of {row.name!r} is not the version after {row.prior_version}")
         expect.append((key, row.prior_version))
         writes.append((key, row.image))
-    holds = _aliases(command, expect, writes)
-    if len({key for key, _ in writes}) != len(writes):
+    holds = _aliases(command, expect, writes) if command.claims or command.releases else ()
+    if len(writes) > 1 and len({key for key, _ in writes}) != len(writes):
         raise Refusal(Reason.DUPLICATE_IDENTIFIER, "a command names an identifier twice")
     if not writes:
         if memory is None:
@@ -87,12 +92,19 @@ def replay(memory: Memory, body_digest: bytes) -> Committed:
     return Committed(memory.position, memory.time_ms, memory.outcome, replayed=True)
 
 
+def _check_names(command: Command) -> None:
+    try:
+        size = len(f"{command.account}{command.request_id}{command.traceparent}".encode())
+    except UnicodeEncodeError:
+        raise Refusal(Reason.INVALID_ARGUMENT, "account, request id or trace context is not valid Unicode") from None
+    if size > _MAX_NAMES_BYTES:
+        raise Refusal(Reason.INVALID_ARGUMENT, f"account, request id and trace context are {size} bytes long")
+
+
 def _aliases(
     command: Command, expect: list[tuple[bytes, int]], writes: list[tuple[bytes, bytes]]
 ) -> Sequence[tuple[bytes, bytes]]:
     """Add what the command's aliases need; a pointer that is released must be the very one. An alias may change hands."""
-    if not command.claims and not command.releases:
-        return ()
     released = {claim.alias: claim.target for claim in command.releases}
     claimed = {claim.alias: claim.target for claim in command.claims}
     holds = [(record_key(alias), pack_alias(target)) for alias, target in released.items()]

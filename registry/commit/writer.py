@@ -104,8 +104,7 @@ class Writer:
         """Write until the queues are closed and empty. Raises what cannot be dealt with: the process must end then."""
         try:
             while not self._queues.is_done:
-                base = self._oldest_base()
-                if base is not None and self._checkpoints.weighs_too_much(base):
+                if self._must_wait_for_readers():
                     self._pause.wait(_PACE_S)
                 elif group := self._take():
                     self._publish(Done(self._commit(group), self._store.head().position))
@@ -114,6 +113,10 @@ class Writer:
             self._abandon()
             raise
         self._finish()
+
+    def _must_wait_for_readers(self) -> bool:
+        base = self._oldest_base()
+        return base is not None and not self._queues.is_closed and self._checkpoints.weighs_too_much(base)
 
     def _take(self) -> list[Queued]:
         patience_s = _BUSY_S if self._checkpoints.is_busy else _IDLE_S
@@ -172,7 +175,8 @@ class Writer:
                 size += len(entry.payload)
         self._checkpoints.count(entries, size)
         self._metrics.commit_rows.inc(rows)
-        self._metrics.commit_groups.inc()
+        if any(isinstance(result, Applied) for result in results):
+            self._metrics.commit_groups.inc()
         self._metrics.log_head.set(self._store.head().position.sequence)
 
     def _require_working(self, size: int) -> None:

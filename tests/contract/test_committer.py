@@ -178,6 +178,30 @@ async def test_what_no_store_could_accept_is_refused_by_name(primary: Primary) -
     assert refused.value.reason is Reason.BATCH_TOO_LARGE
 
 
+@pytest.mark.parametrize("request_id", ["r" * 5_000, "\udc80"])
+async def test_names_that_fit_no_header_are_refused_and_harm_nobody(primary: Primary, request_id: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        await primary.committer.commit(Command("acme", request_id, [record_row(f"{PREFIX}/a", 1)]))
+    assert refused.value.reason is Reason.INVALID_ARGUMENT
+    await primary.committer.commit(register("a"))
+
+
+async def test_every_command_is_counted_once(data: Path) -> None:
+    registry = CollectorRegistry()
+    async with running_primary(data, registry=registry) as primary:
+        await primary.committer.commit(register("a", key="k"))
+        await primary.committer.commit(register("a", key="k"))
+        await primary.committer.recall("acme", "k", b"b" * 32)
+        await primary.committer.commit(Command("acme", "r", (), idempotency_key="no", body_digest=b"d", outcome=b"no"))
+        with pytest.raises(Conflict):
+            await primary.committer.commit(register("a"))
+        with pytest.raises(Refusal):
+            await primary.committer.commit(Command("acme", "r-1", ()))
+    kinds = ("committed", "replayed", "conflict", "refused", "failed")
+    counted = [registry.get_sample_value("biaojie_commits_total", {"outcome": kind}) for kind in kinds]
+    assert counted == [1, 1, 1, 2, 0]
+
+
 async def test_a_sender_that_goes_away_does_not_take_its_command_back(primary: Primary) -> None:
     gone = asyncio.create_task(primary.committer.commit(register("a")))
     await asyncio.sleep(0)
