@@ -22,6 +22,9 @@ from registry.store.port import Store, StoreFailed, Transaction
 # A refusal of these counts as a failure of the node, any other as one of the command.
 _FAILURES: Final = frozenset({Reason.STORE_FAILED, Reason.STORAGE_FULL, Reason.INTERNAL})
 
+# What `recall` queues to learn that the writer has gone on.
+_ITS_TURN: Final = Prepared(Transaction(), 0, 1)
+
 
 class GroupCommitter:
     """Implements `proto.ports.Committer`. All methods belong to the event loop's thread."""
@@ -49,7 +52,7 @@ class GroupCommitter:
         if not any(self._read(names)):
             return None
         # What is there may be part of a group that is just being synced: it counts when the writer has gone on.
-        await self._enqueue(Command(account, "", ()), Prepared(Transaction(), 0, 1))
+        await self._enqueue(Command(account, "", ()), _ITS_TURN)
         found = next((value for value in self._read(names) if value is not None), None)
         return replay(unpack_memory(found[1]), body_digest) if found is not None else None
 
@@ -104,7 +107,7 @@ def _kind(queued: Queued, outcome: Outcome) -> str:
     """The outcome's label; refusals are counted where they are raised, and `recall` only waits for its turn."""
     if isinstance(outcome, Conflict):
         return "conflict"
-    if isinstance(outcome, Refusal) or queued.prepared.transaction == Transaction():
+    if isinstance(outcome, Refusal) or queued.prepared is _ITS_TURN:
         return ""
     if outcome.replayed:
         return "replayed"
