@@ -9,19 +9,23 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from node.metrics import build_metrics, keep_figures_as
+from proto.errors import Reason, Refusal
 from proto.metrics import Metrics
+from proto.wire.http.status import REASON_STATUS, problem_document
 
 logger = logging.getLogger(__name__)
 
 # A scraper sends a few hundred bytes, at once.
 MAX_REQUEST_BYTES: Final = 8_192
 REQUEST_S: Final = 5.0
+# The whole of a connection: its turn, the request, the page being taken.
+CONNECTION_S: Final = 15.0
 # Scrapers, probes and people: never many. More wait in the kernel's queue.
 MAX_CONNECTIONS: Final = 32
 
@@ -30,8 +34,23 @@ OWN_NAME: Final = "node"
 
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
+_PROBLEM: Final = "application/problem+json; charset=utf-8"
 
-Page = tuple[HTTPStatus, str, bytes]
+# Here it is the head of a request that is too large or too slow, not what stands behind it.
+_STATUS: Final = {
+    Reason.MESSAGE_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    Reason.TIMEOUT: HTTPStatus.REQUEST_TIMEOUT,
+}
+
+
+class Page(NamedTuple):
+    """What is answered: its status, content type and body."""
+
+    status: HTTPStatus
+    kind: str
+    body: bytes
+
+
 Describe = Callable[[], Mapping[str, Any]]
 """The state of the tree; its member `ready` decides `/readyz`."""
 
@@ -60,32 +79,45 @@ class Observatory:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(REQUEST_S), self._slots:
-                method, path = _parse_request(await reader.readuntil(b"\r\n\r\n"))
-                status, kind, body = await self._page(method, path)
-                writer.write(_compose(status, kind, body, with_body=method != "HEAD"))
+            async with asyncio.timeout(CONNECTION_S), self._slots:
+                method, page = await self._answer(reader)
+                writer.write(_compose(page, with_body=method != "HEAD"))
                 await writer.drain()
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
-            logger.debug("a connection to the metrics port ended without an answer")
+                if page.status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+                    # To close with bytes of the client's unread would destroy what was just written.
+                    writer.write_eof()
+                    while await reader.read(MAX_REQUEST_BYTES):
+                        pass
+        except (TimeoutError, ConnectionError):
+            logger.debug("a connection to the metrics port ended without an answer, or before it was taken")
         finally:
             writer.close()
 
+    async def _answer(self, reader: asyncio.StreamReader) -> tuple[str, Page]:
+        """The method of the one request, empty if it cannot be read, and its page. Raises `ConnectionError` if none comes."""
+        method = ""
+        try:
+            method, path = await _read_request(reader)
+            return method, await self._page(method, path)
+        except Refusal as refusal:
+            self.metrics.refused.labels(refusal.reason).inc()
+            return method, _problem(refusal)
+
     async def _page(self, method: str, path: str) -> Page:
         if method not in ("GET", "HEAD"):
-            return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"only GET and HEAD\n"
+            raise Refusal(Reason.UNSUPPORTED_OPERATION, "only GET and HEAD are served here", "method")
         match path.partition("?")[0]:
             case "/metrics":
-                return HTTPStatus.OK, CONTENT_TYPE_LATEST, await asyncio.to_thread(_collect)
+                return Page(HTTPStatus.OK, CONTENT_TYPE_LATEST, await asyncio.to_thread(_collect))
             case "/healthz":
-                return HTTPStatus.OK, _TEXT, b"ok\n"
+                return Page(HTTPStatus.OK, _TEXT, b"ok\n")
+            case "/readyz" if self._describe()["ready"]:
+                return Page(HTTPStatus.OK, _TEXT, b"ready\n")
             case "/readyz":
-                is_ready = self._describe()["ready"]
-                return (
-                    (HTTPStatus.OK, _TEXT, b"ready\n") if is_ready else (HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n")
-                )
+                return Page(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n")
             case "/status":
-                return HTTPStatus.OK, _JSON, json.dumps(self._describe(), ensure_ascii=False).encode()
-        return HTTPStatus.NOT_FOUND, _TEXT, b"there are /metrics, /healthz, /readyz and /status\n"
+                return Page(HTTPStatus.OK, _JSON, json.dumps(self._describe(), ensure_ascii=False).encode())
+        raise Refusal(Reason.NOT_FOUND, "there are /metrics, /healthz, /readyz and /status", "path")
 
 
 def _collect() -> bytes:
@@ -94,14 +126,34 @@ def _collect() -> bytes:
     return generate_latest(registry)
 
 
-def _parse_request(head: bytes) -> tuple[str, str]:
+async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str]:
+    """Method and target. Raises `Refusal` for what is no request, `ConnectionError` if the client goes without one."""
+    try:
+        async with asyncio.timeout(REQUEST_S):
+            head = await reader.readuntil(b"\r\n\r\n")
+    except TimeoutError:
+        raise Refusal(Reason.TIMEOUT, f"the request did not come within {REQUEST_S:g} s") from None
+    except asyncio.LimitOverrunError:
+        raise Refusal(Reason.MESSAGE_TOO_LARGE, f"a request is at most {MAX_REQUEST_BYTES} bytes", "headers") from None
+    except asyncio.IncompleteReadError as error:
+        if not error.partial:
+            raise ConnectionResetError("nothing was asked") from None
+        raise Refusal(Reason.MALFORMED_MESSAGE, "the request ended within its headers") from None
     words = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
-    return (words[0], words[1]) if len(words) == 3 else ("", "")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        raise Refusal(Reason.MALFORMED_MESSAGE, "the request is not HTTP/1.1")
+    return words[0], words[1]
 
 
-def _compose(status: HTTPStatus, kind: str, body: bytes, *, with_body: bool) -> bytes:
+def _problem(refusal: Refusal) -> Page:
+    status = _STATUS.get(refusal.reason, REASON_STATUS[refusal.reason])
+    document = problem_document(status, refusal.reason, refusal.detail, refusal.field)
+    return Page(status, _PROBLEM, json.dumps(document, ensure_ascii=False).encode())
+
+
+def _compose(page: Page, *, with_body: bool) -> bytes:
     head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-        "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+        f"HTTP/1.1 {page.status.value} {page.status.phrase}\r\nContent-Type: {page.kind}\r\n"
+        f"Content-Length: {len(page.body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
-    return head.encode() + (body if with_body else b"")
+    return head.encode() + (page.body if with_body else b"")
