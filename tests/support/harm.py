@@ -9,6 +9,7 @@ from tests.support.handle import question
 from tests.support.node import RunningNode
 
 SAMPLE: Final = "88.118.1001/SAMPLE-1"
+_REFUSED: Final = "biaojie_refused_total"
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -22,26 +23,24 @@ class Harm:
 
     def counted(self, name: str, **labels: str) -> float:
         """By how much the sum of a metric's samples with these labels has grown."""
-
-        def total(samples: dict[Sample, float]) -> float:
-            return sum(
-                value for (found, pairs), value in samples.items() if found == name and labels.items() <= dict(pairs).items()
-            )
-
-        return total(self._scrape()) - total(self._before)
+        return _total(self._scrape(), name, labels) - _total(self._before, name, labels)
 
     def refused(self, reason: str = "") -> float:
         """How many refusals were counted, of one reason or of all."""
-        return self.counted("biaojie_refused_total", **({"reason": reason} if reason else {}))
+        return self.counted(_REFUSED, **({"reason": reason} if reason else {}))
 
-    def check_none(self) -> None:
-        """The node runs in the same processes, is ready, and answers over HTTP and Handle."""
+    def check_none(self, refused: int | None = None) -> None:
+        """The node runs in the same processes, is ready, and answers over HTTP and Handle; it refused so many in all."""
         status = self._node.status()
         assert status["ready"]
-        assert self._node.pids() == self._pids
+        assert [process["pid"] for process in status["processes"]] == self._pids
         assert all(process["restarts"] == 0 for process in status["processes"])
-        assert self.counted("biaojie_process_restarts_total") == 0
-        assert self.refused("internal") == 0, self._node.log_text()[-4_000:]
+        now = self._scrape()
+        assert _total(now, "biaojie_process_restarts_total", {}) == 0
+        internal = {"reason": "internal"}
+        assert _total(now, _REFUSED, internal) == _total(self._before, _REFUSED, internal), self._node.log_text()[-4_000:]
+        if refused is not None:
+            assert _total(now, _REFUSED, {}) - _total(self._before, _REFUSED, {}) == refused
         assert self._node.resolve(SAMPLE).json()["responseCode"] == 1
         (answer,) = ask_tcp("127.0.0.1", self._node.ports["resolver.handle_port"], question(SAMPLE))
         assert int.from_bytes(answer[24:28]) == 1
@@ -52,3 +51,7 @@ class Harm:
             for family in text_string_to_metric_families(self._node.fetch("/metrics").text)
             for sample in family.samples
         }
+
+
+def _total(samples: dict[Sample, float], name: str, labels: dict[str, str]) -> float:
+    return sum(value for (found, pairs), value in samples.items() if found == name and labels.items() <= dict(pairs).items())
