@@ -16,7 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from proto.places import CHECKPOINTS, STORE, STREAM, position_name
+from proto.keys import SPACES, space_prefix
+from proto.places import CHECKPOINTS, STORE, STREAM, parse_segment_name, position_name
 from proto.stream import NO_CHAIN
 from registry.commit.checkpoints import list_positions
 from registry.commit.finding import Finding
@@ -58,17 +59,19 @@ def _verify(data: Path) -> Iterator[Finding]:
 
 def _verify_all(data: Path, database: Database) -> Iterator[Finding]:
     head = read_head(database)
-    if head is None:
-        yield Finding("store", "it has no head that can be read")
-        return
     folder = data / CHECKPOINTS
     checkpoints = list_positions(folder) if folder.exists() else []
+    if head is None:
+        # A process that was killed while it made the store leaves one without anything; the next start begins it.
+        if checkpoints or _has_segments(data / STREAM) or not _is_empty(database):
+            yield Finding("store", "it has no head that can be read")
+        return
     told, held = Told(), Held()
     yield from verify_stream(data / STREAM, database, head, set(checkpoints), told)
     yield from verify_state(database, head, held)
     if told.first in (0, 1) and not told.has_deletions and told.rows != held.writes:
         yield Finding("store", f"it was written {held.writes} times by its versions, and {told.rows} times by the stream")
-    if not checkpoints:
+    if not checkpoints and head.position.sequence:
         yield Finding("checkpoints", "there is none")
     for position in checkpoints:
         chain = told.chains.get(position) if position.sequence else NO_CHAIN
@@ -76,3 +79,11 @@ def _verify_all(data: Path, database: Database) -> Iterator[Finding]:
             yield Finding("checkpoints", f"{position_name(position)} belongs to no change of the stream")
         else:
             yield from verify_checkpoint(folder / position_name(position), position, database, chain)
+
+
+def _has_segments(folder: Path) -> bool:
+    return folder.exists() and any(parse_segment_name(path.name) for path in folder.iterdir())
+
+
+def _is_empty(database: Database) -> bool:
+    return not any(database.scan(space_prefix(space), b"", 1) for space in SPACES)

@@ -173,3 +173,17 @@ def test_a_running_node_and_no_node_are_refused(data: Path, tmp_path: Path) -> N
         list(verify(data))
     with pytest.raises(Unusable, match="no store"):
         list(verify(tmp_path))
+
+
+def test_a_store_that_a_killed_process_had_just_made_is_clean(tmp_path: Path) -> None:
+    store = RocksdbStore(tmp_path / "data" / STORE, Head("", Position(1, 0), 0, NO_CHAIN))
+    store.drop(HEAD_KEY, HEAD_KEY + b"\0")
+    store.close()
+    assert findings(tmp_path / "data") == []
+
+
+def test_a_store_without_a_head_but_with_anything_else_is_not(data: Path) -> None:
+    store = RocksdbStore(data / STORE, Head("", Position(1, 0), 0, NO_CHAIN))
+    store.drop(HEAD_KEY, HEAD_KEY + b"\0")
+    store.close()
+    assert [finding.part for finding in findings(data)] == ["store"]
