@@ -158,9 +158,7 @@ def test_every_message_gets_one_reply_that_can_be_read(seed: int) -> None:
     chance = random.Random(seed)
     reader = DictReader()
     reader.put_prefix("88.118")
-    reader.put_record(
-        "88.118.1/LOAD0000042", Value(1, "URL", b"u"), Value(2, "NOTE", b"n", audience="private", permissions=12)
-    )
+    reader.put_record("88.118.1/LOAD0000042", Value(1, "URL", b"u"), Value(2, "NOTE", b"n", audience="private", permissions=12))
     clock, metrics = StoppedClock(), build_metrics(CollectorRegistry())
     dialogue = Dialogue(build_chain(reader, clock, metrics), "handle", metrics.refused, clock, lambda at: node_site(at, 2641))
     questions = [raw for raw in RECORDED if int.from_bytes(raw[24:28]) == 0]
