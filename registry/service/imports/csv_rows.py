@@ -65,8 +65,10 @@ class CsvRows:
     def _quoted(self, lines: Lines, first: Line, data: bytes) -> TableRow | None:
         """A row with quotes. Nearly all are whole in one line and well-formed: those the standard library reads faster."""
         try:
-            cells = next(csv.reader((data.decode(self._encoding).removesuffix("\r"),), strict=True))
-        except (csv.Error, UnicodeDecodeError):
+            cells = split_quoted(data.decode(self._encoding))
+        except UnicodeDecodeError:
+            cells = None
+        if cells is None:
             return self._scanned(lines, first)
         lines.take()
         return self._row(cells, first.end)
@@ -120,6 +122,20 @@ class CsvRows:
     def _guess_identifier(self, data: bytes) -> str:
         cells = data.decode(self._encoding, errors="replace").split(",", self._header.identifier + 1)
         return _cell(cells, self._header.identifier)
+
+
+def split_quoted(line: str) -> list[str] | None:
+    """The cells of a line with quotes, by the standard library; None if it needs a closer look.
+
+    A carriage return that does not end the line does: the library takes it for the end of a record.
+    """
+    text = line.removesuffix("\r")
+    if "\r" in text:
+        return None
+    try:
+        return next(csv.reader((text,), strict=True))
+    except csv.Error:
+        return None
 
 
 def _cell(cells: list[str], place: int) -> str:
