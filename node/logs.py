@@ -17,6 +17,10 @@ from proto.request_id import REQUEST_ID
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+# The library of gRPC logs a client that went before it took its answer as an error of the node, with a traceback.
+_GRPC: Final = "grpc._cython.cygrpc"
+_CLIENT_GONE: Final = "ExecuteBatchError"
+
 # A field may quote what a caller sent: enough to recognise it, too little to fill a disk.
 MAX_FIELD_CHARS: Final = 4_096
 
@@ -74,7 +78,14 @@ def configure_logs(process: str, level: LogLevel, form: LogFormat) -> None:
     handler.setFormatter(TextFormatter(process) if is_text else JsonFormatter(process))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
+    logging.getLogger(_GRPC).addFilter(_is_of_the_node)
     sys.excepthook = _log_uncaught
+
+
+def _is_of_the_node(record: logging.LogRecord) -> bool:
+    """Whether a record of gRPC's library tells of more than a client that has gone."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or kind.__name__ != _CLIENT_GONE
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

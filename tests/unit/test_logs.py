@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -58,16 +59,33 @@ def test_an_exception_is_in_the_line() -> None:
     assert "ValueError: by request" in TextFormatter("node").format(made)
 
 
-def test_logs_of_a_pipe_are_json_and_below_the_level_silent(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
-    before = root.handlers[:], root.level
-    try:
-        configure_logs("node", LogLevel.WARNING, LogFormat.AUTO)
-        logging.getLogger("x").info("not this")
-        logging.getLogger("x").warning("but this")
-    finally:
-        root.handlers[:], _ = before
-        root.setLevel(before[1])
-        logging.captureWarnings(False)
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_logs_of_a_pipe_are_json_and_below_the_level_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logs("node", LogLevel.WARNING, LogFormat.AUTO)
+    logging.getLogger("x").info("not this")
+    logging.getLogger("x").warning("but this")
     lines = capfd.readouterr().err.splitlines()
     assert [json.loads(line)["message"] for line in lines] == ["but this"]
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_a_client_of_grpc_that_has_gone_is_no_news(capsys: pytest.CaptureFixture[str]) -> None:
+    class ExecuteBatchError(Exception):
+        """As the library's own, which cannot be made outside it."""
+
+    configure_logs("worker-1", LogLevel.INFO, LogFormat.JSON)
+    library = logging.getLogger("grpc._cython.cygrpc")
+    for error in (ExecuteBatchError(), ValueError("a fault")):
+        library.error("raised by a servicer", exc_info=error)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a fault" in line
