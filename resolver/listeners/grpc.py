@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -28,6 +28,7 @@ from proto.model.answer import Answer, Refused
 from proto.model.change import parse_cursor
 from proto.model.query import Query
 from proto.v1 import model_pb2, resolver_pb2
+from proto.wire.grpc.held import SMALL_MESSAGE_BYTES, Held
 from proto.wire.grpc.metadata import (
     TRANSPORT_METADATA_BYTES,
     CallHead,
@@ -50,6 +51,9 @@ TRANSPORT_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 # What a stock client accepts as one message is 4 MiB. Answers that do not fit fail by name, for which room is kept.
 MAX_ANSWERS_BYTES: Final = 4 * 1024 * 1024 - MAX_RESOLVE_BATCH * 256
 
+# Batches that are worked on at once, each with up to 4 MiB of answers; they cost time alone, so the others wait their turn.
+MAX_BATCHES: Final = 8
+
 # A batch yields to other calls after so many look-ups: about a millisecond of work.
 BATCH_SLICE: Final = 32
 
@@ -66,6 +70,11 @@ MAX_STREAMS: Final = 128
 
 # From a call's headers to its whole message: both come in one flight but from the slowest of lines.
 MESSAGE_WAIT_S: Final = 10.0
+
+# A connection is ended politely after so long, and what it has not taken by then is dropped: the library cannot end a single
+# call whose client does not read. Clients connect anew, maybe to another worker.
+CONNECTION_MS: Final = 600_000
+CONNECTION_GRACE_MS: Final = 30_000
 
 # How long the transport takes at most to say that it was it that ended a call without a message.
 CUT_WAIT_S: Final = 0.1
@@ -85,6 +94,8 @@ _OPTIONS: Final = (
     ("grpc.absolute_max_metadata_size", TRANSPORT_METADATA_BYTES),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_WAIT_MS),
+    ("grpc.max_connection_age_ms", CONNECTION_MS),
+    ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_MS),
 )
 _WATCHABLE: Final = ("", SERVICE)
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -111,6 +122,8 @@ class GrpcListener:
         self._server: aio.Server | None = None
         self._health = _Health()
         self._calls = 0
+        self._held = Held()
+        self._batches = asyncio.Semaphore(MAX_BATCHES)
 
     async def open(self, host: str, port: int) -> int:
         """Bind and serve. Raises `OSError` if the address cannot be had."""
@@ -153,7 +166,11 @@ class GrpcListener:
             check_metadata(metadata)
             if self._calls > MAX_CALLS:
                 raise Refusal(Reason.OVERLOADED, f"{MAX_CALLS} calls are being answered", retry_after_s=OVERLOAD_RETRY_S)
-            reply = await method(await self._read(context), head)
+            reply = await method(self._hold(await self._read(context), context), head)
+            if not isinstance(reply, model_pb2.Failure):
+                raw = self._hold(reply.SerializeToString(), context)
+                context.set_trailing_metadata(compose_trailers(head.request_id))
+                return raw
         except Refusal as refusal:
             self._count(refusal)
             reply = refusal_failure(refusal)
@@ -167,10 +184,20 @@ class GrpcListener:
             reply = refusal_failure(Refusal(Reason.INTERNAL, "the node failed; its log says why"))
         finally:
             self._calls -= 1
-        if isinstance(reply, model_pb2.Failure):
-            await context.abort(_CODES[reply.code], reply.detail, compose_trailers(head.request_id, reply))
-        context.set_trailing_metadata(compose_trailers(head.request_id))
-        return reply.SerializeToString()
+        return await context.abort(_CODES[reply.code], reply.detail, compose_trailers(head.request_id, reply))
+
+    def _hold(self, message: bytes, context: _Context) -> bytes:
+        """Account for a message until its call is over. Raises `Refusal(OVERLOADED)`."""
+        if len(message) > SMALL_MESSAGE_BYTES:
+            connection, size = context.peer(), len(message)
+            self._held.put(connection, size)
+
+            # The context is no longer to be touched when this is called.
+            def settle(_context: object) -> None:
+                self._held.give_back(connection, size)
+
+            context.add_done_callback(settle)  # type: ignore[arg-type]  # the stubs want a class that nobody can import
+        return message
 
     async def _read(self, context: _Context) -> bytes:
         try:
@@ -201,12 +228,20 @@ class GrpcListener:
                 f"{len(request.identifiers)} identifiers; the limit is {MAX_RESOLVE_BATCH}",
                 "identifiers",
             )
+        queries = _queries(request, request.identifiers, head)
+        # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile.
+        first = await self._ask(queries[0]) if queries else None
+        async with self._batches:
+            return await self._answer_batch(queries, first)
+
+    async def _answer_batch(self, queries: Sequence[Query], first: Answer | None) -> Message:
+        """The results of a batch, in order; `first` is the first one's answer."""
         reply = resolver_pb2.BatchResolveResponse()
         room = MAX_ANSWERS_BYTES
-        for place, query in enumerate(_queries(request, request.identifiers, head)):
+        for place, query in enumerate(queries):
             if place and place % BATCH_SLICE == 0:
                 await asyncio.sleep(0)
-            answer = await self._ask(query)
+            answer = first if place == 0 and first is not None else await self._ask(query)
             if isinstance(answer, Refused) and _ends_call(answer.refusal):
                 return refusal_failure(answer.refusal, query.explain or ())
             result = _result(answer_result(answer, query.explain or ()))

@@ -24,6 +24,7 @@ from proto.limits import MAX_CHANGE_BYTES
 from proto.metrics import Metrics
 from proto.model.account import Caller
 from proto.v1 import model_pb2
+from proto.wire.grpc.held import SMALL_MESSAGE_BYTES, Held
 from proto.wire.grpc.metadata import (
     AUTHORIZATION,
     REQUEST_ID,
@@ -112,7 +113,7 @@ class Call:
             async with asyncio.timeout(MESSAGE_WAIT_S):
                 raw = await self.transport.read()
             if isinstance(raw, bytes):
-                return raw
+                return self._frame.hold(raw, self.transport)
             await asyncio.sleep(CUT_WAIT_S)
         except TimeoutError:
             raise Refusal(Reason.TIMEOUT, f"no message came within {MESSAGE_WAIT_S:g} seconds") from None
@@ -154,6 +155,7 @@ class Calls:
         self._metrics = metrics
         self._draining = asyncio.Event()
         self._count = 0
+        self._held = Held()
         self._streams: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -174,8 +176,7 @@ class Calls:
             return await self._run(call, method)
 
         async def behave(_requests: object, transport: Transport) -> bytes:
-            reply = await self._frame(path, transport, work)
-            return reply.SerializeToString() if reply is not None else b""
+            return await self._frame(path, transport, work)
 
         return grpc.stream_unary_rpc_method_handler(behave)
 
@@ -232,6 +233,19 @@ class Calls:
         if not _is_late(transport):
             self.count(Reason.MALFORMED_MESSAGE)
 
+    def hold(self, message: bytes, transport: Transport) -> bytes:
+        """Account for a message until its call is over. Raises `Refusal(OVERLOADED)`."""
+        if len(message) > SMALL_MESSAGE_BYTES:
+            connection, size = transport.peer(), len(message)
+            self._held.put(connection, size)
+
+            # The context is no longer to be touched when this is called.
+            def settle(_context: object) -> None:
+                self._held.give_back(connection, size)
+
+            transport.add_done_callback(settle)  # type: ignore[arg-type]  # the stubs want a class that nobody can import
+        return message
+
     def _enter_stream(self, call: Call) -> str:
         """The account that a stream is counted for. Raises `Refusal`: UNAUTHENTICATED, OVERLOADED."""
         caller = call.caller()
@@ -258,9 +272,8 @@ class Calls:
             await self.registry.refuse(context, refusal)
         return await method.run(context, asked)
 
-    async def _frame(
-        self, path: str, transport: Transport, work: Callable[[Call], Awaitable[Message | None]]
-    ) -> Message | None:
+    async def _frame(self, path: str, transport: Transport, work: Callable[[Call], Awaitable[Message | None]]) -> bytes:
+        """The reply's bytes; none of a stream, which has sent its own."""
         metadata = transport.invocation_metadata() or ()
         head = parse_head(metadata, _new_request_id)
         request_id.REQUEST_ID.set(head.request_id)
@@ -274,6 +287,7 @@ class Calls:
             if self._count > MAX_CALLS:
                 raise Refusal(Reason.OVERLOADED, f"{MAX_CALLS} calls are in progress", retry_after_s=OVERLOAD_RETRY_S)
             reply = await work(Call(path, head, transport, self))
+            raw = self.hold(reply.SerializeToString(), transport) if reply is not None else b""
         except Refusal as refusal:
             self.count(refusal.reason)
             failure = refusal_failure(refusal)
@@ -287,7 +301,7 @@ class Calls:
             failure = refusal_failure(Refusal(Reason.INTERNAL, "the node failed; its log says why"))
         else:
             transport.set_trailing_metadata(compose_trailers(head.request_id))
-            return reply
+            return raw
         finally:
             self._count -= 1
             if not self._count:

@@ -19,6 +19,7 @@ from proto.v1.registry_pb2 import (
     RegisterRequest,
 )
 from proto.v1.registry_pb2_grpc import RegistryStub
+from proto.wire.grpc.held import MAX_HELD_BYTES_PER_CONNECTION
 from registry.doors.grpc import calls
 from registry.doors.grpc.calls import MAX_REQUEST_BYTES, Calls
 from registry.doors.grpc.door import CHANGES_SERVICE, REGISTRY_SERVICE, TRANSPORT_MESSAGE_BYTES, GrpcDoor, build_methods
@@ -34,6 +35,7 @@ from tests.support.grpc_calls import (
     until,
 )
 from tests.support.grpc_door import HOST, Served, draft, register, url
+from tests.support.http2 import compose_calls
 
 if TYPE_CHECKING:
     pass
@@ -69,6 +71,18 @@ async def test_more_metadata_than_the_limit_is_refused_by_name(node: Served) -> 
         code, failure = await failure_of(call_raw(node.channel, path, b"", bearer(node.acme, ("x-long", "x" * 9_000))))
         assert (code, failure.reason, failure.field) == (Status.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", "metadata")
     assert node.refused(Reason.MESSAGE_TOO_LARGE) == 2
+
+
+async def test_a_client_that_reads_nothing_is_not_given_all_that_it_asks_for(node: Served) -> None:
+    await node.stub.Register(RegisterRequest(draft=draft("large", url("x" * 250_000))), metadata=bearer(node.acme))
+    asked, held = GetIdentifierRequest(identifier=f"{ACME}/large").SerializeToString(), node.door._calls._held
+    _, writer = await asyncio.open_connection(HOST, node.port)
+    writer.write(compose_calls(f"/{REGISTRY_SERVICE}/GetIdentifier", asked, 128, authorization=f"Bearer {node.acme}"))
+    await until(lambda: node.refused(Reason.OVERLOADED) >= 32)
+    assert MAX_HELD_BYTES_PER_CONNECTION // 2 < held.total <= MAX_HELD_BYTES_PER_CONNECTION
+    assert (await register(node, "a")).version == 1
+    writer.transport.abort()
+    await until(lambda: held.total == 0)
 
 
 async def test_a_call_without_a_message_and_an_unknown_method_are_refused(node: Served) -> None:

@@ -14,14 +14,15 @@ from proto.model.answer import Answer, Refused
 from proto.model.change import Position
 from proto.model.query import Query
 from proto.model.value import Value
-from proto.v1.resolver_pb2 import ResolveRequest
+from proto.v1.resolver_pb2 import BatchResolveRequest, ResolveRequest
 from proto.v1.resolver_pb2_grpc import ResolverStub
+from proto.wire.grpc.held import MAX_HELD_BYTES_PER_CONNECTION
 from proto.wire.grpc.metadata import MAX_METADATA_BYTES, TRANSPORT_METADATA_BYTES
 from resolver.listeners import grpc as listener_module
-from resolver.listeners.grpc import SERVICE, TRANSPORT_MESSAGE_BYTES, GrpcListener
+from resolver.listeners.grpc import MAX_BATCHES, SERVICE, TRANSPORT_MESSAGE_BYTES, GrpcListener
 from tests.support.grpc_calls import Proxy, call_raw, call_that_sends_nothing, call_without_message, failure_of, until
 from tests.support.grpc_worker import HOST, RESOLVE, Worker
-from tests.support.http2 import compose_call, compose_data
+from tests.support.http2 import compose_call, compose_calls, compose_data
 
 if TYPE_CHECKING:
     from proto.v1.resolver_pb2_grpc import ResolverAsyncStub
@@ -77,6 +78,36 @@ async def test_a_client_that_vanishes_within_its_message_is_counted(worker: Work
     writer.transport.abort()
     await until(lambda: worker.refused(Reason.MALFORMED_MESSAGE) == 1)
     assert worker.listener._calls == 0
+
+
+async def test_a_client_that_reads_nothing_is_not_given_all_that_it_asks_for(worker: Worker, stub: "ResolverAsyncStub") -> None:
+    worker.reader.put_record("88.118.1/large", Value(1, "BLOB", b"x" * 250_000))
+    asked = ResolveRequest(identifier="88.118.1/large")
+    held = worker.listener._held
+    count = 2 * MAX_HELD_BYTES_PER_CONNECTION // 250_000
+    _, writer = await asyncio.open_connection(HOST, worker.port)
+    writer.write(compose_calls(RESOLVE, asked.SerializeToString(), count))
+    await until(lambda: worker.refused(Reason.OVERLOADED) >= count // 4)
+    assert MAX_HELD_BYTES_PER_CONNECTION // 2 < held.total <= MAX_HELD_BYTES_PER_CONNECTION
+    assert len((await stub.Resolve(asked)).values[0].data) == 250_000, "others are answered"
+    writer.transport.abort()
+    await until(lambda: held.total == 0)
+
+
+async def test_a_client_that_reads_is_given_any_number_of_large_answers(worker: Worker, stub: "ResolverAsyncStub") -> None:
+    worker.reader.put_record("88.118.1/large", Value(1, "BLOB", b"x" * 250_000))
+    batch = BatchResolveRequest(identifiers=["88.118.1/large"] * 10)
+    for _ in range(10):
+        answers = await asyncio.gather(*(stub.BatchResolve(batch) for _ in range(4)))
+        assert all(len(answer.results) == 10 for answer in answers)
+    await until(lambda: worker.listener._held.total == 0)
+    assert worker.refused(Reason.OVERLOADED) == 0
+
+
+async def test_more_batches_than_are_worked_on_at_once_wait_for_their_turn(worker: Worker, stub: "ResolverAsyncStub") -> None:
+    batch = BatchResolveRequest(identifiers=["88.118.1/Pump"] * 100)
+    answers = await asyncio.gather(*(stub.BatchResolve(batch) for _ in range(5 * MAX_BATCHES)))
+    assert all(len(answer.results) == 100 for answer in answers)
 
 
 async def test_a_call_without_a_message_is_refused(worker: Worker, channel: aio.Channel) -> None:
