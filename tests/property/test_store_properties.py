@@ -44,7 +44,7 @@ def state(store: Store) -> dict[bytes, bytes]:
 
 
 @given(steps)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_drivers_agree(steps: list[tuple[list[Transaction], int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         memory, rocksdb = MemoryStore(FIRST), RocksdbStore(Path(folder) / "store", FIRST)
