@@ -106,7 +106,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_admitted or not self._awaits_head():
-            super().data_received(data)
+            self._parse(data)
             return
         if self._head_timer is None:
             self._is_in_line = True
@@ -116,7 +116,7 @@ class Connection(RequestHandler):
             if not data.isascii():
                 data = _encode_line(data, len(data) if end < 0 else end)
         before = self._request_count
-        super().data_received(data)
+        self._parse(data)
         if self._request_count > before:
             self._stop_head_timer()
         elif self._head_timer is None:
@@ -135,16 +135,7 @@ class Connection(RequestHandler):
                 self._stop_head_timer()
                 self._hang_up(self.transport, refuse(refusal), refusal)
             return False
-        if self._messages:
-            message, self._payload = self._messages.pop()
-            if isinstance(message, RawRequestMessage):
-                message = message._replace(should_close=True)
-            self._messages.append((message, self._payload))
-        else:
-            self.close()  # after the answer that is under way
-        if not self._payload.is_eof():
-            self._payload.set_exception(web.RequestPayloadError("it broke off"))
-            self._payload.feed_eof()
+        self._end_after_last("it broke off")
         return True
 
     def begin(self, payload: Any) -> None:
@@ -168,6 +159,31 @@ class Connection(RequestHandler):
         response = web.Response(status=reply.status, body=reply.body, headers=reply.headers | _nameless_headers())
         response.force_close()
         return response
+
+    def _parse(self, data: bytes) -> None:
+        """What cannot be read is a fault of the body that is being read, if there is one: then its request is answered so.
+
+        The parser's own way is to queue the error behind that request, whose handler goes on waiting for its body.
+        """
+        super().data_received(data)
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            payload = self._messages[-2][1] if len(self._messages) > 1 else self._payload
+            if payload is not None and not payload.is_eof():
+                self._messages.pop()
+                self._end_after_last("it is not what was announced")
+
+    def _end_after_last(self, why: str) -> None:
+        """Close after the answer to the last request that has come; if its body is not whole, that is `why`."""
+        if self._messages:
+            message, self._payload = self._messages.pop()
+            if isinstance(message, RawRequestMessage):
+                message = message._replace(should_close=True)
+            self._messages.append((message, self._payload))
+        else:
+            self.close()
+        if not self._payload.is_eof():
+            self._payload.set_exception(web.RequestPayloadError(why))
+            self._payload.feed_eof()
 
     def _awaits_head(self) -> bool:
         """Whether what comes next is the head of a request: nothing is being answered, and nothing waits to be."""

@@ -1,6 +1,7 @@
 """Connections: kept, pipelined, refused, slow, and ended; and bytes that are no request."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -103,6 +104,16 @@ async def test_a_body_that_breaks_off_is_refused_by_name(
     answer = parse_answer(await served.talk(*([head + begun] if together else [head, begun]), ends=True))
     assert (answer.status, answer.json()["reason"], answer.json()["field"]) == (400, Reason.MALFORMED_MESSAGE, "body")
     assert served.refused(Reason.MALFORMED_MESSAGE) == 1
+
+
+async def test_a_chunk_that_cannot_be_read_is_refused_by_name_whenever_it_comes(served: Served) -> None:
+    head = compose_request("POST", "/api/v1/resolve", {**KEEP, **JSON, "transfer-encoding": "chunked"})
+    pieces = (head + b"zz\r\n{",), (head, b"zz\r\n{"), (head, b"1\r\n{\r\n", b"zz\r\n{"), (head + b"1\r\n{\r\n", b"1\r\n{zz")
+    for count, conversation in enumerate(pieces, 1):
+        said = await served.talk(*conversation)
+        assert re.findall(rb"HTTP/1\.[01] \d+", said) in ([b"HTTP/1.0 400"], [b"HTTP/1.1 400"])
+        assert parse_answer(said).json()["reason"] == Reason.MALFORMED_MESSAGE
+        assert served.refused(Reason.MALFORMED_MESSAGE) == count
 
 
 async def test_a_client_that_vanishes_within_a_body_is_no_failure_of_the_node(
