@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.edges import Edges
+from tests.support.harm import Harm
 from tests.support.node import RunningNode
 
 StartNode = Callable[..., RunningNode]
@@ -19,6 +21,20 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
         yield running
     finally:
         running.destroy()
+
+
+@pytest.fixture(scope="session")
+def edges(node: RunningNode) -> Iterator[Edges]:
+    """The edges of that node, for any bytes."""
+    opened = Edges(node)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def harm(node: RunningNode) -> Harm:
+    """What that node has counted since the test began, and whether it is as well as then."""
+    return Harm(node)
 
 
 @pytest.fixture

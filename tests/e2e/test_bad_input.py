@@ -43,19 +43,11 @@ def over_grpc(reason: Reason) -> str:
     return f"{NAMES[reason][1]} {reason.upper()}"
 
 
-@pytest.fixture(scope="module")
-def edges(node: RunningNode) -> Iterator[Edges]:
-    opened = Edges(node)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def harm(node: RunningNode) -> Iterator[Harm]:
-    """What the node has counted since the test began; after the test nothing may be harmed."""
-    watched = Harm(node)
-    yield watched
-    watched.check_none()
+@pytest.fixture(autouse=True)
+def unharmed(harm: Harm) -> Iterator[None]:
+    """After each test the node is as well as before."""
+    yield
+    harm.check_none()
 
 
 # Identifiers that cannot be, and one that is somebody else's.

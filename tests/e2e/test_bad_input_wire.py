@@ -5,7 +5,7 @@ envelope, a client that is gone) is at least counted.
 """
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -23,7 +23,6 @@ from tests.support.edges import HOST, Edges, HttpEdge, code_of, connect, read_me
 from tests.support.handle import operation, question
 from tests.support.harm import SAMPLE, Harm
 from tests.support.http2 import compose_call, compose_data
-from tests.support.node import RunningNode
 
 pytestmark = pytest.mark.slow
 
@@ -236,24 +235,15 @@ HANDLE = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def edges(node: RunningNode) -> Iterator[Edges]:
-    opened = Edges(node)
-    yield opened
-    opened.close()
-
-
 @pytest.mark.parametrize("case", [*HTTP, *GRPC, *HANDLE], ids=lambda case: case.what)
-def test_it_is_refused_by_name_and_counted_once_and_harms_nobody(edges: Edges, node: RunningNode, case: Case) -> None:
-    harm = Harm(node)
+def test_it_is_refused_by_name_and_counted_once_and_harms_nobody(edges: Edges, harm: Harm, case: Case) -> None:
     assert case.ask(edges) == case.named
     # The transport of gRPC tells its client first, and us a moment later.
-    node.until(lambda: harm.refused(case.reason) == 1)
+    edges.node.until(lambda: harm.refused(case.reason) == 1)
     harm.check_none(refused=1)
 
 
-def test_what_was_read_before_a_broken_message_is_answered(edges: Edges, node: RunningNode) -> None:
-    harm = Harm(node)
+def test_what_was_read_before_a_broken_message_is_answered(edges: Edges, harm: Harm) -> None:
     with connect(edges.handle.port) as connection:
         connection.sendall(QUESTION + QUESTION + changed(LENGTH, TWO_31) + QUESTION)
         assert [code_of(read_message(connection)) for _ in range(3)] == ["1", "1", "4"]
