@@ -18,6 +18,9 @@ from proto.model.identifier import parse_prefix
 # A worker is a process with a view of its own: more of them than cores of the largest machines only cost memory.
 MAX_WORKERS: Final = 256
 
+# Of each worker. It is the hot few that answers are kept of: past a few GiB a look-up in the store is as quick.
+MAX_ANSWER_CACHE_MIB: Final = 4_096
+
 
 class Role(StrEnum):
     """Whether this node accepts writes or follows one that does."""
@@ -98,6 +101,7 @@ class ResolverSection:
     handle_port: Port = 2641
     grpc_port: Port = 50051
     dns_port: Port = 5353
+    answer_cache_mib: Annotated[int, kinds.integer(0, MAX_ANSWER_CACHE_MIB)] = 64
 
 
 @dataclass(frozen=True, slots=True)

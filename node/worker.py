@@ -16,8 +16,10 @@ from node.control import Assignment
 from node.loop_wait import measure_loop_wait
 from node.metrics import build_metrics
 from node.part import Announce, run_part
+from node.tally import Tally
 from proto.metrics import Metrics
 from proto.ports import Clock
+from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
 from resolver.listeners.grpc import GrpcListener
 from resolver.listeners.handle import HandleListener, node_site
@@ -30,30 +32,36 @@ logger = logging.getLogger(__name__)
 # A view that is lost cannot answer what is in flight: its listeners close at once, other workers take the connections.
 LOST_GRACE_S: Final = 0.0
 
+MIB: Final = 1024 * 1024
+
 
 class Worker:
     """One worker process (a `node.part.Part`)."""
 
     def __init__(self, assignment: Assignment, announce: Announce) -> None:
-        clock, metrics = SystemClock(), build_metrics()
+        clock, self._tally = SystemClock(), Tally(build_metrics())
+        metrics = self._tally.metrics
         self._announce = announce
         self._host = assignment.config.resolver.host
         self._clock = clock
         self._metrics = metrics
         self._changed = asyncio.Event()
-        self._view = View(assignment.config.node.data, clock, metrics, lambda _: self._changed.set())
+        answers = AnswerCache(assignment.config.resolver.answer_cache_mib * MIB)
+        self._view = View(assignment.config.node.data, clock, metrics, lambda _: self._changed.set(), answers)
         self._listeners = build_listeners(assignment, self._view, clock, metrics)
         self._open: list[Listener] = []
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(measure_loop_wait(self._metrics.loop_wait_seconds, self._clock))
+            group.create_task(self._tally.run())
             group.create_task(self._view_lives())
             group.create_task(self._follow_readiness())
 
     async def stop(self, grace_s: float) -> None:
         await self._close(grace_s)
         await self._view.close()
+        self._tally.report()
 
     def describe(self) -> Mapping[str, Any]:
         return {"position": list(self._view.position)} if self._view.is_ready else {}

@@ -71,7 +71,8 @@ CATALOGUE: Final[dict[str, Spec]] = {
         tuple((protocol, "found", "handle") for protocol in PROTOCOLS),
     ),
     "resolve_seconds": Spec(
-        "biaojie_resolve_seconds", Kind.HISTOGRAM, "Node time of one resolution.", ("protocol",), _PROTOCOL_PRESETS,
+        "biaojie_resolve_seconds", Kind.HISTOGRAM,
+        "Node time of one resolution that the answer cache did not answer.", ("protocol",), _PROTOCOL_PRESETS,
         buckets=SECONDS_BUCKETS,
     ),
     "loop_wait_seconds": Spec(

@@ -51,6 +51,8 @@ class Service:
         if barred is not None:
             return barred
         normalised = normalise(name, home)
+        if query.reads is not None:
+            query.reads.append(normalised)
         raw = self._reader.record(normalised)
         via_alias = False
         if raw is not None:
@@ -73,6 +75,8 @@ class Service:
     def _follow(self, query: Query, alias: str, home: Prefix, target: str) -> bytes | None:
         """The record that an alias points to, if it lists the alias back (and is itself no alias)."""
         _explain(query, f"alias: {alias} points to {target}")
+        if query.reads is not None:
+            query.reads.append(target)
         raw = self._reader.record(target)
         if raw is None or alias_target(raw) is not None or not _lists(PackedRecord(raw).aliases, alias, home):
             _explain(query, f"alias: {target} does not list it back")

@@ -6,6 +6,7 @@ malformed requests and failures of the node itself are raised (`Refusal`); a lis
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from proto.errors import Refusal
 
@@ -96,3 +97,14 @@ class Refused:
 
 
 Answer = Found | ValuesNotFound | NotFound | Suspended | Retired | Referral | Refused
+
+OUTCOMES: Final[dict[type[Answer], str]] = {
+    Found: "found",
+    ValuesNotFound: "values_not_found",
+    NotFound: "not_found",
+    Suspended: "suspended",
+    Retired: "retired",
+    Referral: "referral",
+    Refused: "refused",
+}
+"""The name of each answer in metrics and problems."""

@@ -23,7 +23,8 @@ class Query:
     `identifier` is the asked spelling (percent-decoding done). `credential` is the bearer token as sent, empty for none;
     the chain's access step makes it the `caller`. `wants_private` says that the caller insists on values it may not be able to
     read (a Handle query without PUBL): then unreadable ones are refused, not silently left out. `explain`, if it is a list,
-    gets a line for everything that decided the answer. `located` is found out on the way.
+    gets a line for everything that decided the answer, and `reads` the normalised identifier of every record that was looked
+    up for it. `located` is found out on the way.
     """
 
     identifier: str
@@ -36,4 +37,5 @@ class Query:
     after: Position | None = None
     request_id: str = ""
     explain: list[str] | None = None
+    reads: list[str] | None = None
     located: Located | None = None

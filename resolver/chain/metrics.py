@@ -7,22 +7,13 @@ from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Counter, Histogram, Metrics
-from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
+from proto.model.answer import OUTCOMES, Answer, Refused
 from proto.model.query import Query
 from proto.ports import Clock
 from resolver.chain.step import Resolve, Result
 
 log = logging.getLogger(__name__)
 
-OUTCOMES: Final[dict[type[Answer], str]] = {
-    Found: "found",
-    ValuesNotFound: "values_not_found",
-    NotFound: "not_found",
-    Suspended: "suspended",
-    Retired: "retired",
-    Referral: "referral",
-    Refused: "refused",
-}
 _SCHEME: Final = "handle"
 _FAULT: Final = "a query failed"
 

@@ -6,6 +6,7 @@ Alias pointers are not in a change: they follow from the aliases that the record
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
+from typing import Protocol
 
 from proto.keys import name_in_key, prefix_end, record_key
 from proto.model.account import Account
@@ -17,6 +18,16 @@ from proto.v1.stream_pb2 import RowImage
 from resolver.view.checkpoint import Checkpoint
 from resolver.view.overlay import Overlay
 from resolver.view.tables import SMALL_TABLES, TableRow, Tables, read_row
+
+
+class Watcher(Protocol):
+    """Is told what is no longer as it was, before anybody can ask for it."""
+
+    def forget(self, records: Iterable[bytes]) -> None:
+        """What is under these keys of records and alias pointers has changed."""
+
+    def forget_all(self) -> None:
+        """Anything may have changed: prefixes have, or all of it is another history's."""
 
 
 class Staged:
@@ -42,6 +53,7 @@ class Layers:
         self.base = base
         self.overlay = Overlay()
         self.tables = Tables()
+        self.watcher: Watcher | None = None
         self._position = base.position
 
     @property
@@ -126,12 +138,21 @@ class Layers:
         for row in staged.rows:
             self.tables.put(row)
         self._position = link.position
+        if self.watcher is not None:
+            self._tell(self.watcher, keys, staged.rows)
 
     def rebase(self, base: Checkpoint) -> Checkpoint:
         """Stand on a newer checkpoint, at most as new as `position`; the old one, to be closed."""
         former, self.base = self.base, base
         self.overlay.drop(base.position.sequence)
         return former
+
+    def _tell(self, watcher: Watcher, keys: Iterable[bytes], rows: Iterable[TableRow]) -> None:
+        # Accounts decide only who is asking, registrants and jobs nothing: answers to anybody rest on records and prefixes.
+        if any(row.table is Table.PREFIX for row in rows):
+            watcher.forget_all()
+        else:
+            watcher.forget(keys)
 
     def _stage_record(self, image: RowImage, staged: Staged) -> None:
         key, value = record_key(image.name), image.image

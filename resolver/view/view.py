@@ -25,7 +25,7 @@ from resolver.view.checkpoint import Unusable, list_checkpoints, open_checkpoint
 from resolver.view.database import READER_CACHE_BYTES
 from resolver.view.follower import Follower
 from resolver.view.lag import Lag
-from resolver.view.layers import Layers
+from resolver.view.layers import Layers, Watcher
 from resolver.view.liaison import Liaison
 from resolver.view.segments import Fenced
 from resolver.view.waiting import Waiters
@@ -45,17 +45,23 @@ class View:
 
     `data` is the node's data folder; nothing in it is written but leases. `on_readiness` is called in the event loop with
     True when the view begins to answer and with False when it stops (a rebuild): until it is True again every read raises
-    `Refusal(NOT_READY)`.
+    `Refusal(NOT_READY)`. `watcher` is told what changes.
     """
 
     def __init__(
-        self, data: Path, clock: Clock, metrics: Metrics, on_readiness: Callable[[bool], None] = lambda _: None
+        self,
+        data: Path,
+        clock: Clock,
+        metrics: Metrics,
+        on_readiness: Callable[[bool], None] = lambda _: None,
+        watcher: Watcher | None = None,
     ) -> None:
         self._stream = data / places.STREAM
         self._checkpoints = data / places.CHECKPOINTS
         self._clock = clock
         self._metrics = metrics
         self._on_readiness = on_readiness
+        self._watcher = watcher
         self._liaison = Liaison(data / places.RUN, clock)
         self._lag = Lag(clock, metrics)
         self._waiters = Waiters()
@@ -271,6 +277,8 @@ class View:
         """Answer from this course from now on."""
         former, was_ready = self._follower, self.is_ready
         self._follower, self._layers = follower, follower.layers
+        follower.layers.watcher = self._watcher
+        self._forget_all()
         self._complaint = ""
         if was_ready:
             self._liaison.answer_switch(follower.layers.base.position)
@@ -285,11 +293,16 @@ class View:
         """Answer no more."""
         former, was_ready = self._follower, self.is_ready
         self._follower = self._layers = None
+        self._forget_all()
         self._liaison.retreat()
         if was_ready:
             self._on_readiness(False)
         if former is not None:
             await former.close()
+
+    def _forget_all(self) -> None:
+        if self._watcher is not None:
+            self._watcher.forget_all()
 
     def _complain(self, complaint: str) -> None:
         """Log what is wrong once, however often it is met."""

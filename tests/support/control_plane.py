@@ -17,6 +17,7 @@ from registry.service.bootstrap import bootstrap
 from registry.service.context import Context
 from registry.service.registry import Registry
 from resolver.view.archive import Archive
+from resolver.view.layers import Watcher
 from resolver.view.view import View
 
 HOME = "88.118"
@@ -29,8 +30,9 @@ ACME_CODE = "91411000MA40XCDL1K"
 class ControlPlane:
     """An asynchronous context: `registry`, `metrics`, and the keys of an operator, a registrant's account and a city."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, watcher: Watcher | None = None) -> None:
         self.data = data
+        self._watcher = watcher
         self.scrape = CollectorRegistry()
         self.metrics = build_metrics(self.scrape)
         self._closing = AsyncExitStack()
@@ -40,7 +42,7 @@ class ControlPlane:
         primary = Primary.open(self.data, clock, self.metrics)
         self._closing.push_async_callback(primary.close)
         await primary.start()
-        self.view = View(self.data, clock, self.metrics)
+        self.view = View(self.data, clock, self.metrics, watcher=self._watcher)
         self._closing.push_async_callback(self.view.close)
         await self.view.open()
         archive = Archive(self.data / places.STREAM)

@@ -11,12 +11,12 @@ from node.metrics import build_metrics
 from proto.credentials import compose_token
 from proto.errors import Reason, Refusal
 from proto.model.account import Role
-from proto.model.answer import Answer, Found, NotFound, Refused
+from proto.model.answer import OUTCOMES, Answer, Found, NotFound, Refused
 from proto.model.change import Position
 from proto.model.query import Query
 from proto.model.value import Value
 from resolver.chain.freshness import FreshnessStep
-from resolver.chain.metrics import OUTCOMES, MetricsStep
+from resolver.chain.metrics import MetricsStep
 from resolver.chain.order import build_chain
 from resolver.chain.step import Resolve, Result, Step, link, then
 from tests.support.reader import DictReader, StoppedClock

@@ -68,6 +68,11 @@ def relative_ttl_s(packed: bytes, offset: int, now_s: int) -> int:
     return max(0, ttl - now_s) if absolute else int(ttl)
 
 
+def has_absolute_ttl(packed: bytes) -> bool:
+    """Whether the TTL of a packed value ends at a certain second."""
+    return bool(packed[_TTL_OFFSET])
+
+
 def _compose_references(references: tuple[Reference, ...]) -> bytes:
     parts = [_LENGTH.pack(len(references))]
     for reference in references:

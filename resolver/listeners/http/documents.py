@@ -7,10 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from proto.handle_json import render_value
-from proto.model.answer import Answer, Found, NotFound, RecordAnswer, Referral, Refused, Retired, Suspended
+from proto.model.answer import OUTCOMES, Answer, Found, NotFound, RecordAnswer, Referral, Refused, Retired, Suspended
 from proto.wire.handle.value import parse_value
 from proto.wire.http.status import problem_document, problem_headers
-from resolver.chain.metrics import OUTCOMES
 from resolver.listeners.http.questions import Layout
 from resolver.listeners.http.reply import (
     JSON,

@@ -1,0 +1,188 @@
+"""The answer cache of a worker: replies as they were rendered, found by what identified the question on the wire.
+
+A listener asks it before it even parses a question, so what lies here is whatever that listener sends: the cache knows
+neither protocol nor format, only which records a reply rests on. It is never stale, and not by a clock: the view says which
+records a change touches at the moment it shows the change (`forget`), and whatever rests on one of them goes; a change of
+the prefixes, which can move any identifier, or another history makes a new generation of everything (`forget_all`).
+
+What is kept is what will be asked for again. A key is let in when it is asked for a second time within the last so many
+misses, and what was not asked for since the queue last came round goes first (second chance, as in the CLOCK and S3-FIFO
+algorithms): a scan over a million identifiers, each asked for once, lets nothing in and puts nothing out.
+
+Only answers to anybody are kept: those that a credential or a position decided, traces, and refusals are not, nor answers
+with a TTL that ends at a certain second, because their rendering changes by itself.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, Final, Generic, TypeVar
+
+from proto.keys import record_key
+from proto.metrics import Counter, Metrics
+from proto.model.answer import OUTCOMES, Answer, Found, RecordAnswer, Refused, Source
+from proto.model.query import Query
+from proto.wire.handle.value import has_absolute_ttl
+
+# Of one worker: some forty thousand replies of common size, beside a view of a hundred MiB. Zipf's law (0.99, a million
+# identifiers) finds four questions of five there.
+MAX_BYTES: Final = 64 * 1024 * 1024
+
+# A larger reply is rare and costs its bytes more than its rendering.
+MAX_REPLY_BYTES: Final = 64 * 1024
+
+# What an entry costs beside key and reply: its object, its places in two dictionaries, the keys of its records.
+ENTRY_BYTES: Final = 800
+
+# Misses that are remembered at least, and at most twice as many: somewhat more than there is room for replies. 8 MiB.
+SIGHT_KEYS: Final = 65_536
+
+# Entries that get a second chance before one of them has to go all the same: a bound on the time of one insertion.
+MAX_CHANCES: Final = 1_024
+
+_SCHEME: Final = "handle"
+
+T = TypeVar("T")
+
+
+class _Entry:
+    """A reply, and what it rests on."""
+
+    __slots__ = ("generation", "is_used", "kind", "names", "rendered", "size")
+
+    def __init__(self, rendered: Any, kind: type[Answer], names: list[bytes], generation: int, size: int) -> None:
+        self.rendered = rendered
+        self.kind = kind
+        self.names = names
+        self.generation = generation
+        self.size = size
+        self.is_used = False
+
+
+class AnswerCache:
+    """Of one worker, for all its listeners. A `resolver.view.layers.Watcher`."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self.entries: OrderedDict[bytes, _Entry] = OrderedDict()  # in the order in which their chances come
+        self.generation = 0
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._keys_of: dict[bytes, list[bytes]] = {}  # by key of the record: the keys of what rests on it
+        self._seen: set[int] = set()
+        self._seen_before: set[int] = set()
+
+    @property
+    def size(self) -> int:
+        """The bytes that entries hold, estimated."""
+        return self._bytes
+
+    def shelf(self, protocol: str, metrics: Metrics) -> "Shelf[Any]":
+        """What a listener of `protocol` sees of the cache. Its keys begin with a byte that no other listener's begin with."""
+        return Shelf(self, protocol, metrics)
+
+    def forget(self, records: Iterable[bytes]) -> None:
+        """The records under these keys (`proto.keys.record_key`) have changed, or what points to them."""
+        keys_of = self._keys_of
+        if not keys_of:
+            return
+        for record in records:
+            for key in tuple(keys_of.get(record, ())):
+                self.drop(key)
+
+    def forget_all(self) -> None:
+        """Anything may have changed. What is stale makes room when it is met."""
+        self.generation += 1
+
+    def drop(self, key: bytes) -> None:
+        """Let one reply go."""
+        self._unlist(key, self.entries.pop(key))
+
+    def put(self, key: bytes, answer: Answer, reads: list[str], rendered: object, size: int) -> None:
+        """Keep a reply if its key has been seen lately."""
+        size += len(key) + ENTRY_BYTES
+        if size > self._max_bytes or not self._is_seen_again(key):
+            return
+        if key in self.entries:
+            self.drop(key)
+        while self._bytes + size > self._max_bytes:
+            self._make_room()
+        names = [*{record_key(name): None for name in reads}]
+        self.entries[key] = _Entry(rendered, type(answer), names, self.generation, size)
+        self._bytes += size
+        for name in names:
+            self._keys_of.setdefault(name, []).append(key)
+
+    def _is_seen_again(self, key: bytes) -> bool:
+        sight = hash(key)
+        if sight in self._seen or sight in self._seen_before:
+            return True
+        if len(self._seen) >= SIGHT_KEYS:
+            self._seen_before, self._seen = self._seen, set()
+        self._seen.add(sight)
+        return False
+
+    def _make_room(self) -> None:
+        """Let the next one go that was not asked for since its last chance."""
+        entries = self.entries
+        for _ in range(MAX_CHANCES):
+            key = next(iter(entries))
+            entry = entries[key]
+            if not entry.is_used or entry.generation != self.generation:
+                break
+            entry.is_used = False
+            entries.move_to_end(key)
+        self._unlist(*entries.popitem(last=False))
+
+    def _unlist(self, key: bytes, entry: _Entry) -> None:
+        self._bytes -= entry.size
+        for name in entry.names:
+            keys = self._keys_of[name]
+            keys.remove(key)
+            if not keys:
+                del self._keys_of[name]
+
+
+class Shelf(Generic[T]):
+    """The cache as one listener sees it; what it finds is counted as answered under the listener's protocol."""
+
+    def __init__(self, cache: AnswerCache, protocol: str, metrics: Metrics) -> None:
+        self._cache = cache
+        self._entries = cache.entries
+        self._hits = metrics.answer_cache_hits
+        self._requests: dict[type[Answer], Counter] = {
+            kind: metrics.resolve_requests.labels(protocol, outcome, _SCHEME) for kind, outcome in OUTCOMES.items()
+        }
+
+    def get(self, key: bytes) -> T | None:
+        """The reply kept under `key`, counted; None: the question has to be asked."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.generation != self._cache.generation:
+            self._cache.drop(key)
+            return None
+        entry.is_used = True
+        self._hits.inc()
+        self._requests[entry.kind].inc()
+        rendered: T = entry.rendered
+        return rendered
+
+    def keep(self, key: bytes, query: Query, answer: Answer, rendered: T, size: int) -> None:
+        """Offer a reply of `size` bytes, in the same turn of the event loop in which the chain answered `query`.
+
+        `query.reads` must have been a list. What may not be kept, or will hardly be asked for again, is not.
+        """
+        if query.reads is not None and size <= MAX_REPLY_BYTES and _is_for_anybody(query) and _lasts(answer):
+            self._cache.put(key, answer, query.reads, rendered, size)
+
+
+def _is_for_anybody(query: Query) -> bool:
+    return query.caller.is_anonymous and not query.credential and query.after is None and query.explain is None
+
+
+def _lasts(answer: Answer) -> bool:
+    """Whether it is true until a record or a prefix changes."""
+    if isinstance(answer, Found) and any(map(has_absolute_ttl, answer.values)):
+        return False
+    if isinstance(answer, RecordAnswer):
+        return answer.source is Source.AUTHORITATIVE
+    return not isinstance(answer, Refused)
