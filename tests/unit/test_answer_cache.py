@@ -1,4 +1,4 @@
-"""The answer cache: what it keeps, what it lets go, and that a scan puts nothing out. (That it is never stale: property tests.)"""
+"""The answer cache: what it keeps, what it lets go, and that a scan puts nothing out. Never stale: see the property tests."""
 
 from collections.abc import Iterator
 
