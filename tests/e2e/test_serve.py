@@ -50,7 +50,8 @@ def test_metrics_of_the_whole_tree_are_on_one_port(node: RunningNode) -> None:
     before = _total(node, "biaojie_resolve_requests_total")
     for _ in range(20):
         assert node.resolve(SAMPLE).status == 200
-    assert _total(node, "biaojie_resolve_requests_total") == before + 20
+    # Counts of look-ups are handed on ten times a second, those of earlier tests too.
+    node.until(lambda: _total(node, "biaojie_resolve_requests_total") >= before + 20)
     assert _total(node, "biaojie_commits_total") > 0
     assert _total(node, "biaojie_loop_wait_seconds_count") > 0
 
