@@ -13,7 +13,7 @@ check:           ## format, lint, types, import contracts, generated code, fast 
 	$(BIN)ruff check .
 	$(BIN)mypy .
 	$(BIN)lint-imports
-	$(PYTHON) -m pytest -q -m "not slow" tests/test_repo.py tests/unit tests/contract tests/property
+	$(PYTHON) -m pytest -q -n 4 -m "not slow" tests/test_repo.py tests/unit tests/contract tests/property
 
 format:          ## format and mend what the linter can
 	$(BIN)ruff format .
