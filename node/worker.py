@@ -48,7 +48,7 @@ class Worker:
         self._changed = asyncio.Event()
         answers = AnswerCache(assignment.config.resolver.answer_cache_mib * MIB)
         self._view = View(assignment.config.node.data, clock, metrics, lambda _: self._changed.set(), answers)
-        self._listeners = build_listeners(assignment, self._view, clock, metrics)
+        self._listeners = build_listeners(assignment, self._view, answers, clock, metrics)
         self._open: list[Listener] = []
 
     async def run(self) -> None:
@@ -91,7 +91,9 @@ class Worker:
         await asyncio.gather(*(listener.close(grace_s) for listener in closing))
 
 
-def build_listeners(assignment: Assignment, view: View, clock: Clock, metrics: Metrics) -> Sequence[tuple[Listener, int]]:
+def build_listeners(
+    assignment: Assignment, view: View, answers: AnswerCache, clock: Clock, metrics: Metrics
+) -> Sequence[tuple[Listener, int]]:
     """The listeners that are not `off`, each with its port."""
     resolve = build_chain(view, clock, metrics)
     ports = assignment.ports
@@ -99,8 +101,8 @@ def build_listeners(assignment: Assignment, view: View, clock: Clock, metrics: M
 
     site = partial(node_site, http_port=http_port)
     every: Sequence[tuple[Listener, int | None]] = (
-        (HttpListener(resolve, view, metrics), http_port),
-        (HandleListener(resolve, metrics, clock, site), ports["resolver.handle_port"]),
+        (HttpListener(resolve, view, metrics, answers=answers), http_port),
+        (HandleListener(resolve, metrics, clock, site, answers=answers), ports["resolver.handle_port"]),
         (GrpcListener(resolve, metrics), ports["resolver.grpc_port"]),
     )
     return [(listener, port) for listener, port in every if port is not None]

@@ -18,6 +18,7 @@ from proto.wire.handle.envelope import ENVELOPE_BYTES, check_envelope, compose_e
 from proto.wire.handle.message import compose_message, parse_message
 from proto.wire.handle.stream import StreamParser
 from proto.wire.handle.value import compose_value, parse_value
+from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.site import node_site
@@ -160,7 +161,10 @@ def test_every_message_gets_one_reply_that_can_be_read(seed: int) -> None:
     reader.put_prefix("88.118")
     reader.put_record("88.118.1/LOAD0000042", Value(1, "URL", b"u"), Value(2, "NOTE", b"n", audience="private", permissions=12))
     clock, metrics = StoppedClock(), build_metrics(CollectorRegistry())
-    dialogue = Dialogue(build_chain(reader, clock, metrics), "handle", metrics.refused, clock, lambda at: node_site(at, 2641))
+    kept = AnswerCache().shelf("handle", metrics)
+    dialogue = Dialogue(
+        build_chain(reader, clock, metrics), "handle", metrics.refused, clock, lambda at: node_site(at, 2641), kept
+    )
     questions = [raw for raw in RECORDED if int.from_bytes(raw[24:28]) == 0]
     for _ in range(ROUNDS):
         raw = mutate(chance.choice(questions), chance)

@@ -23,6 +23,7 @@ from proto.wire.handle.envelope import Envelope
 from proto.wire.handle.message import Message, compose_rejection, compose_reply, parse_message
 from proto.wire.handle.resolution import NONCE_BYTES, compose_challenge_body, compose_error_body, parse_resolution_request
 from proto.wire.handle.typed import SiteInfo, compose_site
+from resolver.answer_cache import Shelf
 from resolver.chain.step import Resolve
 from resolver.listeners.handle.replies import ANSWERS, REASON_CODES, Reply, refuse, render
 
@@ -48,10 +49,13 @@ _HEARTBEAT_REPLY: Final = Reply(ResponseCode.IDENTIFIER_NOT_FOUND, (compose_erro
 class Dialogue:
     """Answers messages that arrived by one protocol. `site_at` is the node's site as seen at one of its addresses."""
 
-    __slots__ = ("_clock", "_primary_flag", "_protocol", "_refused", "_resolve", "_serial", "_site_at")
+    __slots__ = ("_clock", "_kept", "_primary_flag", "_protocol", "_refused", "_resolve", "_serial", "_site_at")
 
-    def __init__(self, resolve: Resolve, protocol: str, refused: Counter, clock: Clock, site_at: SiteAt) -> None:
+    def __init__(
+        self, resolve: Resolve, protocol: str, refused: Counter, clock: Clock, site_at: SiteAt, kept: Shelf[Reply]
+    ) -> None:
         self._resolve = resolve
+        self._kept = kept
         self._protocol = protocol
         self._refused = refused
         self._clock = clock
@@ -94,6 +98,10 @@ class Dialogue:
         self._refused.labels(reason).inc()
 
     def _resolution(self, message: Message) -> bytes | Awaitable[bytes]:
+        key = b"n%08x%b" % (message.flags, message.body)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return self._reply(message, kept)
         question = parse_resolution_request(message.body)
         if question.identifier == HEARTBEAT:
             return self._reply(message, _HEARTBEAT_REPLY)
@@ -104,10 +112,13 @@ class Dialogue:
             question.types,
             wants_private=not message.flags & codes.PUBLIC_ONLY,
             request_id=f"{message.envelope.request:08x}",
+            reads=[],
         )
         result = self._resolve(query)
         if isinstance(result, ANSWERS):
-            return self._answer(message, result)
+            reply = render(result, message.flags)
+            self._kept.keep(key, query, result, reply, sum(map(len, reply.body)))
+            return self._reply(message, reply)
         return self._answer_later(message, result)
 
     async def _answer_later(self, message: Message, result: Awaitable[Answer]) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from proto.metrics import Metrics
 from proto.ports import Clock
 from proto.wire.handle.typed import SiteInfo
+from resolver.answer_cache import AnswerCache
 from resolver.chain.step import Resolve
 from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
@@ -34,7 +35,13 @@ class HandleListener:
     datagram_protocol = "handle-udp"
 
     def __init__(
-        self, resolve: Resolve, metrics: Metrics, clock: Clock, site: SiteOf, limits: HandleLimits | None = None
+        self,
+        resolve: Resolve,
+        metrics: Metrics,
+        clock: Clock,
+        site: SiteOf,
+        limits: HandleLimits | None = None,
+        answers: AnswerCache | None = None,
     ) -> None:
         self.limits = limits or HandleLimits()
         self.now_s = clock.monotonic()
@@ -52,8 +59,12 @@ class HandleListener:
         def site_at(address: str) -> SiteInfo:
             return site(address, self._port)
 
-        self.dialogue = Dialogue(resolve, self.protocol, metrics.refused, clock, site_at)
-        self._datagram_dialogue = Dialogue(resolve, self.datagram_protocol, metrics.refused, clock, site_at)
+        def dialogue(protocol: str) -> Dialogue:
+            kept = (answers or AnswerCache(0)).shelf(protocol, metrics)
+            return Dialogue(resolve, protocol, metrics.refused, clock, site_at, kept)
+
+        self.dialogue = dialogue(self.protocol)
+        self._datagram_dialogue = dialogue(self.datagram_protocol)
 
     async def open(self, host: str, port: int) -> int:
         """Bind TCP and UDP and serve; returns the port, the same for both. Raises `OSError` if it is taken."""

@@ -12,6 +12,7 @@ from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, Refused
 from proto.model.query import Query
 from proto.wire.http.target import Target, decode_part
+from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
 from resolver.listeners.http.documents import handle_reply, resolve_document, resolve_reply
@@ -31,6 +32,9 @@ HANDLES: Final = "/api/handles/"
 RESOLVE: Final = "/api/v1/resolve/"
 RESOLVE_BATCH: Final = "/api/v1/resolve"
 READ: Final = ("GET", "HEAD")
+
+# What the headers of a kept reply take, beside its body.
+HEADERS_BYTES: Final = 512
 
 # What is wrong with the request, and not with one of its identifiers.
 _WHOLE_REQUEST: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED))
@@ -98,8 +102,9 @@ class Slots:
 class Api:
     """Serves every route of this listener by asking `resolve`."""
 
-    def __init__(self, resolve: Resolve, readiness: Readiness) -> None:
+    def __init__(self, resolve: Resolve, readiness: Readiness, kept: Shelf[Reply]) -> None:
         self._resolve = resolve
+        self._kept = kept
         self._readiness = readiness
         single, batches = Slots(MAX_REQUESTS), Slots(MAX_BATCHES)
         self.routes: Final = (
@@ -112,6 +117,9 @@ class Api:
         )
 
     async def _handles(self, call: Call) -> Reply:
+        kept = self._recall(call)
+        if kept is not None:
+            return kept
         identifier, layout = call.rest, Layout()
         try:
             identifier = decode_part(call.rest, "identifier")
@@ -121,13 +129,29 @@ class Api:
         except Refusal as refusal:
             call.count(refusal)
             return handle_reply(Refused(identifier, refusal), layout, call.is_authorised)
-        return handle_reply(await self._ask(query), layout, call.is_authorised)
+        query.reads = []
+        answer = await self._ask(query)
+        return self._keep(call, query, answer, handle_reply(answer, layout, call.is_authorised))
 
     async def _resolve_one(self, call: Call) -> Reply:
+        kept = self._recall(call)
+        if kept is not None:
+            return kept
         identifier = decode_part(call.rest, "identifier")
         parameters = Parameters(call.target.parameters())
         query = parse_question(identifier, parameters, parse_bearer(call.headers), call.request_id)
-        return resolve_reply(await self._ask(query), query.explain, call.is_authorised)
+        query.reads = []
+        answer = await self._ask(query)
+        return self._keep(call, query, answer, resolve_reply(answer, query.explain, call.is_authorised))
+
+    def _recall(self, call: Call) -> Reply | None:
+        """The reply that was kept of this very request by anybody."""
+        return None if call.is_authorised else self._kept.get(_key_of(call.target))
+
+    def _keep(self, call: Call, query: Query, answer: Answer, reply: Reply) -> Reply:
+        if not call.is_authorised:
+            self._kept.keep(_key_of(call.target), query, answer, reply, len(reply.body) + HEADERS_BYTES)
+        return reply
 
     async def _resolve_many(self, call: Call) -> Reply:
         queries = parse_batch(await call.read_body(), parse_bearer(call.headers), call.request_id)
@@ -160,6 +184,10 @@ class Api:
     async def _ask(self, query: Query) -> Answer:
         result = self._resolve(query)
         return await result if inspect.isawaitable(result) else result
+
+
+def _key_of(target: Target) -> bytes:
+    return f"h{target.path}?{target.query}".encode(errors="surrogatepass")
 
 
 def _ends_batch(refusal: Refusal) -> bool:

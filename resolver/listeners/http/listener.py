@@ -6,6 +6,7 @@ import socket
 from typing import Final
 
 from proto.metrics import Metrics
+from resolver.answer_cache import AnswerCache
 from resolver.chain.step import Resolve
 from resolver.listeners.http.api import Api, Readiness
 from resolver.listeners.http.connection import ConnectionServer
@@ -17,13 +18,21 @@ _UNWIND_S: Final = 1.0
 
 
 class HttpListener:
-    """Serves `Api` on a port. `resolve` is the chain; `readiness` is the view's."""
+    """Serves `Api` on a port. `resolve` is the chain; `readiness` is the view's; `answers` is told by that view."""
 
     protocol = "http"
 
-    def __init__(self, resolve: Resolve, readiness: Readiness, metrics: Metrics, limits: HttpLimits | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Resolve,
+        readiness: Readiness,
+        metrics: Metrics,
+        limits: HttpLimits | None = None,
+        answers: AnswerCache | None = None,
+    ) -> None:
         self._limits = limits or HttpLimits()
-        self._exchange = Exchange(Api(resolve, readiness).routes, metrics.refused, self._limits)
+        kept = (answers or AnswerCache(0)).shelf(self.protocol, metrics)
+        self._exchange = Exchange(Api(resolve, readiness, kept).routes, metrics.refused, self._limits)
         self._gauge = metrics.connections.labels(self.protocol)
         self._connections: ConnectionServer | None = None
         self._sockets: list[asyncio.Server] = []

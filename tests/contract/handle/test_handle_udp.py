@@ -21,6 +21,7 @@ from proto.wire.handle.message import split_digest
 from proto.wire.handle.resolution import parse_error_body, parse_resolution_body
 from proto.wire.handle.typed import parse_site
 from proto.wire.handle.value import compose_value
+from resolver.answer_cache import AnswerCache
 from resolver.listeners.handle import HandleLimits, node_site
 from resolver.listeners.handle.datagrams import Datagrams, SourceBudget, network_of
 from resolver.listeners.handle.dialogue import Dialogue
@@ -179,7 +180,8 @@ class Bench:
         self._registry = CollectorRegistry()
         metrics = build_metrics(self._registry)
         self.clock = StoppedClock()
-        dialogue = Dialogue(resolve, "handle-udp", metrics.refused, self.clock, lambda at: node_site(at, 2641))
+        kept = AnswerCache(0).shelf("handle-udp", metrics)
+        dialogue = Dialogue(resolve, "handle-udp", metrics.refused, self.clock, lambda at: node_site(at, 2641), kept)
         self.datagrams = Datagrams(dialogue, limits or HandleLimits(), self.clock)
         self.socket = Socket()
         self.datagrams.connection_made(cast(asyncio.DatagramTransport, self.socket))
