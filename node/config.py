@@ -101,7 +101,7 @@ class ResolverSection:
     handle_port: Port = 2641
     grpc_port: Port = 50051
     dns_port: Port = 5353
-    answer_cache_mib: Annotated[int, kinds.integer(0, MAX_ANSWER_CACHE_MIB)] = 64
+    answer_cache_mib: Annotated[int, kinds.integer(0, MAX_ANSWER_CACHE_MIB)] = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,16 @@ NAME = "88.118/x"
 KEY = b"h/x"
 FACTS = (NAME, NAME, 3, (), "", "R")
 FOUND = Found(*FACTS, ttl_s=86_400, values=(compose_value(Value(1, "URL", b"u")),))
-# Room for so many replies of a hundred bytes under keys of seven.
+# Room for so many replies of a hundred bytes, each resting on the one record that its key of seven bytes is the name of.
 ROOM = 100
 REPLY_BYTES = 100
+ROOM_BYTES = ROOM * (REPLY_BYTES + 7 + len(record_key("h000000")) + ENTRY_BYTES)
 
 
 class Kept:
     """A cache with a shelf, and its counts."""
 
-    def __init__(self, max_bytes: int = ROOM * (REPLY_BYTES + 7 + ENTRY_BYTES)) -> None:
+    def __init__(self, max_bytes: int = ROOM_BYTES) -> None:
         self.scrape = CollectorRegistry()
         self.cache = AnswerCache(max_bytes)
         self.shelf: Shelf[str] = self.cache.shelf("http", build_metrics(self.scrape))
@@ -153,10 +154,17 @@ def test_a_new_generation_ends_everything(kept: Kept) -> None:
 def test_the_size_is_that_of_what_is_kept_and_bounded(kept: Kept) -> None:
     for key in many(0, 3 * ROOM):
         kept.offer(key, FOUND, key.decode())
-        assert kept.cache.size <= ROOM * (REPLY_BYTES + 7 + ENTRY_BYTES)
+        assert kept.cache.size <= ROOM_BYTES
     assert len(kept.cache.entries) == ROOM
     kept.cache.forget(record_key(key.decode()) for key in many(0, 3 * ROOM))
     assert (kept.cache.size, len(kept.cache.entries)) == (0, 0)
+
+
+def test_long_names_take_the_room_that_they_take() -> None:
+    kept = Kept(max_bytes=100_000)
+    for key in many(0, 100):
+        kept.offer(key, NotFound(NAME), f"{key.decode()}{'x' * 2_000}")
+    assert 30 < len(kept.cache.entries) < 40
 
 
 def test_without_room_nothing_is_kept() -> None:
