@@ -106,7 +106,8 @@ class ProcessTree:
         return [process["pid"] for process in self.status()["processes"] if process["pid"]]
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send a signal to a child; returns the process id it had."""
+        """Send a signal to a child, as soon as there is one (it may be between two lives); returns the process id it had."""
+        self.until(lambda: self.child(name)["pid"] is not None)
         pid: int = self.child(name)["pid"]
         os.kill(pid, number)
         return pid
@@ -129,6 +130,10 @@ class ProcessTree:
             return self.fetch("/readyz").status == 200
 
         self.until(is_ready)
+
+    def until_whole(self) -> None:
+        """Wait for every child; `/readyz` asks for the registry and one worker."""
+        self.until(lambda: all(process["state"] == "ready" for process in self.status()["processes"]))
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")
