@@ -4,7 +4,10 @@ BIN = $(dir $(PYTHON))
 PROTOS = $(wildcard proto/v1/*.proto)
 SERVICES = $(shell grep -l '^service ' $(PROTOS))
 
-.PHONY: help check format proto bench
+# Peers and generators: the command and the Debian package that has it.
+PEERS = wrk:wrk nginx:nginx redis-server:redis-server redis-benchmark:redis-tools nghttpd:nghttp2-server h2load:nghttp2-client
+
+.PHONY: help check format proto bench bench-large
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -23,5 +26,9 @@ proto:           ## generate the stubs from proto/v1/*.proto
 	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --python_out=. --mypy_out=. $(PROTOS)
 	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --grpc_python_out=. --mypy_grpc_out=. $(SERVICES)
 
-bench:           ## measure and write load_tests/results/, then the table in README.md
+bench:           ## measure beside peers; writes load_tests/results/ and the table in README.md: under ten minutes
+	. deploy/setup.sh && need_programs $(PEERS)
 	$(PYTHON) -m load_tests
+
+bench-large:     ## ten million identifiers against a hundred thousand: some minutes, 15 GB in the temporary folder
+	$(PYTHON) -m load_tests large

@@ -1,4 +1,4 @@
-# Sourced by ./run and ./test: makes .venv with pinned packages; quick when nothing has changed. POSIX shell, run in the root.
+# Sourced by ./run, ./test and make bench: makes .venv with pinned packages; quick when nothing has changed. POSIX shell, run in the root.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -12,6 +12,16 @@ as_root_install() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q >&2
     apt-get install -q -y --no-install-recommends "$@" >&2
+}
+
+need_programs() {
+    # $*: words command:package. Installs the Debian packages of those that are missing.
+    missing=
+    for pair; do
+        command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+    done
+    # shellcheck disable=SC2086  # a list of words
+    [ -z "$missing" ] || as_root_install $missing
 }
 
 find_python() {

@@ -1,6 +1,6 @@
-"""`make bench`: run the drivers one after another, write the figures as JSON with the commit, and the README's table.
+"""`make bench`: run the drivers one after another and write down what they measured (`load_tests.report`).
 
-    python -m load_tests [DRIVER ...]      only these drivers; then the README is left alone
+    python -m load_tests [DRIVER ...]      only these drivers; then nothing is written down
 
 A driver is a module of this package with `run() -> list[Figure]`; it starts what it measures and stops it again.
 """
@@ -10,36 +10,36 @@ import importlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Final
 
-from load_tests.figure import Figure, as_json, table, write_into
+from load_tests import report
+from load_tests.figure import Figure, as_json
+from load_tests.report import ROOT, Measured
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-RESULTS: Final = ROOT / "load_tests" / "results"
-DRIVERS: Final = ("committer", "view", "node", "imports")
+DRIVERS: Final = ("committer", "view", "node", "imports", "lookups", "mixes")
+# Not part of `make bench`: a store that takes minutes to fill, and a peer that somebody else has to start.
+OTHERS: Final = ("large", "handle_net")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m load_tests", description="Measure and write the figures down.")
-    parser.add_argument("driver", nargs="*", metavar="DRIVER", help=", ".join(DRIVERS))
+    parser.add_argument("driver", nargs="*", metavar="DRIVER", help=", ".join((*DRIVERS, *OTHERS)))
     chosen = tuple(parser.parse_args().driver) or DRIVERS
-    unknown = set(chosen) - set(DRIVERS)
+    unknown = set(chosen) - {*DRIVERS, *OTHERS}
     if unknown:
         parser.error(f"no such driver: {', '.join(sorted(unknown))}")
-    figures: list[Figure] = []
-    for name in chosen:
-        print(f"# {name}", flush=True)
-        for figure in importlib.import_module(f"load_tests.{name}").run():
-            print(json.dumps(as_json(figure), ensure_ascii=False), flush=True)
-            figures.append(figure)
+    measured = Measured(_commit(), {name: _run(name) for name in chosen})
     if chosen == DRIVERS:
-        commit = _commit()
-        RESULTS.mkdir(exist_ok=True)
-        document = {"commit": commit, "figures": [as_json(figure) for figure in figures]}
-        (RESULTS / "latest.json").write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-        write_into(ROOT / "README.md", table(figures, commit))
-    return 0 if all(figure.holds for figure in figures) else 1
+        report.write(measured)
+    return 0 if all(figure.holds for figure in measured.figures) else 1
+
+
+def _run(name: str) -> list[Figure]:
+    print(f"# {name}", flush=True)
+    figures: list[Figure] = importlib.import_module(f"load_tests.{name}").run()
+    for figure in figures:
+        print(json.dumps(as_json(figure), ensure_ascii=False), flush=True)
+    return figures
 
 
 def _commit() -> str:

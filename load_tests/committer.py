@@ -10,7 +10,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +18,12 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from load_tests.figure import Figure
+from load_tests.records import commands
 from node.clock import SystemClock
 from node.metrics import build_metrics
-from proto.model.change import Head, Position, Row, Table
-from proto.model.record import Record, State
-from proto.model.value import Value
-from proto.packing import pack_record
+from proto.model.change import Head, Position
 from proto.ports import Command
-from proto.stream import NO_CHAIN, compose_payload
+from proto.stream import NO_CHAIN
 from registry.commit.primary import Primary
 from registry.commit.transaction import prepare
 from registry.store.rocksdb import RocksdbStore
@@ -59,7 +57,7 @@ def _sync_for_each(folder: Path) -> float:
     folder.mkdir()
     clock = SystemClock()
     store = RocksdbStore(folder / "store", Head("bench", Position(1, 0), 0, NO_CHAIN))
-    transactions = [prepare(command, 0).transaction for command in _commands("a", SYNC_EACH, 1)]
+    transactions = [prepare(command, 0).transaction for command in commands(0, SYNC_EACH, rows=1)]
     started = time.perf_counter()
     for transaction in transactions:
         store.apply([transaction], clock.now_ms())
@@ -72,7 +70,7 @@ async def _singles(folder: Path) -> tuple[float, float]:
     registry = CollectorRegistry()
     primary = Primary.open(folder, SystemClock(), build_metrics(registry))
     await primary.start()
-    rate = await _commit_all(primary, list(_commands("s", SINGLES, 1)), IN_FLIGHT)
+    rate = await _commit_all(primary, list(commands(0, SINGLES, rows=1)), IN_FLIGHT)
     syncs = registry.get_sample_value("biaojie_commit_groups_total") or 1.0
     await primary.close()
     return rate, SINGLES / syncs
@@ -81,7 +79,7 @@ async def _singles(folder: Path) -> tuple[float, float]:
 async def _batches(folder: Path) -> float:
     primary = Primary.open(folder, SystemClock(), build_metrics(CollectorRegistry()))
     await primary.start()
-    rate = await _commit_all(primary, list(_commands("b", BATCHES, BATCH_ROWS)), BATCHES_IN_FLIGHT)
+    rate = await _commit_all(primary, list(commands(0, BATCHES * BATCH_ROWS, BATCH_ROWS)), BATCHES_IN_FLIGHT)
     await primary.close()
     return rate * BATCH_ROWS
 
@@ -97,20 +95,3 @@ async def _commit_all(primary: Primary, commands: Sequence[Command], in_flight: 
     started = time.perf_counter()
     await asyncio.gather(*(sender() for _ in range(in_flight)))
     return len(commands) / (time.perf_counter() - started)
-
-
-def _commands(tag: str, count: int, rows: int) -> Iterator[Command]:
-    for number in range(count):
-        images = [_row(f"{tag}-{number:06d}-{place:04d}") for place in range(rows)]
-        yield Command(f"account-{number % 8}", f"bench-{tag}-{number}", images, payload=compose_payload(images))
-
-
-def _row(suffix: str) -> Row:
-    values = (
-        Value(1, "URL", f"https://www.example.cn/products/{suffix}".encode()),
-        Value(2, "TITLE", "油浸式电力变压器 S20-M-630/10".encode()),
-        Value(3, "META", b'{"rated_kva":630,"rated_kv":10,"group":"Dyn11","loss_w":5200,"made":"2026-07-01"}' * 3),
-    )
-    identifier = f"88.118.1001/{suffix}"
-    record = Record(identifier, 1, State.ACTIVE, values, "91411000MA40XCDL1K", 1_700_000_000_000, 1_700_000_000_000)
-    return Row(Table.RECORD, identifier, pack_record(record), version=1)

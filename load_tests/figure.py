@@ -17,7 +17,8 @@ class Figure:
     """One measured figure.
 
     `value` is in `unit`. `limit` bounds it from below (`at_least`) or above; `ratio` is its quotient to `ratio_of`, which was
-    measured in the same run, with a limit of its own.
+    measured in the same run, with a limit of its own and, further, a goal; `spread` are the least and the greatest ratio of the
+    rounds that `ratio` is the median of.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Figure:
     ratio: float | None = None
     ratio_of: str = ""
     ratio_limit: float | None = None
+    ratio_goal: float | None = None
+    spread: tuple[float, float] | None = None
 
     @property
     def holds(self) -> bool:
@@ -41,19 +44,19 @@ def as_json(figure: Figure) -> dict[str, object]:
 
 def figure_of(document: dict[str, object]) -> Figure:
     """The figure in a result file. Raises `TypeError` if the file is of another layout."""
-    return Figure(**{name: value for name, value in document.items() if name != "holds"})  # type: ignore[arg-type]  # as written
+    fields = {name: value for name, value in document.items() if name != "holds"}
+    if isinstance(spread := fields["spread"], list):
+        fields["spread"] = tuple(spread)
+    return Figure(**fields)  # type: ignore[arg-type]  # as written
 
 
 def table(figures: list[Figure], commit: str) -> str:
     """The Markdown table of the README."""
     lines = ["| what | measured | must | beside it |", "|---|---|---|---|"]
     for figure in figures:
-        bound = "" if figure.limit is None else f"{'≥' if figure.at_least else '≤'} {_number(figure.limit)} {figure.unit}"
-        ratio = "" if figure.ratio is None else f"{_number(figure.ratio)} × {figure.ratio_of}"
-        if figure.ratio_limit is not None:
-            ratio += f" (must {'≥' if figure.at_least else '≤'} {_number(figure.ratio_limit)})"
+        bound = "" if figure.limit is None else f"{_sign(figure)} {_number(figure.limit)} {figure.unit}"
         mark = "" if figure.holds else " **missed**"
-        lines.append(f"| {figure.name} | {_number(figure.value)} {figure.unit}{mark} | {bound} | {ratio} |")
+        lines.append(f"| {figure.name} | {_number(figure.value)} {figure.unit}{mark} | {bound} | {_beside(figure)} |")
     lines.append("")
     lines.append(f"Measured at commit `{commit}` by `make bench`; absolute figures move by a third from run to run.")
     return "\n".join(lines)
@@ -72,6 +75,21 @@ def _kept(value: float | None, limit: float | None, at_least: bool) -> bool:
     if value is None or limit is None:
         return True
     return value >= limit if at_least else value <= limit
+
+
+def _beside(figure: Figure) -> str:
+    if figure.ratio is None:
+        return ""
+    text = f"{_number(figure.ratio)} × {figure.ratio_of}"
+    if figure.spread is not None:
+        text += f", {_number(figure.spread[0])} to {_number(figure.spread[1])}"
+    bounds = [("must", figure.ratio_limit), ("goal", figure.ratio_goal)]
+    named = [f"{word} {_sign(figure)} {_number(bound)}" for word, bound in bounds if bound is not None]
+    return text + (f" ({', '.join(named)})" if named else "")
+
+
+def _sign(figure: Figure) -> str:
+    return "≥" if figure.at_least else "≤"
 
 
 def _number(value: float) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,11 +10,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from load_tests import cores
 
 START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 30.0
@@ -44,6 +45,16 @@ class Node:
             samples.setdefault(name, {})[labels] = float(value)
         return samples
 
+    def status(self) -> dict[str, Any]:
+        """What the node tells of its processes."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['node.metrics_port']}/status") as answer:
+            document: dict[str, Any] = json.loads(answer.read())
+        return document
+
+    def workers(self) -> list[int]:
+        """The process ids of the workers."""
+        return [process["pid"] for process in self.status()["processes"] if process["name"].startswith("worker")]
+
     def histogram(self, name: str) -> list[tuple[float, float]]:
         """(upper bound in seconds, cumulative count) of a histogram without labels of its own."""
         buckets = self.metrics().get(f"{name}_bucket", {})
@@ -63,26 +74,30 @@ def quantile(histogram: list[tuple[float, float]], share: float) -> float:
 
 
 @contextmanager
-def running_node(*settings: str, sample: bool = True, workers: int = 2) -> Iterator[Node]:
-    """A node on free ports, stopped and removed at the end. Raises `RuntimeError` with its log if it does not get ready."""
-    folder = Path(tempfile.mkdtemp(prefix="biaojie-bench-"))
-    data, log = folder / "data", folder / "log"
-    command = [sys.executable, "-m", "node.cli", "serve", "--data", str(data), "--workers", str(workers)]
-    command += ["--sample"] if sample else []
-    for setting in (*(f"{key}=0" for key in _LISTENERS), *settings):
-        command += ["--set", setting]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-    try:
-        yield _wait_until_ready(process, data, log)
-    finally:
-        process.terminate()
+def running_node(
+    *settings: str, data: Path | None = None, sample: bool = True, workers: int = 2, on: Sequence[int] = cores.EVERY
+) -> Iterator[Node]:
+    """A node on free ports and on these cores, stopped at the end; without `data` in a folder of its own, removed then.
+
+    Raises `RuntimeError` with its log if it does not get ready.
+    """
+    with tempfile.TemporaryDirectory(prefix="biaojie-bench-") as folder:
+        data, log = data or Path(folder) / "data", Path(folder) / "log"
+        command = [sys.executable, "-m", "node.cli", "serve", "--data", str(data), "--workers", str(workers)]
+        command += ["--sample"] if sample else []
+        for setting in (*(f"{key}=0" for key in _LISTENERS), *settings):
+            command += ["--set", setting]
+        with log.open("wb") as output:
+            process = subprocess.Popen(cores.pinned(command, *on), stdout=output, stderr=output, start_new_session=True)
         try:
-            process.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        shutil.rmtree(folder)
+            yield _wait_until_ready(process, data, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", data: Path, log: Path) -> Node:

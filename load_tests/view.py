@@ -24,17 +24,14 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from rocksdict import Cache
 
+from load_tests.cores import private_bytes
 from load_tests.figure import Figure
+from load_tests.records import commands, name_of
 from node.clock import SystemClock
 from node.metrics import build_metrics
 from proto.keys import record_key
-from proto.model.change import Row, Table
-from proto.model.record import Record, State
-from proto.model.value import Value
-from proto.packing import pack_record
 from proto.places import CHECKPOINTS
 from proto.ports import Command
-from proto.stream import compose_payload
 from registry.commit import checkpoints
 from registry.commit.primary import Primary
 from resolver.view.checkpoint import list_checkpoints, open_checkpoint
@@ -44,7 +41,6 @@ from resolver.view.view import View
 IDENTIFIERS: Final = 1_000_000
 OVERLAY_CHANGES: Final = 100_000
 IMPORTED: Final = 300_000
-BATCH_ROWS: Final = 1_000
 SINGLES_IN_FLIGHT: Final = 64
 BATCHES_IN_FLIGHT: Final = 4
 LOOK_UPS: Final = 200_000
@@ -98,23 +94,6 @@ def _answer(reader: "subprocess.Popen[str]") -> dict[str, Any]:
     return document
 
 
-def _row(number: int) -> Row:
-    name = f"88.118.1001/p{number:09}"
-    values = (
-        Value(1, "URL", f"https://example.cn/product/{number}".encode(), timestamp=1),
-        Value(2, "TITLE", f"S13-M-{number % 1000}/10 油浸式配电变压器".encode(), timestamp=1),
-        Value(3, "META", json.dumps({"额定容量": number, "额定电压": "10 kV", "联结组": "Dyn11"}).encode() * 3, timestamp=1),
-    )
-    image = pack_record(Record(name, 1, State.ACTIVE, values, "91411000MA40XCDL1K", 1, 1))
-    return Row(Table.RECORD, name, image, 1)
-
-
-def _commands(first: int, count: int, size: int) -> Iterator[Command]:
-    for start in range(first, first + count, size):
-        rows = [_row(number) for number in range(start, start + size)]
-        yield Command("import", f"r-{start}", rows, payload=compose_payload(rows))
-
-
 async def _commit_all(primary: Primary, commands: Iterator[Command], in_flight: int) -> None:
     async def commit() -> None:
         for command in commands:
@@ -130,13 +109,13 @@ async def _fill(data: Path) -> None:
     primary = Primary.open(data, SystemClock(), build_metrics(CollectorRegistry()))
     await primary.start()
     settled = IDENTIFIERS - OVERLAY_CHANGES
-    await _commit_all(primary, _commands(0, settled, BATCH_ROWS), BATCHES_IN_FLIGHT)
+    await _commit_all(primary, commands(0, settled), BATCHES_IN_FLIGHT)
     await primary.close()
     checkpoints.OVERLAY_ENTRIES = IDENTIFIERS  # type: ignore[misc]  # no checkpoint from here on
     checkpoints.OVERLAY_BYTES = IDENTIFIERS * 4096  # type: ignore[misc]  # nor for their size
     primary = Primary.open(data, SystemClock(), build_metrics(CollectorRegistry()))
     await primary.start()
-    await _commit_all(primary, _commands(settled, OVERLAY_CHANGES, 1), SINGLES_IN_FLIGHT)
+    await _commit_all(primary, commands(settled, OVERLAY_CHANGES, rows=1), SINGLES_IN_FLIGHT)
     os._exit(0)
 
 
@@ -145,7 +124,7 @@ async def _import(data: Path) -> None:
     primary = Primary.open(data, SystemClock(), build_metrics(CollectorRegistry()))
     await primary.start()
     started_s = time.perf_counter()
-    await _commit_all(primary, _commands(IDENTIFIERS, IMPORTED, BATCH_ROWS), BATCHES_IN_FLIGHT)
+    await _commit_all(primary, commands(IDENTIFIERS, IMPORTED), BATCHES_IN_FLIGHT)
     rate = IMPORTED / (time.perf_counter() - started_s)
     await asyncio.sleep(1.0)  # the last checkpoint, and the move to it
     print(json.dumps({"rows_per_s": rate}))
@@ -159,7 +138,7 @@ async def _read(data: Path) -> None:
     view = View(data, SystemClock(), metrics)
     await view.open()
     ready_s = time.perf_counter()
-    anonymous_bytes = _anonymous_bytes()
+    anonymous_bytes = private_bytes(os.getpid())
     look_up_s, get_s = _look_up_s(view, LOOK_UPS), _get_s(data, LOOK_UPS)
     _print(
         open_s=ready_s - started_s, anonymous_bytes=anonymous_bytes, look_up_s=look_up_s, get_s=get_s,
@@ -194,12 +173,12 @@ async def _look_up_often(view: View, weights: list[int], stop: asyncio.Event) ->
         for _ in range(100):
             _look_up_s(view, LOOK_UPS_AT_ONCE)
             await asyncio.sleep(TIMER_S)
-        weights.append(_anonymous_bytes())
+        weights.append(private_bytes(os.getpid()))
 
 
 def _look_up_s(view: View, count: int) -> float:
     """Seconds for one look-up of a random identifier that is registered."""
-    names = [f"88.118.1001/p{number:09}" for number in random.choices(range(IDENTIFIERS), k=count)]
+    names = [name_of(number) for number in random.choices(range(IDENTIFIERS), k=count)]
     record = view.record
     for name in names if count == LOOK_UPS else ():
         record(name)  # the pages come into this process's memory once
@@ -216,7 +195,7 @@ def _get_s(data: Path, count: int) -> float:
     folder = data / CHECKPOINTS
     checkpoint = open_checkpoint(folder, list_checkpoints(folder)[0], Cache(READER_CACHE_BYTES))
     settled = range(IDENTIFIERS - OVERLAY_CHANGES)
-    keys = [record_key(f"88.118.1001/p{number:09}") for number in random.choices(settled, k=count)]
+    keys = [record_key(name_of(number)) for number in random.choices(settled, k=count)]
     spent_s = 0.0
     for _ in range(2):  # the second time the pages are there
         started_s = time.perf_counter()
@@ -226,12 +205,6 @@ def _get_s(data: Path, count: int) -> float:
             raise RuntimeError(f"{missing} of {count} keys were not found")
     checkpoint.close()
     return spent_s / count
-
-
-def _anonymous_bytes() -> int:
-    """Memory of this process that it shares with nobody."""
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
 
 
 def _print(**figures: float) -> None:

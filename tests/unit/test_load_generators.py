@@ -1,0 +1,190 @@
+"""The generators of load tests notice what is wrong: a figure of wrong answers would be worse than none."""
+
+from collections import Counter
+from itertools import islice
+
+import hpack
+import pytest
+
+from load_tests.alternation import Comparison, Speed
+from load_tests.generator.expectation import constant, registered
+from load_tests.generator.handle import ENVELOPE_BYTES, HandleDatagrams, HandleDialogue
+from load_tests.generator.http import HttpDialogue
+from load_tests.generator.http2 import GrpcDialogue
+from load_tests.generator.loop import Dialogue, WrongAnswerError
+from load_tests.protocols import BATCH, batches_of, resolve_request, whole_batch
+from load_tests.records import MARK, mark_of, name_of
+from load_tests.workloads import half_absent, hot, uniform, zipf
+from proto.v1 import resolver_pb2
+from proto.wire.handle.codes import OpCode, ResponseCode
+from proto.wire.handle.envelope import envelope_for
+from proto.wire.handle.message import Message, compose_message
+from proto.wire.handle.resolution import parse_resolution_request
+
+KNOWN = 10
+
+
+def http_reply(number: int, status: str = "200 OK") -> bytes:
+    body = mark_of(number)
+    return f"HTTP/1.1 {status}\r\nServer: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def handle_reply(number: int, request: int, code: int = ResponseCode.SUCCESS) -> bytes:
+    envelope = envelope_for((2, 3), request, 0)
+    return compose_message(Message(envelope, OpCode.RESOLUTION, code, 0, 0, 0, 0, mark_of(number)))
+
+
+def frame(kind: int, flags: int, payload: bytes, stream: int = 1) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def grpc_reply(message: bytes | None, status: str = "0") -> bytes:
+    encode = hpack.Encoder().encode
+    trailers = frame(1, 5, encode([("grpc-status", status)]))
+    if message is None:
+        return trailers
+    head = frame(1, 4, encode([(":status", "200")]))
+    return head + frame(0, 0, b"\0" + len(message).to_bytes(4, "big") + message) + trailers
+
+
+def grpc() -> GrpcDialogue:
+    return GrpcDialogue("/biaojie.v1.Resolver/Resolve", resolve_request, registered(KNOWN))
+
+
+CASES = [
+    (HttpDialogue(registered(KNOWN)), http_reply(3)),
+    (HandleDialogue(registered(KNOWN)), handle_reply(3, 1)),
+    (grpc(), frame(4, 0, b"") + frame(6, 0, b"12345678") + grpc_reply(mark_of(3))),
+]
+
+
+@pytest.mark.parametrize(("dialogue", "reply"), CASES, ids=["http", "handle", "grpc"])
+def test_a_reply_is_whole_at_its_last_byte_however_it_is_cut(dialogue: Dialogue, reply: bytes) -> None:
+    for cut in range(1, len(reply)):
+        if isinstance(dialogue, HandleDialogue):
+            reply = handle_reply(3, cut)
+        dialogue.ask(3)
+        assert not dialogue.hear(reply[:cut])
+        assert dialogue.hear(reply[cut:])
+
+
+@pytest.mark.parametrize(
+    ("asked", "reply"),
+    [
+        (3, http_reply(4)),
+        (3, http_reply(3, "404 Not Found")),
+        (3, http_reply(3, "500 Internal Server Error")),
+        (KNOWN, http_reply(KNOWN)),
+        (3, http_reply(3) + http_reply(3)),
+        (3, http_reply(3).replace(b"Content-Length", b"Content-Langth")),
+    ],
+    ids=["another", "lost", "failed", "absent", "two", "endless"],
+)
+def test_a_wrong_http_answer_is_noticed(asked: int, reply: bytes) -> None:
+    dialogue = HttpDialogue(registered(KNOWN))
+    dialogue.ask(asked)
+    with pytest.raises(WrongAnswerError):
+        dialogue.hear(reply)
+
+
+@pytest.mark.parametrize("transport", [HandleDialogue, HandleDatagrams])
+@pytest.mark.parametrize(
+    ("asked", "reply"),
+    [
+        (3, handle_reply(4, 1)),
+        (3, handle_reply(3, 1, ResponseCode.IDENTIFIER_NOT_FOUND)),
+        (3, handle_reply(3, 1, ResponseCode.TOO_BUSY)),
+        (KNOWN, handle_reply(KNOWN, 1)),
+    ],
+    ids=["another", "lost", "busy", "absent"],
+)
+def test_a_wrong_handle_answer_is_noticed(transport: type[HandleDialogue | HandleDatagrams], asked: int, reply: bytes) -> None:
+    dialogue = transport(registered(KNOWN))
+    dialogue.ask(asked)
+    with pytest.raises(WrongAnswerError):
+        dialogue.hear(reply)
+
+
+def test_an_answer_to_an_earlier_request_is_wrong_over_tcp_and_passed_over_by_udp() -> None:
+    stream, datagrams = HandleDialogue(registered(KNOWN)), HandleDatagrams(registered(KNOWN))
+    for dialogue in (stream, datagrams):
+        dialogue.ask(2)
+        dialogue.ask(3)
+    with pytest.raises(WrongAnswerError):
+        stream.hear(handle_reply(2, 1))
+    assert not datagrams.hear(handle_reply(2, 1))
+    assert datagrams.hear(handle_reply(3, 2))
+
+
+def test_a_datagram_answer_in_several_packets_is_put_together() -> None:
+    dialogue = HandleDatagrams(registered(KNOWN))
+    dialogue.ask(3)
+    whole = handle_reply(3, 1)
+    head, content = whole[:ENVELOPE_BYTES], whole[ENVELOPE_BYTES:]
+    second = head[:12] + (1).to_bytes(4, "big") + head[16:]
+    assert not dialogue.hear(second + content[30:])
+    assert dialogue.hear(head + content[:30])
+
+
+@pytest.mark.parametrize(
+    ("asked", "reply"),
+    [
+        (3, grpc_reply(mark_of(4))),
+        (3, grpc_reply(None, "5")),
+        (3, grpc_reply(None, "14")),
+        (KNOWN, grpc_reply(mark_of(KNOWN))),
+        (3, frame(3, 0, bytes(4))),
+        (3, frame(7, 0, bytes(8), 0)),
+        (3, frame(0, 0, b"\0\0\0\0\x09x") + grpc_reply(None)),
+    ],
+    ids=["another", "lost", "unavailable", "absent", "reset", "goaway", "short"],
+)
+def test_a_wrong_grpc_answer_is_noticed(asked: int, reply: bytes) -> None:
+    dialogue = grpc()
+    dialogue.ask(asked)
+    with pytest.raises(WrongAnswerError):
+        dialogue.hear(reply)
+
+
+def test_a_ping_is_answered_with_the_next_question() -> None:
+    dialogue = grpc()
+    dialogue.ask(1)
+    assert dialogue.hear(frame(6, 0, b"12345678") + grpc_reply(mark_of(1)))
+    assert dialogue.ask(2).startswith(frame(6, 1, b"12345678", 0))
+
+
+def test_questions_are_what_stock_clients_send() -> None:
+    assert resolver_pb2.ResolveRequest.FromString(resolve_request(7)) == resolver_pb2.ResolveRequest(identifier=name_of(7))
+    question = HandleDialogue(registered(KNOWN)).ask(123_456_789)
+    assert parse_resolution_request(question[ENVELOPE_BYTES + 24 : -4]).identifier == name_of(123_456_789)
+    batches = [resolver_pb2.BatchResolveRequest.FromString(batch) for batch in batches_of(1_000, seed=1)]
+    assert {len(batch.identifiers) for batch in batches} == {BATCH}
+
+
+def test_a_batch_that_lacks_a_record_is_noticed() -> None:
+    whole_batch(1, True, MARK * BATCH)
+    with pytest.raises(WrongAnswerError):
+        whole_batch(1, True, MARK * (BATCH - 1))
+
+
+def test_a_peer_that_serves_no_constant_is_noticed() -> None:
+    constant(b"x")(1, True, b"x")
+    with pytest.raises(WrongAnswerError):
+        constant(b"x")(1, True, b"y")
+
+
+def test_workloads_ask_for_what_they_say() -> None:
+    drawn = {make: Counter(islice(make(1_000, 1), 20_000)) for make in (uniform, zipf, hot, half_absent)}
+    assert all(0 <= number < 1_000 for make in (uniform, zipf, hot) for number in drawn[make])
+    assert len(drawn[uniform]) == 1_000
+    # The first of a thousand is asked for in 1 / H(1000, 0.99) = 13 % of look-ups.
+    assert 0.11 < drawn[zipf].most_common(1)[0][1] / 20_000 < 0.15
+    assert 0.88 < drawn[hot].most_common(1)[0][1] / 20_000 < 0.92
+    assert 0.47 < sum(count for number, count in drawn[half_absent].items() if number >= 1_000) / 20_000 < 0.53
+
+
+def test_a_comparison_tells_the_median_of_its_rounds() -> None:
+    rounds = tuple((Speed(rate, 2 * rate), Speed(100.0, 100.0)) for rate in (30.0, 50.0, 40.0))
+    compared = Comparison(rounds)
+    assert (compared.ratio.median, compared.ratio.spread, compared.per_s) == (0.4, (0.3, 0.5), 40.0)
+    assert (compared.processor_ratio.median, compared.cost.median, compared.per_processor_s) == (0.8, 1.25, 80.0)
