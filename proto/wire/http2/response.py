@@ -1,0 +1,43 @@
+"""A whole answer, composed once for any stream of any connection: only the stream's number and a tail are put in later.
+
+The tail is the end of the last header block: what is different each time (a request's id). It has a fixed length, so that
+every frame's length is known beforehand; an answer with another tail is composed anew.
+"""
+
+from typing import Final
+
+from proto.wire.http2.codes import DATA, END_HEADERS, END_STREAM, HEADERS
+from proto.wire.http2.frames import compose_begin
+
+_ENDS: Final = END_HEADERS | END_STREAM
+# What the length of a frame can say; the head of a frame of more data is never used.
+_FRAME_SIZES: Final = 0xFF_FFFF
+
+
+class Response:
+    """Headers, data and trailers; or, with no data, a header block that ends the stream (`trailers` alone).
+
+    The last block is `trailers` and a tail of `tail_bytes`. Blocks must fit one frame.
+    """
+
+    __slots__ = ("data_bytes", "head", "parts", "size", "tail_bytes", "trailers")
+
+    def __init__(self, head: bytes, data: bytes, trailers: bytes, tail_bytes: int) -> None:
+        self.head = head
+        self.trailers = trailers
+        self.tail_bytes = tail_bytes
+        self.data_bytes = size = len(data)
+        self.size = len(head) + size + len(trailers) + tail_bytes
+        last = compose_begin(len(trailers) + tail_bytes, HEADERS, _ENDS)
+        begin = compose_begin(len(head), HEADERS, END_HEADERS)
+        self.parts = begin, head + compose_begin(size & _FRAME_SIZES, DATA, 0), data + last, trailers
+        """What stands before, between and behind the three stream numbers if the data fits one frame."""
+
+    @property
+    def data(self) -> bytes:
+        return self.parts[2][: self.data_bytes]
+
+
+def with_tail(response: Response, tail: bytes) -> Response:
+    """The same answer for a tail of another length."""
+    return Response(response.head, response.data, response.trailers, len(tail))
