@@ -103,7 +103,7 @@ def build_listeners(
     every: Sequence[tuple[Listener, int | None]] = (
         (HttpListener(resolve, view, metrics, answers=answers), http_port),
         (HandleListener(resolve, metrics, clock, site, answers=answers), ports["resolver.handle_port"]),
-        (GrpcListener(resolve, metrics), ports["resolver.grpc_port"]),
+        (GrpcListener(resolve, metrics, clock, answers=answers), ports["resolver.grpc_port"]),
     )
     return [(listener, port) for listener, port in every if port is not None]
 

@@ -17,7 +17,6 @@ from proto.wire.grpc.metadata import MAX_METADATA_BYTES
 from registry.doors.grpc.calls import MAX_REQUEST_BYTES
 from registry.doors.grpc.door import TRANSPORT_MESSAGE_BYTES as DOOR_TRANSPORT_BYTES
 from registry.doors.rest.limits import MAX_RECORD_BODY_BYTES
-from resolver.listeners.grpc import TRANSPORT_MESSAGE_BYTES
 from resolver.listeners.http.limits import MAX_BODY_BYTES, MAX_HEADER_FIELD_BYTES, MAX_HEADERS, MAX_REQUEST_LINE_BYTES
 from tests.support.edges import HOST, Edges, HttpEdge, code_of, connect, read_message, read_to_end
 from tests.support.handle import operation, question
@@ -172,9 +171,9 @@ GRPC = [
          "RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE", Reason.MESSAGE_TOO_LARGE),
     Case("a larger draft", lambda e: e.registry_grpc.ask("Register", bytes(MAX_REQUEST_BYTES + 1)),
          "RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE", Reason.MESSAGE_TOO_LARGE),
-    # What the transport itself refuses it names by its status alone, and we are told no more than that the call is over.
-    Case("more than the transport takes", lambda e: e.resolver_grpc.ask("Resolve", bytes(TRANSPORT_MESSAGE_BYTES + 1)),
-         "RESOURCE_EXHAUSTED -", Reason.MALFORMED_MESSAGE),
+    Case("a far larger question", lambda e: e.resolver_grpc.ask("Resolve", bytes(8 * 1024 * 1024)),
+         "RESOURCE_EXHAUSTED MESSAGE_TOO_LARGE", Reason.MESSAGE_TOO_LARGE),
+    # What grpcio's transport refuses it names by its status alone, and we are told no more than that the call is over.
     Case("more than the registry's transport takes", lambda e: e.registry_grpc.ask("Register", bytes(DOOR_TRANSPORT_BYTES + 1)),
          "RESOURCE_EXHAUSTED -", Reason.MALFORMED_MESSAGE),
     Case("more metadata", lambda e: e.resolver_grpc.ask("Resolve", b"", x_long="x" * MAX_METADATA_BYTES),
@@ -192,7 +191,7 @@ GRPC = [
         registry_pb2.BatchRegisterRequest(drafts=[registry_pb2.Draft()] * (MAX_BATCH_ROWS + 1)).SerializeToString()]),
          "INVALID_ARGUMENT BATCH_TOO_LARGE", Reason.BATCH_TOO_LARGE),
     Case("a message of 2^31 bytes", lambda e: frames(e.resolver_grpc.port, RESOLVE, b"\0" + TWO_31 + b"abc"),
-         "8", Reason.MALFORMED_MESSAGE),
+         "8", Reason.MESSAGE_TOO_LARGE),
     Case("a draft of 2^31 bytes", lambda e: frames(e.registry_grpc.port, REGISTER, b"\0" + TWO_31 + b"abc", e.token),
          "8", Reason.MALFORMED_MESSAGE),
     Case("half a message", lambda e: frames(e.resolver_grpc.port, RESOLVE, b"\0\0\0\0\x20abc", ends=True),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from proto.v1.resolver_pb2 import ResolveRequest, ResolveResponse
 from tests.e2e.conftest import StartNode
 from tests.support.edges import HOST, WAIT_S, Edges, connect, read_message
 from tests.support.handle import question
@@ -52,12 +53,16 @@ def over_udp(edges: Edges, name: str = NAME) -> bytes:
         return timeless(client.recv(65_535))
 
 
+def over_grpc(edges: Edges, name: str = NAME) -> bytes:
+    return edges.resolver_grpc.call("Resolve", ResolveRequest(identifier=name))
+
+
 def timeless(message: bytes) -> bytes:
     return message[: EXPIRATION.start] + message[EXPIRATION.stop :]
 
 
 def everywhere(edges: Edges, name: str = NAME) -> tuple[object, ...]:
-    return over_http(edges, name), over_tcp(edges, name), over_udp(edges, name)
+    return over_http(edges, name), over_tcp(edges, name), over_udp(edges, name), over_grpc(edges, name)
 
 
 def write(edges: Edges, url: str, *aliases: str) -> None:
@@ -71,10 +76,10 @@ def test_every_write_is_in_the_very_next_answer_of_every_edge(lone: Edges) -> No
         write(lone, f"https://example.cn/{turn}")
         said = f"https://example.cn/{turn}".encode()
         for _ in range(TIMES):
-            http, tcp, udp = over_http(lone)[2], over_tcp(lone), over_udp(lone)
-            assert said in http
-            assert said in tcp
-            assert said in udp
+            assert said in over_http(lone)[2]
+            assert said in over_tcp(lone)
+            assert said in over_udp(lone)
+            assert said in over_grpc(lone)
 
 
 def test_a_kept_answer_is_what_a_fresh_one_is(lone: Edges) -> None:
@@ -89,9 +94,11 @@ def test_a_kept_answer_is_what_a_fresh_one_is(lone: Edges) -> None:
 def test_what_is_registered_is_no_longer_said_to_be_absent(lone: Edges, identifier: str) -> None:
     for _ in range(TIMES):
         assert over_http(lone, identifier)[0] == 404
+        assert lone.resolver_grpc.ask("Resolve", ResolveRequest(identifier=identifier)) == "NOT_FOUND NOT_FOUND"
     values = [{"index": 1, "type": "URL", "data": {"format": "string", "value": "u"}}]
     assert lone.registry.ask("PUT", f"/api/v1/identifiers/{identifier}", {"values": values}) == "201"
     assert over_http(lone, identifier)[0] == 200
+    assert lone.resolver_grpc.ask("Resolve", ResolveRequest(identifier=identifier)) == "OK"
 
 
 def test_an_alias_comes_and_goes_with_its_record(lone: Edges) -> None:
@@ -116,6 +123,10 @@ def test_what_a_key_opens_is_for_its_holder_alone(lone: Edges) -> None:
     for _ in range(TIMES):
         assert private in lone.resolver.send("GET", f"/api/handles/{sample}", Authorization=f"Bearer {lone.token}").body
         assert private not in over_http(lone, sample)[2]
+        request, bearer = ResolveRequest(identifier=sample), f"Bearer {lone.token}"
+        opened = ResolveResponse.FromString(lone.resolver_grpc.call("Resolve", request, authorization=bearer))
+        assert 900 in [value.index for value in opened.values]
+        assert 900 not in [value.index for value in ResolveResponse.FromString(over_grpc(lone, sample)).values]
 
 
 def test_a_cache_of_nothing_answers_all_the_same(start_node: StartNode) -> None:

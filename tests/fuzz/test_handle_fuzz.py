@@ -23,25 +23,13 @@ from resolver.chain.order import build_chain
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.site import node_site
 from tests.interop.handle_replay import RECORDINGS, exchanges
+from tests.support.garbage import SEEDS, mutate
 from tests.support.reader import DictReader, StoppedClock
 
 ROUNDS: Final = 4_000
-SEEDS: Final = range(3)
 RECORDED: Final = [
     raw for path in sorted(RECORDINGS.glob("*.jsonl")) for each in exchanges(path.stem) for raw in (each.question, each.answer)
 ]
-# Bytes that lengths, counts and signs turn on.
-EDGES: Final = (
-    b"\0",
-    b"\xff",
-    b"\x7f",
-    b"\x80",
-    b"\0\0\0\0",
-    b"\xff\xff\xff\xff",
-    b"\x7f\xff\xff\xff",
-    b"\0\4\0\0",
-    b"\0\4\0\1",
-)
 
 
 BODIES: Final[list[tuple[Callable[[bytes], Any], Callable[[Any], bytes]]]] = [
@@ -58,28 +46,6 @@ BODIES: Final[list[tuple[Callable[[bytes], Any], Callable[[Any], bytes]]]] = [
     (typed.parse_site, typed.compose_site),
     (lambda packed: parse_value(packed)[0], compose_value),
 ]
-
-
-def mutate(raw: bytes, chance: random.Random) -> bytes:
-    """A few cuts, flips, insertions, doublings or edge values."""
-    garbled = bytearray(raw)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randint(0, len(garbled))
-        match chance.randint(0, 5):
-            case 0:
-                del garbled[at : at + chance.randint(1, 8)]
-            case 1:
-                garbled[at:at] = chance.randbytes(chance.randint(1, 8))
-            case 2 if garbled:
-                garbled[at % len(garbled)] ^= 1 << chance.randint(0, 7)
-            case 3:
-                edge = chance.choice(EDGES)
-                garbled[at : at + len(edge)] = edge
-            case 4:
-                del garbled[at:]
-            case _:
-                garbled[at:at] = garbled[at : at + chance.randint(1, 64)]
-    return bytes(garbled)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -10,6 +10,7 @@ from grpc import aio
 from proto.v1.registry_pb2_grpc import RegistryStub
 from proto.v1.resolver_pb2_grpc import ResolverStub
 from registry.doors.grpc.door import GrpcDoor
+from resolver.listeners.grpc.limits import GrpcLimits
 from tests.support.grpc_door import HOST, Served
 from tests.support.grpc_worker import Worker
 
@@ -31,8 +32,20 @@ async def node(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 @pytest.fixture
-async def worker() -> AsyncIterator[Worker]:
-    worker = Worker()
+def limits() -> GrpcLimits | None:
+    """What a test may set otherwise."""
+    return None
+
+
+@pytest.fixture
+def server() -> str:
+    """Which server is asked: ours, or in modules that say so also grpcio's, which it must not be told from."""
+    return "own"
+
+
+@pytest.fixture
+async def worker(limits: GrpcLimits | None, server: str) -> AsyncIterator[Worker]:
+    worker = Worker(limits, is_oracle=server == "oracle")
     worker.port = await worker.listener.open(HOST, 0)
     yield worker
     await worker.listener.close(0)

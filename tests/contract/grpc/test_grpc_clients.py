@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -20,8 +20,7 @@ from resolver.listeners.grpc import SERVICE
 from tests.support.grpc_calls import call_raw, failure_of, pairs
 from tests.support.grpc_worker import HOST, Worker
 
-if TYPE_CHECKING:
-    pass
+pytestmark = pytest.mark.parametrize("server", ["own", "oracle"])
 
 
 DOCUMENTS = [

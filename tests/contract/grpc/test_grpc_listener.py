@@ -20,6 +20,8 @@ from tests.support.grpc_worker import TOKEN, Worker
 if TYPE_CHECKING:
     from proto.v1.resolver_pb2_grpc import ResolverAsyncStub
 
+pytestmark = pytest.mark.parametrize("server", ["own", "oracle"])
+
 
 async def test_a_record_is_answered_with_its_public_values(stub: "ResolverAsyncStub") -> None:
     answer = await stub.Resolve(ResolveRequest(identifier="88.118.1/PUMP"))

@@ -17,12 +17,14 @@ from proto.model.value import Value
 from proto.v1.resolver_pb2 import BatchResolveRequest, ResolveRequest
 from proto.v1.resolver_pb2_grpc import ResolverStub
 from proto.wire.grpc.held import MAX_HELD_BYTES_PER_CONNECTION
-from proto.wire.grpc.metadata import MAX_METADATA_BYTES, TRANSPORT_METADATA_BYTES
-from resolver.listeners import grpc as listener_module
-from resolver.listeners.grpc import MAX_BATCHES, SERVICE, TRANSPORT_MESSAGE_BYTES, GrpcListener
+from proto.wire.grpc.metadata import MAX_METADATA_BYTES
+from proto.wire.http2.limits import MAX_HEADER_LIST_BYTES
+from resolver.listeners.grpc import SERVICE, GrpcListener
+from resolver.listeners.grpc.limits import MAX_BATCHES, GrpcLimits
 from tests.support.grpc_calls import Proxy, call_raw, call_that_sends_nothing, call_without_message, failure_of, until
 from tests.support.grpc_worker import HOST, RESOLVE, Worker
 from tests.support.http2 import compose_call, compose_calls, compose_data
+from tests.support.reader import StoppedClock
 
 if TYPE_CHECKING:
     from proto.v1.resolver_pb2_grpc import ResolverAsyncStub
@@ -46,15 +48,14 @@ async def test_a_bad_message_is_refused_by_name(
     assert worker.refused(reason) == 1
 
 
-async def test_a_message_over_the_transport_s_limit_is_refused_and_counted(worker: Worker, channel: aio.Channel) -> None:
-    with pytest.raises(aio.AioRpcError) as failed:
-        await call_raw(channel, RESOLVE, bytes(TRANSPORT_MESSAGE_BYTES + 1))
-    assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    await until(lambda: worker.refused(Reason.MALFORMED_MESSAGE) == 1)
+async def test_a_message_that_is_far_too_long_is_refused_by_its_first_bytes(worker: Worker, channel: aio.Channel) -> None:
+    code, failure = await failure_of(call_raw(channel, RESOLVE, bytes(8 * 1024 * 1024)))
+    assert (code, failure.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+    assert worker.refused(Reason.MESSAGE_TOO_LARGE) == 1
     assert (await ResolverStub(channel).Resolve(ResolveRequest(identifier="88.118.1/Pump"))).version == 4
 
 
-@pytest.mark.parametrize("size", [MAX_METADATA_BYTES, TRANSPORT_METADATA_BYTES - 1_024])
+@pytest.mark.parametrize("size", [MAX_METADATA_BYTES, MAX_HEADER_LIST_BYTES - 1_024])
 async def test_more_metadata_than_the_limit_is_refused_by_name(worker: Worker, channel: aio.Channel, size: int) -> None:
     asked = ResolveRequest(identifier="88.118.1/Pump").SerializeToString()
     code, failure = await failure_of(call_raw(channel, RESOLVE, asked, (("x-long", "x" * size),)))
@@ -66,7 +67,7 @@ async def test_more_metadata_than_the_limit_is_refused_by_name(worker: Worker, c
 async def test_more_metadata_than_the_transport_takes_harms_nobody(worker: Worker, channel: aio.Channel) -> None:
     asked = ResolveRequest(identifier="88.118.1/Pump").SerializeToString()
     with pytest.raises(aio.AioRpcError) as failed:
-        await call_raw(channel, RESOLVE, asked, (("x-long", "x" * TRANSPORT_METADATA_BYTES),))
+        await call_raw(channel, RESOLVE, asked, (("x-long", "x" * MAX_HEADER_LIST_BYTES),))
     assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert await call_raw(channel, RESOLVE, asked)
 
@@ -74,24 +75,23 @@ async def test_more_metadata_than_the_transport_takes_harms_nobody(worker: Worke
 async def test_a_client_that_vanishes_within_its_message_is_counted(worker: Worker) -> None:
     _, writer = await asyncio.open_connection(HOST, worker.port)
     writer.write(compose_call(RESOLVE) + compose_data(b"\0\0\0\0\x20abc"))
-    await until(lambda: worker.listener._calls == 1)
+    await until(lambda: worker.open_calls == 1)
     writer.transport.abort()
     await until(lambda: worker.refused(Reason.MALFORMED_MESSAGE) == 1)
-    assert worker.listener._calls == 0
+    assert worker.open_calls == 0
 
 
 async def test_a_client_that_reads_nothing_is_not_given_all_that_it_asks_for(worker: Worker, stub: "ResolverAsyncStub") -> None:
     worker.reader.put_record("88.118.1/large", Value(1, "BLOB", b"x" * 250_000))
     asked = ResolveRequest(identifier="88.118.1/large")
-    held = worker.listener._held
     count = 2 * MAX_HELD_BYTES_PER_CONNECTION // 250_000
     _, writer = await asyncio.open_connection(HOST, worker.port)
     writer.write(compose_calls(RESOLVE, asked.SerializeToString(), count))
     await until(lambda: worker.refused(Reason.OVERLOADED) >= count // 4)
-    assert MAX_HELD_BYTES_PER_CONNECTION // 2 < held.total <= MAX_HELD_BYTES_PER_CONNECTION
+    assert MAX_HELD_BYTES_PER_CONNECTION // 2 < worker.held_bytes <= MAX_HELD_BYTES_PER_CONNECTION
     assert len((await stub.Resolve(asked)).values[0].data) == 250_000, "others are answered"
     writer.transport.abort()
-    await until(lambda: held.total == 0)
+    await until(lambda: worker.held_bytes == 0)
 
 
 async def test_a_client_that_reads_is_given_any_number_of_large_answers(worker: Worker, stub: "ResolverAsyncStub") -> None:
@@ -100,7 +100,7 @@ async def test_a_client_that_reads_is_given_any_number_of_large_answers(worker: 
     for _ in range(10):
         answers = await asyncio.gather(*(stub.BatchResolve(batch) for _ in range(4)))
         assert all(len(answer.results) == 10 for answer in answers)
-    await until(lambda: worker.listener._held.total == 0)
+    await until(lambda: worker.held_bytes == 0)
     assert worker.refused(Reason.OVERLOADED) == 0
 
 
@@ -116,10 +116,8 @@ async def test_a_call_without_a_message_is_refused(worker: Worker, channel: aio.
     assert worker.refused(Reason.MALFORMED_MESSAGE) == 1
 
 
-async def test_a_client_that_sends_nothing_is_not_waited_for_long(
-    worker: Worker, channel: aio.Channel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listener_module, "MESSAGE_WAIT_S", 0.05)
+@pytest.mark.parametrize("limits", [GrpcLimits(message_wait_s=0.05)])
+async def test_a_client_that_sends_nothing_is_not_waited_for_long(worker: Worker, channel: aio.Channel) -> None:
     code, failure = await failure_of(call_that_sends_nothing(channel, RESOLVE))
     assert (code, failure.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TIMEOUT")
     assert worker.refused(Reason.TIMEOUT) == 1
@@ -147,7 +145,7 @@ async def test_a_failure_of_the_node_is_told_as_one(worker: Worker) -> None:
             return Refused(query.identifier, Refusal(Reason.STORE_FAILED, retry_after_s=2))
         raise ZeroDivisionError
 
-    listener = GrpcListener(broken, worker.metrics)
+    listener = GrpcListener(broken, worker.metrics, StoppedClock())
     port = await listener.open(HOST, 0)
     async with aio.insecure_channel(f"{HOST}:{port}") as channel:
         stub = ResolverStub(channel)
@@ -159,10 +157,8 @@ async def test_a_failure_of_the_node_is_told_as_one(worker: Worker) -> None:
     assert worker.refused(Reason.INTERNAL) == 1
 
 
-async def test_more_calls_than_the_limit_are_told_to_slow_down(
-    worker: Worker, stub: "ResolverAsyncStub", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(listener_module, "MAX_CALLS", 2)
+@pytest.mark.parametrize("limits", [GrpcLimits(max_calls=2)])
+async def test_more_calls_than_the_limit_are_told_to_slow_down(worker: Worker, stub: "ResolverAsyncStub") -> None:
     far = Position(worker.reader.position.epoch, worker.reader.position.sequence + 1).to_cursor()
     asked = ResolveRequest(identifier="88.118.1/Pump", after=far)
     waiting = [asyncio.ensure_future(stub.Resolve(asked)) for _ in range(3)]
@@ -178,7 +174,7 @@ async def test_more_calls_than_the_limit_are_told_to_slow_down(
 async def test_closing_lets_a_call_in_flight_finish(worker: Worker, stub: "ResolverAsyncStub") -> None:
     far = Position(worker.reader.position.epoch, worker.reader.position.sequence + 1).to_cursor()
     call = asyncio.ensure_future(stub.Resolve(ResolveRequest(identifier="88.118.1/Pump", after=far)))
-    await until(lambda: bool(worker.listener._calls))
+    await until(lambda: bool(worker.open_calls))
     closing = asyncio.create_task(worker.listener.close(30))
     await asyncio.sleep(0.05)
     assert not call.done()

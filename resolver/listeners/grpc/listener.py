@@ -1,0 +1,156 @@
+"""The gRPC listener of a worker (`resolver.listeners.listener.Listener`): binds, admits, sweeps, closes."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import ssl
+from typing import Final
+
+from proto.limits import MAX_MESSAGE_BYTES
+from proto.metrics import Metrics
+from proto.ports import Clock
+from proto.request_id import SEED_BYTES, RequestIds
+from proto.wire.http2.response import Response
+from resolver.answer_cache import AnswerCache, Shelf
+from resolver.chain.step import Resolve
+from resolver.listeners.grpc import health, reflection
+from resolver.listeners.grpc.calls import Calls, Unary
+from resolver.listeners.grpc.connection import Connection
+from resolver.listeners.grpc.health import Health
+from resolver.listeners.grpc.limits import (
+    LISTEN_BACKLOG,
+    MAX_BATCH_BYTES,
+    MAX_DESCRIPTOR_SHARE,
+    MAX_SMALL_QUESTION_BYTES,
+    GrpcLimits,
+)
+from resolver.listeners.grpc.lookups import PROTOCOL, SERVICE, Lookups
+from resolver.listeners.grpc.reflection import Reflection
+
+_SERVED: Final = (SERVICE, health.SERVICE)
+
+
+class GrpcListener:
+    """Serves the resolver, health and reflection. `resolve` is the chain; what never reaches it is counted here.
+
+    `encryption` is a context for TLS whose ALPN offers `h2`; without it HTTP/2 is spoken in clear, with prior knowledge
+    (RFC 9113 3.3).
+    """
+
+    protocol = PROTOCOL
+
+    def __init__(
+        self,
+        resolve: Resolve,
+        metrics: Metrics,
+        clock: Clock,
+        limits: GrpcLimits | None = None,
+        answers: AnswerCache | None = None,
+        encryption: ssl.SSLContext | None = None,
+    ) -> None:
+        self.limits = limits or GrpcLimits()
+        self.now_s = clock.monotonic()
+        self._clock = clock
+        self._encryption = encryption
+        self._gauge = metrics.connections.labels(self.protocol)
+        self._max_connections = self.limits.max_connections
+        self._connections: set[Connection] = set()
+        self._made = 0
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+        kept: Shelf[Response] = (answers or AnswerCache(0)).shelf(self.protocol, metrics)
+        self._lookups = Lookups(resolve, metrics.refused, kept)
+        self._reflection = Reflection((*_SERVED, *reflection.SERVICES))
+        self._health = Health((SERVICE,))
+        unary = {
+            f"/{SERVICE}/Resolve": Unary(self._lookups.resolve, MAX_MESSAGE_BYTES),
+            f"/{SERVICE}/BatchResolve": Unary(self._lookups.batch, MAX_BATCH_BYTES),
+        }
+        self.calls = Calls(unary, {}, RequestIds(os.urandom(SEED_BYTES)), metrics.refused, self.limits)
+        for name in reflection.SERVICES:
+            self.calls.streaming[f"/{name}/ServerReflectionInfo"] = self._reflection.converse
+
+    async def open(self, host: str, port: int) -> int:
+        """Bind every address of `host` and serve; returns the port. Raises `OSError` if the address cannot be had."""
+        self._watch_health(Health((SERVICE,)))
+        self.now_s = self._clock.monotonic()
+        try:
+            port = await self._bind(host, port)
+        except OSError as error:
+            self._unbind()
+            raise OSError(f"gRPC cannot listen on {host}:{port}: {error}") from error
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            self._max_connections = min(self.limits.max_connections, int(soft * MAX_DESCRIPTOR_SHARE))
+        self._sweep()
+        return port
+
+    async def close(self, grace_s: float) -> None:
+        """Stop accepting at once, finish what is in flight for at most `grace_s`; watchers of the health are let go."""
+        if not self._servers:
+            return
+        self._unbind()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._health.end()
+        for connection in tuple(self._connections):
+            connection.retire()
+        if self._connections:
+            self._emptied.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._emptied.wait()
+        for connection in tuple(self._connections):
+            connection.abort()
+
+    def admit(self, connection: Connection) -> bool:
+        """Take a new connection in; False: there are too many."""
+        if len(self._connections) >= self._max_connections:
+            return False
+        self._connections.add(connection)
+        self._gauge.inc()
+        return True
+
+    def dismiss(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._gauge.dec()
+        if not self._connections:
+            self._emptied.set()
+
+    async def _bind(self, host: str, port: int) -> int:
+        """Every address of the host, with one port for all of them."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for address in dict.fromkeys(str(info[4][0]) for info in found):
+            server = await loop.create_server(
+                self._connect, address, port, reuse_port=True, backlog=LISTEN_BACKLOG, ssl=self._encryption
+            )
+            self._servers.append(server)
+            port = server.sockets[0].getsockname()[1]
+        return port
+
+    def _unbind(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers = []
+
+    def _connect(self) -> Connection:
+        self._made += 1
+        return Connection(self, self._made)
+
+    def _watch_health(self, health_: Health) -> None:
+        self._health = health_
+        self.calls.unary[f"/{health.SERVICE}/Check"] = Unary(health_.check, MAX_SMALL_QUESTION_BYTES)
+        self.calls.streaming[f"/{health.SERVICE}/Watch"] = health_.watch
+
+    def _sweep(self) -> None:
+        """Move the coarse clock on and end what is overdue: now and then, for all connections at once."""
+        self.now_s = self._clock.monotonic()
+        for connection in tuple(self._connections):
+            connection.check(self.now_s)
+        self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)

@@ -1,0 +1,188 @@
+"""The methods of the resolver: messages to queries, answers to messages or failures. No sockets.
+
+A single question is answered in the turn in which it was read, unless it has to wait for a position. Asked by anybody, its
+answer may lie in the answer cache, found by the bytes of the question before they are even parsed.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Final
+
+from proto.convert import answer_result, parse_message, refusal_failure
+from proto.errors import Reason, Refusal
+from proto.limits import MAX_FILTERS, MAX_MESSAGE_BYTES, MAX_RESOLVE_BATCH
+from proto.metrics import Counter
+from proto.model.answer import OUTCOMES, Answer, Found, Refused, ValuesNotFound
+from proto.model.change import parse_cursor
+from proto.model.query import Query
+from proto.v1 import model_pb2, resolver_pb2
+from proto.wire.grpc.metadata import CallHead, parse_bearer
+from proto.wire.grpc.resolution import compose_resolution, varint
+from proto.wire.grpc.response import answer_with, fail_with
+from proto.wire.http2.response import Response
+from resolver.answer_cache import Shelf
+from resolver.chain.access import CREDENTIAL_FIELD
+from resolver.chain.step import Resolve
+from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES
+
+SERVICE: Final = resolver_pb2.DESCRIPTOR.services_by_name["Resolver"].full_name
+PROTOCOL: Final = "grpc"
+
+# The first byte of a key says whose it is, the second of which method; the rest is the message.
+_KEY: Final = b"gR"
+
+# What is wrong with the call and not with one of its identifiers ends a batch, at once: the next item would wait as long.
+# (A wrong key does so too; that one record's values need a key does not.)
+CALL_REASONS: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED, Reason.INTERNAL))
+
+# Keys of protobuf in the message of a batch: a result, and in it an answer or a failure.
+# Where most questions begin: with their identifier.
+_IDENTIFIER: Final = b"\x0a"
+_ONE_BYTE_LENGTHS: Final = 2 + 0x80
+_RESULT, _ANSWER, _FAILURE = b"\x0a", b"\x0a", b"\x12"
+
+
+class Lookups:
+    """`resolve` is the chain; what never reaches it is refused to the caller (`Refusal`), or counted here within a batch."""
+
+    def __init__(self, resolve: Resolve, refused: Counter, kept: Shelf[Response]) -> None:
+        self._resolve = resolve
+        self._refused = refused
+        self._kept = kept
+        self._batches = asyncio.Semaphore(MAX_BATCHES)
+
+    def resolve(self, head: CallHead, raw: bytes, request_id: str) -> Response | Awaitable[Response]:
+        """`Resolve`. Raises `Refusal`."""
+        key = b""
+        if not head.authorization:
+            key = _KEY + raw
+            kept = self._kept.get(key)
+            if kept is not None:
+                return kept
+        query = _parse_plain(raw, request_id) if key else None
+        if query is None:
+            request = parse_message(resolver_pb2.ResolveRequest, raw, MAX_MESSAGE_BYTES)
+            (query,) = _queries(request, (request.identifier,), head, request_id)
+        query.reads = []
+        answer = self._resolve(query)
+        if type(answer) not in OUTCOMES:
+            return self._answer_later(query, answer)  # type: ignore[arg-type]  # what is no answer is to be waited for
+        response = _render(query, answer)  # type: ignore[arg-type]  # and this is one
+        if key:
+            self._kept.keep(key, query, answer, response, response.size)  # type: ignore[arg-type]  # as above
+        return response
+
+    async def batch(self, head: CallHead, raw: bytes, request_id: str) -> Response:
+        """`BatchResolve`. Raises `Refusal`."""
+        request = parse_message(resolver_pb2.BatchResolveRequest, raw, MAX_BATCH_BYTES)
+        if len(request.identifiers) > MAX_RESOLVE_BATCH:
+            why = f"{len(request.identifiers)} identifiers; the limit is {MAX_RESOLVE_BATCH}"
+            raise Refusal(Reason.BATCH_TOO_LARGE, why, "identifiers")
+        queries = _queries(request, request.identifiers, head, request_id)
+        # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile.
+        first = await self._ask(queries[0]) if queries else None
+        async with self._batches:
+            return await self._answer_batch(queries, first)
+
+    async def _answer_batch(self, queries: Sequence[Query], first: Answer | None) -> Response:
+        """The results of a batch, in order; `first` is the first one's answer."""
+        results: list[bytes] = []
+        room = MAX_ANSWERS_BYTES
+        for place, query in enumerate(queries):
+            if place and place % BATCH_SLICE == 0:
+                await asyncio.sleep(0)
+            answer = first if place == 0 and first is not None else await self._ask(query)
+            if isinstance(answer, Refused) and _ends_call(answer.refusal):
+                return fail_with(refusal_failure(answer.refusal, query.explain or ()))
+            result = _result(answer, query)
+            if len(result) > room:
+                result = self._no_room(place)
+            else:
+                room -= len(result)
+            results += (_RESULT, varint(len(result)), result)
+        return answer_with(b"".join(results))
+
+    def _no_room(self, place: int) -> bytes:
+        refusal = Refusal(Reason.MESSAGE_TOO_LARGE, "this answer is full: ask for it again", f"identifiers[{place}]", place)
+        self._refused.labels(refusal.reason).inc()
+        return _failed(refusal_failure(refusal))
+
+    async def _ask(self, query: Query) -> Answer:
+        """The chain never raises, and counts what it refuses."""
+        result = self._resolve(query)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _answer_later(self, query: Query, answer: Awaitable[Answer]) -> Response:
+        return _render(query, await answer)
+
+
+def _parse_plain(raw: bytes, request_id: str) -> Query | None:
+    """The question that is nothing but a short identifier, as most are: one field, whose key and length are a byte each.
+
+    None if it is anything else, or not UTF-8.
+    """
+    if raw[:1] == _IDENTIFIER and 1 < len(raw) == raw[1] + 2 < _ONE_BYTE_LENGTHS:
+        try:
+            return Query(raw[2:].decode(), PROTOCOL, request_id=request_id)
+        except UnicodeDecodeError:
+            return None
+    return None
+
+
+def _queries(
+    request: resolver_pb2.ResolveRequest | resolver_pb2.BatchResolveRequest,
+    identifiers: Iterable[str],
+    head: CallHead,
+    request_id: str,
+) -> list[Query]:
+    """One query for each identifier. Raises `Refusal`: UNAUTHENTICATED, INVALID_ARGUMENT."""
+    credential = parse_bearer(head.authorization)
+    indexes, types = tuple(request.indexes), tuple(request.types)
+    if len(indexes) + len(types) > MAX_FILTERS:
+        raise Refusal(Reason.INVALID_ARGUMENT, f"more than {MAX_FILTERS} filters", "indexes" if indexes else "types")
+    after = parse_cursor(request.after) if request.after else None
+    explains, wants_private = request.explain, request.wants_private
+    return [
+        Query(
+            identifier,
+            PROTOCOL,
+            indexes,
+            types,
+            credential,
+            wants_private=wants_private,
+            after=after,
+            request_id=request_id,
+            explain=[] if explains else None,
+        )
+        for identifier in identifiers
+    ]
+
+
+def _render(query: Query, answer: Answer) -> Response:
+    explanation = query.explain or ()
+    if isinstance(answer, Found | ValuesNotFound):
+        return answer_with(compose_resolution(answer, explanation))
+    message = answer_result(answer, explanation)
+    return fail_with(message) if isinstance(message, model_pb2.Failure) else answer_with(message.SerializeToString())
+
+
+def _result(answer: Answer, query: Query) -> bytes:
+    """What one identifier of a batch came to (`biaojie.v1.ResolveResult`)."""
+    explanation = query.explain or ()
+    if isinstance(answer, Found | ValuesNotFound):
+        resolution = compose_resolution(answer, explanation)
+        return _ANSWER + varint(len(resolution)) + resolution
+    message = answer_result(answer, explanation)
+    if isinstance(message, model_pb2.Failure):
+        return _failed(message)
+    return resolver_pb2.ResolveResult(answer=message).SerializeToString()
+
+
+def _failed(failure: model_pb2.Failure) -> bytes:
+    message = failure.SerializeToString()
+    return _FAILURE + varint(len(message)) + message
+
+
+def _ends_call(refusal: Refusal) -> bool:
+    return refusal.reason in CALL_REASONS or refusal.field == CREDENTIAL_FIELD
