@@ -11,7 +11,7 @@ from proto.model.answer import Found, Source, ValuesNotFound
 from proto.model.value import Reference, Value
 from proto.wire.grpc.call import parse_call
 from proto.wire.grpc.message import ENCODINGS, MessageReader, compose_message, parse_only_message
-from proto.wire.grpc.resolution import compose_resolution, varint
+from proto.wire.grpc.resolution import VARINTS, compose_resolution
 from proto.wire.handle.value import compose_value
 from proto.wire.http2.fields import RequestHead
 from tests.support.grpc_messages import compress
@@ -43,7 +43,7 @@ def test_an_answer_is_written_as_protobuf_writes_it(answer: Found | ValuesNotFou
 
 @given(st.integers(0, 2**64 - 1))
 def test_a_number_is_read_as_it_was_written(number: int) -> None:
-    raw = varint(number)
+    raw = VARINTS[number]
     assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw)) == number
     assert [byte >> 7 for byte in raw] == [1] * (len(raw) - 1) + [0]
 

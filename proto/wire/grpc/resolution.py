@@ -46,15 +46,27 @@ _TEMPLATE, _REGISTRANT, _SOURCE, _AGE, _TTL, _ASKED, _EXPLANATION = (
 )
 
 
-def varint(number: int) -> bytes:
-    """A number of at most 64 bits, not negative."""
-    return _SMALL[number] if number < len(_SMALL) else _compose_varint(number)
+class _Varints(dict[int, bytes]):
+    """Numbers of at most 64 bits, not negative, as protobuf writes them. Those that lengths mostly are lie here already."""
+
+    def __missing__(self, number: int) -> bytes:
+        parts = bytearray()
+        while number >= 0x80:
+            parts.append(number & 0x7F | 0x80)
+            number >>= 7
+        parts.append(number)
+        return bytes(parts)
+
+
+VARINTS: Final = _Varints()
+VARINTS.update((number, VARINTS[number]) for number in range(2_048))
 
 
 def compose_resolution(answer: Found | ValuesNotFound, explanation: Sequence[str] = ()) -> bytes:
     """The message of an answer with a record."""
+    varints = VARINTS
     identifier = answer.identifier.encode()
-    parts = [_IDENTIFIER, varint(len(identifier)), identifier, _STATE_ACTIVE, _VERSION, varint(answer.version)]
+    parts = [_IDENTIFIER, varints[len(identifier)], identifier, _STATE_ACTIVE, _VERSION, varints[answer.version]]
     if isinstance(answer, Found):
         for packed in answer.values:
             _put_value(packed, parts)
@@ -66,9 +78,9 @@ def compose_resolution(answer: Found | ValuesNotFound, explanation: Sequence[str
         parts += _text(_REGISTRANT, answer.registrant)
     parts.append(_SOURCE_FIELDS[answer.source])
     if answer.age_s:
-        parts += (_AGE, varint(answer.age_s))
+        parts += (_AGE, varints[answer.age_s])
     if answer.ttl_s:
-        parts += (_TTL, varint(answer.ttl_s))
+        parts += (_TTL, varints[answer.ttl_s])
     if answer.asked:
         parts += _text(_ASKED, answer.asked)
     for line in explanation:
@@ -78,37 +90,39 @@ def compose_resolution(answer: Found | ValuesNotFound, explanation: Sequence[str
 
 def _put_value(packed: bytes, parts: list[bytes]) -> None:
     """A packed value of our own store as `biaojie.v1.Value`, its audience told by the public-read bit alone."""
+    varints = VARINTS
     at = _TYPE + packed[_TYPE_SIZE]
     begin = _begin_value(packed[_INDEX], packed[_TYPE:at])
     times = _compose_times(packed[_TIMES])
     data_at = at + _LENGTH_BYTES
     size = int.from_bytes(packed[at:data_at])
     end = data_at + size
-    references = b"" if end + _LENGTH_BYTES == len(packed) else _compose_references(packed, end)
+    if end + _LENGTH_BYTES != len(packed):
+        times += _compose_references(packed, end)
     if size:
-        length = varint(size)
-        total = len(begin) + 1 + len(length) + size + len(times) + len(references)
-        parts += (_VALUES, varint(total), begin, _DATA, length, packed[data_at:end], times, references)
+        length = varints[size]
+        total = len(begin) + 1 + len(length) + size + len(times)
+        parts += (_VALUES, varints[total], begin, _DATA, length, packed[data_at:end], times)
     else:
-        parts += (_VALUES, varint(len(begin) + len(times) + len(references)), begin, times, references)
+        parts += (_VALUES, varints[len(begin) + len(times)], begin, times)
 
 
 @lru_cache(_KEPT)
 def _begin_value(index: bytes, kind: bytes) -> bytes:
     number = int.from_bytes(index)
-    return (b"\x08" + varint(number) if number else b"") + (b"\x12" + varint(len(kind)) + kind if kind else b"")
+    return (b"\x08" + VARINTS[number] if number else b"") + (b"\x12" + VARINTS[len(kind)] + kind if kind else b"")
 
 
 @lru_cache(_KEPT)
 def _compose_times(fields: bytes) -> bytes:
     """TTL, timestamp and permissions: the first and the last are there even if they are zero."""
     timestamp, absolute, ttl, permissions = _TIMES_FIELDS.unpack(fields)
-    parts = [b"\x20", varint(ttl)]
+    parts = [b"\x20", VARINTS[ttl]]
     if absolute:
         parts.append(b"\x28\x01")
     if timestamp:
-        parts += (b"\x30", varint(timestamp))
-    parts += (b"\x38", varint(permissions))
+        parts += (b"\x30", VARINTS[timestamp])
+    parts += (b"\x38", VARINTS[permissions])
     return b"".join(parts)
 
 
@@ -120,28 +134,16 @@ def _compose_references(packed: bytes, at: int) -> bytes:
         (size,) = _LENGTH.unpack_from(packed, at)
         at += _LENGTH_BYTES + size
         (index,) = _LENGTH.unpack_from(packed, at)
-        reference = (b"\x0a" + varint(size) + packed[at - size : at]) if size else b""
-        reference += (b"\x10" + varint(index)) if index else b""
+        reference = (b"\x0a" + VARINTS[size] + packed[at - size : at]) if size else b""
+        reference += (b"\x10" + VARINTS[index]) if index else b""
         at += _LENGTH_BYTES
-        parts += (_REFERENCES, varint(len(reference)), reference)
+        parts += (_REFERENCES, VARINTS[len(reference)], reference)
     return b"".join(parts)
 
 
 def _text(key: bytes, text: str) -> tuple[bytes, bytes, bytes]:
     raw = text.encode()
-    return key, varint(len(raw)), raw
+    return key, VARINTS[len(raw)], raw
 
 
-def _compose_varint(number: int) -> bytes:
-    parts = bytearray()
-    while number >= 0x80:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
-
-
-# Those that lengths mostly are.
-_SMALL: Final = tuple(map(_compose_varint, range(2_048)))
-
-_SOURCE_FIELDS: Final = {source: _SOURCE + varint(number) for source, number in _SOURCES.items()}
+_SOURCE_FIELDS: Final = {source: _SOURCE + VARINTS[number] for source, number in _SOURCES.items()}

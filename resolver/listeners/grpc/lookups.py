@@ -13,12 +13,12 @@ from proto.convert import answer_result, parse_message, refusal_failure
 from proto.errors import Reason, Refusal
 from proto.limits import MAX_FILTERS, MAX_MESSAGE_BYTES, MAX_RESOLVE_BATCH
 from proto.metrics import Counter
-from proto.model.answer import OUTCOMES, Answer, Found, Refused, ValuesNotFound
+from proto.model.answer import OUTCOMES, Answer, Found, NotFound, Refused, ValuesNotFound
 from proto.model.change import parse_cursor
 from proto.model.query import Query
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, parse_bearer
-from proto.wire.grpc.resolution import compose_resolution, varint
+from proto.wire.grpc.resolution import VARINTS, compose_resolution
 from proto.wire.grpc.response import answer_with, fail_with
 from proto.wire.http2.response import Response
 from resolver.answer_cache import Shelf
@@ -100,7 +100,7 @@ class Lookups:
                 result = self._no_room(place)
             else:
                 room -= len(result)
-            results += (_RESULT, varint(len(result)), result)
+            results += (_RESULT, VARINTS[len(result)], result)
         return answer_with(b"".join(results))
 
     def _no_room(self, place: int) -> bytes:
@@ -163,8 +163,16 @@ def _render(query: Query, answer: Answer) -> Response:
     explanation = query.explain or ()
     if isinstance(answer, Found | ValuesNotFound):
         return answer_with(compose_resolution(answer, explanation))
+    return _ABSENT if type(answer) is NotFound and not explanation else _render_failure(answer, explanation)
+
+
+def _render_failure(answer: Answer, explanation: Sequence[str]) -> Response:
     message = answer_result(answer, explanation)
     return fail_with(message) if isinstance(message, model_pb2.Failure) else answer_with(message.SerializeToString())
+
+
+# Of identifiers that are not there all that is said is the same, and there are no end of them.
+_ABSENT: Final = _render_failure(NotFound(""), ())
 
 
 def _result(answer: Answer, query: Query) -> bytes:
@@ -172,7 +180,7 @@ def _result(answer: Answer, query: Query) -> bytes:
     explanation = query.explain or ()
     if isinstance(answer, Found | ValuesNotFound):
         resolution = compose_resolution(answer, explanation)
-        return _ANSWER + varint(len(resolution)) + resolution
+        return _ANSWER + VARINTS[len(resolution)] + resolution
     message = answer_result(answer, explanation)
     if isinstance(message, model_pb2.Failure):
         return _failed(message)
@@ -181,7 +189,7 @@ def _result(answer: Answer, query: Query) -> bytes:
 
 def _failed(failure: model_pb2.Failure) -> bytes:
     message = failure.SerializeToString()
-    return _FAILURE + varint(len(message)) + message
+    return _FAILURE + VARINTS[len(message)] + message
 
 
 def _ends_call(refusal: Refusal) -> bool:
