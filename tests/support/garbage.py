@@ -1,6 +1,6 @@
 """Good bytes made bad, a little at a time, the same way each time for the same seed.
 
-More seeds search for longer: `FUZZ_SEEDS=1000` in the environment is some ten minutes of every module in tests/fuzz.
+More seeds search for longer: `FUZZ_SEEDS=300` in the environment is some ten minutes of each module in tests/fuzz.
 """
 
 import os

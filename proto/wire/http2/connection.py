@@ -155,7 +155,8 @@ class ServerConnection(Generic[T]):
 
     def renew(self) -> None:
         """A new interval begins: what may be asked for again is counted from zero."""
-        self._spent.clear()
+        if self._spent:
+            self._spent.clear()
 
     def take_output(self) -> list[bytes]:
         """What is to be written."""

@@ -315,11 +315,8 @@ class Connection(asyncio.Protocol):
 
     def _check_open(self, now_s: float) -> None:
         limits = self.calls.limits
-        for number in self.core.stalled(int(limits.drain_timeout_s / limits.sweep_s)):
-            self.calls.count(Reason.TIMEOUT)
-            self.core.reset(number, ErrorCode.CANCEL)
-            self.forget(number)
-            self.wake()
+        if self.core.open_streams:
+            self._end_stalled(int(limits.drain_timeout_s / limits.sweep_s))
         silence_s = now_s - self._heard_s
         if silence_s > limits.keepalive_s + limits.keepalive_wait_s:
             self.abort()
@@ -330,6 +327,13 @@ class Connection(asyncio.Protocol):
         if now_s - self._made_s > limits.connection_age_s:
             self.retire()
             self._ends_at_s = now_s + limits.connection_grace_s
+
+    def _end_stalled(self, sweeps: int) -> None:
+        for number in self.core.stalled(sweeps):
+            self.calls.count(Reason.TIMEOUT)
+            self.core.reset(number, ErrorCode.CANCEL)
+            self.forget(number)
+            self.wake()
 
     def _time_out(self) -> None:
         self.calls.count(Reason.TIMEOUT)

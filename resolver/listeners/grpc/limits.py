@@ -7,7 +7,7 @@ from proto.limits import MAX_IDENTIFIER_BYTES, MAX_MESSAGE_BYTES, MAX_RESOLVE_BA
 from proto.wire.grpc.held import MAX_HELD_BYTES, MAX_HELD_BYTES_PER_CONNECTION
 from proto.wire.http2.limits import Http2Limits
 
-# About 3 KB each while they are idle.
+# About 2.5 KiB each while they are idle.
 MAX_CONNECTIONS: Final = 16_384
 # Of the process's descriptors: without any left, clients could not even be told so, and the view could not open its files.
 MAX_DESCRIPTOR_SHARE: Final = 0.75
