@@ -45,7 +45,7 @@ from proto.wire.http2.codes import (
     StreamFault,
 )
 from proto.wire.http2.events import Data, Event, Rejected, Request, Reset, Sent
-from proto.wire.http2.fields import UNKNOWN_LENGTH, RequestHead, check_trailers, read_request
+from proto.wire.http2.fields import UNKNOWN_LENGTH, Fields, RequestHead, check_trailers, read_request
 from proto.wire.http2.frames import (
     HEAD,
     HEAD_BYTES,
@@ -61,6 +61,7 @@ from proto.wire.http2.frames import (
     compose_window_update,
 )
 from proto.wire.http2.limits import (
+    BLOCK_BYTES_PER_FRAME,
     CONNECTION_WINDOW_BYTES,
     MAX_ABANDONED,
     MAX_BLOCK_BYTES,
@@ -332,15 +333,20 @@ class ServerConnection(Generic[T]):
 
     def _understand(self, block: bytes) -> "_Meaning[T]":
         """Raises `StreamFault`, `ConnectionFault`."""
-        reader = self._reader
-        if reader is None:
-            reader = self._reader = BlockReader()
-            self._known = reader.known
-        fields = reader.decode(block)
+        fields = self._decode(block)
         head = read_request(fields)
         meaning = self._read_head(head), head.content_length
-        reader.remember(block, fields, meaning)
+        if self._reader is not None:
+            self._reader.remember(block, fields, meaning)
         return meaning
+
+    def _decode(self, block: bytes) -> Fields:
+        """Raises `ConnectionFault`."""
+        if self._reader is None:
+            self._reader = BlockReader()
+            self._known = self._reader.known
+        self._frames_left -= len(block) // BLOCK_BYTES_PER_FRAME
+        return self._reader.decode(block)
 
     def _take(self, kind: int, flags: int, number: int, payload: bytes) -> Event[T] | None:
         """A frame that is not the head of a request as nearly all are."""
@@ -426,10 +432,7 @@ class ServerConnection(Generic[T]):
         """A header block that is whole: a request's head, its trailers, or what nobody wants any more."""
         if self._is_next(number):
             return self._open(number, block, ends)
-        if self._reader is None:
-            self._reader = BlockReader()
-            self._known = self._reader.known
-        fields = self._reader.decode(block)
+        fields = self._decode(block)
         stream = self._streams.get(number)
         if stream is not None and stream.is_receiving:
             try:

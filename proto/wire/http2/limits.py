@@ -10,15 +10,16 @@ MAX_STREAMS: Final = 128
 # The least that a peer may be promised; larger frames only make others wait.
 MAX_FRAME_BYTES: Final = 16_384
 
-# Header lists of that size, counted as RFC 9113 6.5.2 does, are announced as the most that is taken. What is above is still
-# decoded, up to the second figure, so that its request can be refused by name and the connection stays.
-MAX_HEADER_LIST_BYTES: Final = 65_536
-MAX_DECODED_LIST_BYTES: Final = 4 * MAX_HEADER_LIST_BYTES
+# Header lists of that size, counted as RFC 9113 6.5.2 does, are announced as the most that is taken: as much as grpcio's own
+# servers take. What is above is still decoded, up to the second figure, so that its request can be refused by name and the
+# connection stays.
+MAX_HEADER_LIST_BYTES: Final = 16_384
+MAX_DECODED_LIST_BYTES: Final = 2 * MAX_HEADER_LIST_BYTES
 
-# A header block as it was sent, and the frames that it may be spread over: at most five of full size, and some for peers that
-# do not fill theirs. Without the second a block of empty frames would never end.
-MAX_BLOCK_BYTES: Final = 2 * MAX_HEADER_LIST_BYTES
-MAX_CONTINUATIONS: Final = 32
+# A header block as it was sent, and the frames that it may be spread over: two of full size, and some for peers that do not
+# fill theirs. Without the second a block of empty frames would never end.
+MAX_BLOCK_BYTES: Final = MAX_DECODED_LIST_BYTES
+MAX_CONTINUATIONS: Final = 16
 
 # What may be sent to us before we give room again. A request of common size is a hundredth of the first; the second lets
 # several large ones come at once. Both are given back as soon as the bytes have been handed on.
@@ -44,8 +45,10 @@ MAX_ABANDONED: Final = 256
 MAX_REMEMBERED_BLOCKS: Final = 8
 MAX_REMEMBERED_BYTES: Final = 2_048
 
-# Frames that are looked at in one turn: about a millisecond, then other connections are served.
-MAX_TURN_FRAMES: Final = 256
+# Frames that are looked at in one turn: those of 64 calls, one or two milliseconds; then other connections are served. A header
+# block that has to be decoded counts as one more for so many bytes of it: what hpack takes a frame's time for.
+MAX_TURN_FRAMES: Final = 128
+BLOCK_BYTES_PER_FRAME: Final = 32
 # Bytes of answers of one turn: beyond, the driver has to write first.
 MAX_TURN_BYTES: Final = 262_144
 

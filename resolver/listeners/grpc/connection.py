@@ -42,8 +42,9 @@ class Connection(asyncio.Protocol):
     """Driven by the event loop. Holds no timer of its own: the listener's sweep calls `check`."""
 
     __slots__ = (
-        "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_open", "_is_reading", "_is_retiring",
-        "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s", "_transport", "calls", "core",
+        "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_open", "_is_reading",
+        "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s", "_transport", "calls",
+        "core",
     )  # fmt: skip
 
     def __init__(self, host: Host, number: int) -> None:
@@ -54,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchanges: dict[int, Exchange] = {}
         self._held: dict[int, int] = _NOTHING  # by stream: the bytes that are accounted for
+        self._is_encrypted = False  # and cannot be half closed
         self._is_open = True  # what comes is worked on
         self._has_ended = False  # the client sends no more
         self._is_reading = True  # the transport reads
@@ -73,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._transport = made = cast(asyncio.Transport, transport)
         made.set_write_buffer_limits(high=self.calls.limits.write_buffer_bytes)
         encryption: Any = made.get_extra_info("ssl_object")
+        self._is_encrypted = encryption is not None
         if not self._host.admit(self):
             self._turn_away(ConnectionFault(ErrorCode.REFUSED_STREAM, "too many connections"))
         elif encryption is not None and encryption.selected_alpn_protocol() != _ALPN:
@@ -90,7 +93,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Whether to keep our half open: a client may end its half and still wait for its answers."""
         self._has_ended = True
-        if not self._is_open or not self.core.open_streams:
+        if not self._is_open or not self.core.open_streams or self._is_encrypted:
             return False
         for exchange in tuple(self._exchanges.values()):
             exchange.cut()
