@@ -9,9 +9,10 @@ from proto.convert import answer_result
 from proto.errors import Refusal
 from proto.model.answer import Found, Source, ValuesNotFound
 from proto.model.value import Reference, Value
+from proto.v1.resolver_pb2 import ResolveRequest
 from proto.wire.grpc.call import parse_call
 from proto.wire.grpc.message import ENCODINGS, MessageReader, compose_message, parse_only_message
-from proto.wire.grpc.resolution import VARINTS, compose_resolution
+from proto.wire.grpc.resolution import VARINTS, compose_resolution, plain_identifier
 from proto.wire.handle.value import compose_value
 from proto.wire.http2.fields import RequestHead
 from tests.support.grpc_messages import compress
@@ -46,6 +47,24 @@ def test_a_number_is_read_as_it_was_written(number: int) -> None:
     raw = VARINTS[number]
     assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw)) == number
     assert [byte >> 7 for byte in raw] == [1] * (len(raw) - 1) + [0]
+
+
+REQUESTS = st.builds(
+    ResolveRequest, identifier=TEXT, indexes=st.lists(WORD, max_size=2), types=st.lists(TEXT, max_size=1), explain=st.booleans()
+)
+
+
+@given(st.one_of(st.binary(max_size=140), REQUESTS.map(ResolveRequest.SerializeToString), NAME.map(
+    lambda name: ResolveRequest(identifier=name).SerializeToString())))  # fmt: skip
+def test_a_plain_question_is_read_as_protobuf_reads_it(raw: bytes) -> None:
+    identifier = plain_identifier(raw)
+    if identifier is not None:
+        assert ResolveRequest.FromString(raw) == ResolveRequest(identifier=identifier)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_a_short_question_is_plain(identifier: str) -> None:
+    assert plain_identifier(ResolveRequest(identifier=identifier).SerializeToString()) == identifier
 
 
 MESSAGES = st.lists(st.tuples(st.binary(max_size=60), st.booleans()), max_size=5)

@@ -1,4 +1,4 @@
-"""A found record as `biaojie.v1.ResolveResponse`, written straight from packed values (protobuf's encoding).
+"""A found record as `biaojie.v1.ResolveResponse`, written straight from packed values; and the plainest of requests.
 
 Nearly every answer of a resolver is one of these, and three values cost more than their look-up if each is unpacked, made an
 object of the model, made a message, and written out. Fields are in order of their numbers and defaults left out, so the bytes
@@ -46,6 +46,10 @@ _TEMPLATE, _REGISTRANT, _SOURCE, _AGE, _TTL, _ASKED, _EXPLANATION = (
 )
 
 
+# Messages of so many bytes need two for the length of their only field.
+_LONGER_LENGTHS: Final = 2 + 0x80
+
+
 class _Varints(dict[int, bytes]):
     """Numbers of at most 64 bits, not negative, as protobuf writes them. Those that lengths mostly are lie here already."""
 
@@ -60,6 +64,19 @@ class _Varints(dict[int, bytes]):
 
 VARINTS: Final = _Varints()
 VARINTS.update((number, VARINTS[number]) for number in range(2_048))
+
+
+def plain_identifier(raw: bytes) -> str | None:
+    """The identifier of a `ResolveRequest` that holds nothing else, as most do: one field, its key and length a byte each.
+
+    None if it is anything else, or not UTF-8.
+    """
+    if raw[:1] == _IDENTIFIER and 1 < len(raw) == raw[1] + 2 < _LONGER_LENGTHS:
+        try:
+            return raw[2:].decode()
+        except UnicodeDecodeError:
+            return None
+    return None
 
 
 def compose_resolution(answer: Found | ValuesNotFound, explanation: Sequence[str] = ()) -> bytes:

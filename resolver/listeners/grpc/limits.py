@@ -23,6 +23,9 @@ MAX_BATCHES: Final = 8
 # A batch yields to other calls after so many look-ups: about a millisecond of work.
 BATCH_SLICE: Final = 32
 
+# Answers are kept for questions of an identifier and a few filters; longer ones will hardly come again byte by byte.
+MAX_KEPT_QUESTION_BYTES: Final = MAX_IDENTIFIER_BYTES + 256
+
 # Calls that wait for their message or their answer: each holds one message; past this a client is told to slow down.
 MAX_CALLS: Final = 512
 OVERLOAD_RETRY_S: Final = 1.0

@@ -13,18 +13,18 @@ from proto.convert import answer_result, parse_message, refusal_failure
 from proto.errors import Reason, Refusal
 from proto.limits import MAX_FILTERS, MAX_MESSAGE_BYTES, MAX_RESOLVE_BATCH
 from proto.metrics import Counter
-from proto.model.answer import OUTCOMES, Answer, Found, NotFound, Refused, ValuesNotFound
+from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
 from proto.model.change import parse_cursor
 from proto.model.query import Query
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, parse_bearer
-from proto.wire.grpc.resolution import VARINTS, compose_resolution
+from proto.wire.grpc.resolution import VARINTS, compose_resolution, plain_identifier
 from proto.wire.grpc.response import answer_with, fail_with
 from proto.wire.http2.response import Response
 from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
-from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES
+from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES, MAX_KEPT_QUESTION_BYTES
 
 SERVICE: Final = resolver_pb2.DESCRIPTOR.services_by_name["Resolver"].full_name
 PROTOCOL: Final = "grpc"
@@ -36,10 +36,10 @@ _KEY: Final = b"gR"
 # (A wrong key does so too; that one record's values need a key does not.)
 CALL_REASONS: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED, Reason.INTERNAL))
 
+# The commonest first: what a result is that need not be waited for.
+_ANSWERS: Final = (Found, NotFound, ValuesNotFound, Suspended, Retired, Referral, Refused)
+
 # Keys of protobuf in the message of a batch: a result, and in it an answer or a failure.
-# Where most questions begin: with their identifier.
-_IDENTIFIER: Final = b"\x0a"
-_ONE_BYTE_LENGTHS: Final = 2 + 0x80
 _RESULT, _ANSWER, _FAILURE = b"\x0a", b"\x0a", b"\x12"
 
 
@@ -55,22 +55,24 @@ class Lookups:
     def resolve(self, head: CallHead, raw: bytes, request_id: str) -> Response | Awaitable[Response]:
         """`Resolve`. Raises `Refusal`."""
         key = b""
-        if not head.authorization:
+        if not head.authorization and len(raw) <= MAX_KEPT_QUESTION_BYTES:
             key = _KEY + raw
             kept = self._kept.get(key)
             if kept is not None:
                 return kept
-        query = _parse_plain(raw, request_id) if key else None
-        if query is None:
+        identifier = plain_identifier(raw) if key else None
+        if identifier is not None:
+            query = Query(identifier, PROTOCOL, request_id=request_id)
+        else:
             request = parse_message(resolver_pb2.ResolveRequest, raw, MAX_MESSAGE_BYTES)
             (query,) = _queries(request, (request.identifier,), head, request_id)
         query.reads = []
         answer = self._resolve(query)
-        if type(answer) not in OUTCOMES:
-            return self._answer_later(query, answer)  # type: ignore[arg-type]  # what is no answer is to be waited for
-        response = _render(query, answer)  # type: ignore[arg-type]  # and this is one
+        if not isinstance(answer, _ANSWERS):
+            return self._answer_later(query, answer)
+        response = _render(query, answer)
         if key:
-            self._kept.keep(key, query, answer, response, response.size)  # type: ignore[arg-type]  # as above
+            self._kept.keep(key, query, answer, response, response.size)
         return response
 
     async def batch(self, head: CallHead, raw: bytes, request_id: str) -> Response:
@@ -115,19 +117,6 @@ class Lookups:
 
     async def _answer_later(self, query: Query, answer: Awaitable[Answer]) -> Response:
         return _render(query, await answer)
-
-
-def _parse_plain(raw: bytes, request_id: str) -> Query | None:
-    """The question that is nothing but a short identifier, as most are: one field, whose key and length are a byte each.
-
-    None if it is anything else, or not UTF-8.
-    """
-    if raw[:1] == _IDENTIFIER and 1 < len(raw) == raw[1] + 2 < _ONE_BYTE_LENGTHS:
-        try:
-            return Query(raw[2:].decode(), PROTOCOL, request_id=request_id)
-        except UnicodeDecodeError:
-            return None
-    return None
 
 
 def _queries(
