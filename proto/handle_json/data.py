@@ -82,11 +82,22 @@ def render_data(kind: str, data: bytes) -> dict[str, Any]:
         document = _render_structured(*structured, data)
         if document is not None:
             return document
+    text = text_of(data)
+    return _render_base64(data) if text is None else {"format": "string", "value": text}
+
+
+def is_structured(kind: str) -> bool:
+    """Whether data of this type is taken apart, if it can be."""
+    return kind.upper() in _STRUCTURED
+
+
+def text_of(data: bytes) -> str | None:
+    """Data that is shown as text; None if it is none."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return _render_base64(data)
-    return _render_base64(data) if _NOT_TEXT.search(text) else {"format": "string", "value": text}
+        return None
+    return text if text.isprintable() or not _NOT_TEXT.search(text) else None
 
 
 def parse_data(value: Members) -> bytes:

@@ -32,6 +32,8 @@ _DAY_S: Final = 86_400
 # Records are written on few days and read often: some years of days are kept.
 _DAYS_KEPT: Final = 4_096
 
+_TWO_DIGITS: Final = tuple(f"{number:02}" for number in range(60))
+
 
 def render_value(value: Value) -> dict[str, Any]:
     """The value as the Handle JSON API shows it."""
@@ -99,7 +101,9 @@ def render_values(values: Sequence[Value]) -> list[dict[str, Any]]:
 def render_time(epoch_s: int) -> str:
     """ISO 8601 in UTC: `2026-01-31T08:00:00Z`."""
     day, second = divmod(epoch_s, _DAY_S)
-    return f"{_day(day)}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+    minute, second = divmod(second, 60)
+    hour, minute = divmod(minute, 60)
+    return f"{_day(day)}T{_TWO_DIGITS[hour]}:{_TWO_DIGITS[minute]}:{_TWO_DIGITS[second]}Z"
 
 
 def parse_time(members: Members, name: str) -> int:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proto.wire.http.target import decode_part, parse_target
-from resolver.listeners.http.api import HANDLES
+from resolver.listeners.http.lookups import HANDLES
 
 identifiers = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 # What may stand in a path unescaped; `?`, `#` and `%` never.

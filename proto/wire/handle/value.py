@@ -15,6 +15,7 @@ from proto.model.value import PRIVATE, PUBLIC, PUBLIC_READ, Reference, Value
 
 _FIXED: Final = struct.Struct(">IIBIBI")
 _LENGTH: Final = struct.Struct(">I")
+LENGTH_BYTES: Final = _LENGTH.size
 _NO_REFERENCES: Final = b"\x00\x00\x00\x00"
 
 TYPE_OFFSET: Final = _FIXED.size

@@ -5,31 +5,24 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, Refused
 from proto.model.query import Query
-from proto.wire.http.target import Target, decode_part
+from proto.wire.http.target import Target
 from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
-from resolver.listeners.http.documents import handle_reply, resolve_document, resolve_reply
+from resolver.listeners.http.documents import resolve_reply, resolve_text
 from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
+from resolver.listeners.http.lookups import HandleLookup, Lookup, ResolveLookup
 from resolver.listeners.http.openapi import DOCUMENT
-from resolver.listeners.http.questions import (
-    Layout,
-    Parameters,
-    parse_batch,
-    parse_bearer,
-    parse_handle_question,
-    parse_question,
-)
-from resolver.listeners.http.reply import NDJSON, Reply, compose_json
+from resolver.listeners.http.questions import parse_batch, parse_bearer
+from resolver.listeners.http.reply import NDJSON, Reply, compose_json, encode
 
-HANDLES: Final = "/api/handles/"
-RESOLVE: Final = "/api/v1/resolve/"
 RESOLVE_BATCH: Final = "/api/v1/resolve"
 READ: Final = ("GET", "HEAD")
 
@@ -107,42 +100,28 @@ class Api:
         self._kept = kept
         self._readiness = readiness
         single, batches = Slots(MAX_REQUESTS), Slots(MAX_BATCHES)
+        self.single: Final = single
+        self.lookups: Final[tuple[Lookup, ...]] = (HandleLookup(), ResolveLookup())
         self.routes: Final = (
-            Route(HANDLES, True, dict.fromkeys(READ, self._handles), single),
-            Route(RESOLVE, True, dict.fromkeys(READ, self._resolve_one), single),
+            *(Route(each.path, True, dict.fromkeys(READ, partial(self._look_up, each)), single) for each in self.lookups),
             Route(RESOLVE_BATCH, False, {"POST": self._resolve_many}, batches),
             Route("/healthz", False, dict.fromkeys(READ, self._health), single),
             Route("/readyz", False, dict.fromkeys(READ, self._ready), single),
             Route("/openapi.json", False, dict.fromkeys(READ, self._openapi), single),
         )
 
-    async def _handles(self, call: Call) -> Reply:
+    async def _look_up(self, lookup: Lookup, call: Call) -> Reply:
         kept = self._recall(call)
         if kept is not None:
             return kept
-        identifier, layout = call.rest, Layout()
         try:
-            identifier = decode_part(call.rest, "identifier")
-            parameters = Parameters(call.target.parameters())
-            layout = parameters.layout()
-            query = parse_handle_question(identifier, parameters, parse_bearer(call.headers), call.request_id)
+            asked = lookup.parse(call.rest, call.target, parse_bearer(call.headers), call.request_id)
         except Refusal as refusal:
             call.count(refusal)
-            return handle_reply(Refused(identifier, refusal), layout, call.is_authorised)
-        query.reads = []
-        answer = await self._ask(query)
-        return self._keep(call, query, answer, handle_reply(answer, layout, call.is_authorised))
-
-    async def _resolve_one(self, call: Call) -> Reply:
-        kept = self._recall(call)
-        if kept is not None:
-            return kept
-        identifier = decode_part(call.rest, "identifier")
-        parameters = Parameters(call.target.parameters())
-        query = parse_question(identifier, parameters, parse_bearer(call.headers), call.request_id)
-        query.reads = []
-        answer = await self._ask(query)
-        return self._keep(call, query, answer, resolve_reply(answer, query.explain, call.is_authorised))
+            return lookup.refuse(call.rest, call.target, refusal, call.is_authorised)
+        asked.query.reads = []
+        answer = await self._ask(asked.query)
+        return self._keep(call, asked.query, answer, lookup.render(asked, answer, call.is_authorised))
 
     def _recall(self, call: Call) -> Reply | None:
         """The reply that was kept of this very request by anybody."""
@@ -179,7 +158,7 @@ class Api:
             if place and place % BATCH_SLICE == 0:
                 await asyncio.sleep(0)
             answer = first if place == 0 and first is not None else await self._ask(query)
-            yield compose_json(resolve_document(answer, query.explain))
+            yield encode(resolve_text(answer, query.explain))
 
     async def _ask(self, query: Query) -> Answer:
         result = self._resolve(query)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from proto.handle_json import render_value
+from proto.handle_json import compose_compact, compose_string, render_packed, render_value
 from proto.model.answer import OUTCOMES, Answer, Found, NotFound, RecordAnswer, Referral, Refused, Retired, Suspended
 from proto.wire.handle.value import parse_value
 from proto.wire.http.status import problem_document, problem_headers
@@ -16,7 +16,7 @@ from resolver.listeners.http.reply import (
     PROBLEM,
     SCRIPT,
     Reply,
-    compose_json,
+    encode,
     keep,
 )
 from resolver.listeners.http.statuses import HANDLE_API_STATUSES, status_of
@@ -25,26 +25,28 @@ _SUSPENDED = "suspended"
 _RETIRED = "retired"
 _ACTIVE = "active"
 
+_INDENT = 2
+
 
 def handle_reply(answer: Answer, layout: Layout, is_authorised: bool) -> Reply:
     """An answer in the Handle JSON API (Handle.Net Technical Manual 14.3)."""
     status = status_of(answer, HANDLE_API_STATUSES)
     if isinstance(answer, RecordAnswer):
-        document = {"responseCode": int(status.code), "handle": answer.echo, "values": _render_values(answer)}
-        reply = Reply(status.http, _lay_out(document, layout), SCRIPT if layout.callback else JSON)
+        text = f'{{"responseCode":{status.code:d},"handle":{compose_string(answer.echo)},"values":{_render_values(answer)}}}'
+        reply = Reply(status.http, _lay_out(text, layout), SCRIPT if layout.callback else JSON)
         return keep(reply, answer.version, answer.ttl_s, is_authorised)
     document = {"responseCode": int(status.code), "handle": answer.asked}
     document |= _problem_of(answer, status.http)
     if "detail" in document:
         document["message"] = document["detail"]
     headers = _headers_of(answer)
-    return Reply(status.http, _lay_out(document, layout), SCRIPT if layout.callback else PROBLEM, headers)
+    return Reply(status.http, _lay_out(compose_compact(document), layout), SCRIPT if layout.callback else PROBLEM, headers)
 
 
 def resolve_reply(answer: Answer, explanation: Sequence[str] | None, is_authorised: bool) -> Reply:
     """An answer in our own API, with its trace if there is one; nobody keeps an answer with a trace."""
     status = status_of(answer)
-    body = compose_json(resolve_document(answer, explanation))
+    body = encode(resolve_text(answer, explanation))
     if not isinstance(answer, RecordAnswer):
         return Reply(status.http, body, PROBLEM, _headers_of(answer))
     reply = Reply(status.http, body)
@@ -54,37 +56,27 @@ def resolve_reply(answer: Answer, explanation: Sequence[str] | None, is_authoris
     return keep(reply, answer.version, answer.ttl_s, is_authorised)
 
 
-def resolve_document(answer: Answer, explanation: Sequence[str] | None) -> dict[str, Any]:
-    """What one identifier came to; also one result of a batch."""
+def resolve_text(answer: Answer, explanation: Sequence[str] | None) -> str:
+    """What one identifier came to, as JSON; also one result of a batch."""
     status = status_of(answer)
-    document: dict[str, Any] = {"responseCode": int(status.code)}
     if isinstance(answer, RecordAnswer):
-        document |= {
-            "status": status.http.value,
-            "asked": answer.asked,
-            "identifier": answer.identifier,
-            "state": _ACTIVE,
-            "version": answer.version,
-            "values": _render_values(answer),
-            "aliases": list(answer.aliases),
-            "template": answer.template,
-            "registrant": answer.registrant,
-            "source": answer.source,
-            "age_s": answer.age_s,
-            "ttl_s": answer.ttl_s,
-        }
-    else:
-        document |= {"asked": answer.asked, "identifier": answer.asked}
-        document |= _problem_of(answer, status.http)
+        text = (
+            f'{{"responseCode":{status.code:d},"status":{status.http:d},"asked":{compose_string(answer.asked)},'
+            f'"identifier":{compose_string(answer.identifier)},"state":"{_ACTIVE}","version":{answer.version},'
+            f'"values":{_render_values(answer)},"aliases":[{",".join(map(compose_string, answer.aliases))}],'
+            f'"template":{compose_string(answer.template)},"registrant":{compose_string(answer.registrant)},'
+            f'"source":"{answer.source}","age_s":{answer.age_s},"ttl_s":{answer.ttl_s}}}'
+        )
+        return text if explanation is None else f'{text[:-1]},"explanation":{compose_compact(list(explanation))}}}'
+    document: dict[str, Any] = {"responseCode": int(status.code), "asked": answer.asked, "identifier": answer.asked}
+    document |= _problem_of(answer, status.http)
     if explanation is not None:
         document["explanation"] = list(explanation)
-    return document
+    return compose_compact(document)
 
 
-def _render_values(answer: RecordAnswer) -> list[dict[str, Any]]:
-    if not isinstance(answer, Found):
-        return []
-    return [render_value(parse_value(packed)[0]) for packed in answer.values]
+def _render_values(answer: RecordAnswer) -> str:
+    return f"[{','.join(map(render_packed, answer.values))}]" if isinstance(answer, Found) else "[]"
 
 
 def _problem_of(answer: Answer, status: HTTPStatus) -> dict[str, Any]:
@@ -116,8 +108,11 @@ def _headers_of(answer: Answer) -> dict[str, str]:
     return headers
 
 
-def _lay_out(document: dict[str, Any], layout: Layout) -> bytes:
+def _lay_out(text: str, layout: Layout) -> bytes:
+    if not layout.is_pretty and not layout.callback:
+        return encode(text)
+    document, indent = json.loads(text), _INDENT if layout.is_pretty else None
     if layout.callback:
         # ASCII only, so that no line separator of Unicode ends a script's line; the comment guards against content sniffing.
-        return f"/**/{layout.callback}({json.dumps(document, indent=2 if layout.is_pretty else None)});".encode()
-    return compose_json(document, layout.is_pretty)
+        return f"/**/{layout.callback}({json.dumps(document, indent=indent)});".encode()
+    return encode(json.dumps(document, ensure_ascii=False, indent=indent))

@@ -31,6 +31,10 @@ class Layout:
     callback: str = ""
 
 
+PLAIN: Final = Layout()
+"""Without white space, and a document."""
+
+
 class Parameters:
     """The parameters of a query string, by name. Unknown ones are not looked at, as stock servers do not."""
 

@@ -5,7 +5,6 @@ kept by its owner only. A tag is the record's version and a digest of the body, 
 asks, spelling, layout) decides the tag.
 """
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -13,6 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 from proto.errors import Refusal
+from proto.handle_json import compose_compact
 from proto.wire.http.status import REASON_STATUS, problem_document, problem_headers
 
 JSON: Final = "application/json; charset=utf-8"
@@ -20,11 +20,15 @@ NDJSON: Final = "application/x-ndjson; charset=utf-8"
 SCRIPT: Final = "application/javascript; charset=utf-8"
 PROBLEM: Final = "application/problem+json; charset=utf-8"
 
-# Made once: `json.dumps` with options makes an encoder for every call.
-_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_PRETTY: Final = json.JSONEncoder(ensure_ascii=False, indent=2)
-
 _TAG_BYTES: Final = 8
+
+
+_COMMON: Final = {
+    "Server": "biaojie",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "ETag, Location, Retry-After, X-Request-Id, traceparent",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @dataclass(slots=True)
@@ -38,10 +42,27 @@ class Reply:
     chunks: AsyncIterator[bytes] | None = None
 
 
-def compose_json(document: object, is_pretty: bool = False) -> bytes:
-    """JSON in UTF-8, unescaped; half a surrogate pair, which an answer may have to repeat, becomes a question mark."""
-    text = (_PRETTY if is_pretty else _COMPACT).encode(document)
+def fields_of(reply: Reply) -> dict[str, str]:
+    """The header fields of a reply that it has whoever asks, in their order. Behind them come those of its request.
+
+    Replies may be read by scripts of any site (CORS): what is public is public, and a token is sent only by who has it.
+    """
+    fields = _COMMON | reply.headers
+    if reply.content_type:
+        fields["Content-Type"] = reply.content_type
+        if reply.chunks is None:
+            fields["Content-Length"] = str(len(reply.body))
+    return fields
+
+
+def encode(text: str) -> bytes:
+    """UTF-8; half a surrogate pair, which an answer may have to repeat, becomes a question mark."""
     return text.encode(errors="replace")
+
+
+def compose_json(document: object) -> bytes:
+    """JSON in UTF-8, unescaped, without white space."""
+    return encode(compose_compact(document))
 
 
 def refuse(refusal: Refusal, status: HTTPStatus | None = None, **headers: str) -> Reply:
@@ -66,7 +87,10 @@ def answer_condition(reply: Reply, if_none_match: str) -> Reply:
     tag = reply.headers.get("ETag")
     if not tag or not if_none_match:
         return reply
+    return Reply(HTTPStatus.NOT_MODIFIED, b"", "", reply.headers) if matches_tag(tag, if_none_match) else reply
+
+
+def matches_tag(tag: str, if_none_match: str) -> bool:
+    """Whether an If-None-Match field names this tag."""
     known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
-    if tag not in known and "*" not in known:
-        return reply
-    return Reply(HTTPStatus.NOT_MODIFIED, b"", "", reply.headers)
+    return tag in known or "*" in known
