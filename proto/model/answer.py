@@ -98,6 +98,9 @@ class Refused:
 
 Answer = Found | ValuesNotFound | NotFound | Suspended | Retired | Referral | Refused
 
+ANSWERS: Final = (Found, ValuesNotFound, NotFound, Suspended, Retired, Referral, Refused)
+"""The same for `isinstance`, which takes a tuple in a third of the time."""
+
 OUTCOMES: Final[dict[type[Answer], str]] = {
     Found: "found",
     ValuesNotFound: "values_not_found",

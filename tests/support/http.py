@@ -1,17 +1,19 @@
 """The resolver's HTTP listener on a free port of loopback, over a reader of dictionaries; and a client that sends any bytes."""
 
 import asyncio
+import contextlib
 import io
 import json
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from prometheus_client import CollectorRegistry
 
 from node.metrics import build_metrics
 from proto.errors import Reason
+from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
 from resolver.chain.step import Resolve
 from resolver.listeners.http.limits import HttpLimits
@@ -51,14 +53,20 @@ class Served:
     gate: Gate = field(default_factory=Gate)
     limits: HttpLimits = field(default_factory=HttpLimits)
     resolve: Resolve | None = None
+    answers: AnswerCache = field(default_factory=AnswerCache)
     port: int = 0
+    is_plain: ClassVar[bool] = True
+    """Whether plain requests are answered as such; otherwise every connection is aiohttp's from its first byte."""
 
     def __post_init__(self) -> None:
-        self._registry = CollectorRegistry()
-        metrics = build_metrics(self._registry)
+        self.registry = CollectorRegistry()
+        metrics = build_metrics(self.registry)
         self.listener = HttpListener(
-            self.resolve or build_chain(self.reader, self.clock, metrics), self.gate, metrics, self.limits
+            self.resolve or build_chain(self.reader, self.clock, metrics), self.gate, metrics, self.limits, self.answers
         )
+        self.reader.watcher = self.answers
+        if not self.is_plain:
+            self.listener.plain_lookups = ()
 
     async def __aenter__(self) -> Self:
         self.port = await self.listener.open(HOST, self.port)
@@ -70,10 +78,17 @@ class Served:
         await self.listener.close(0)
 
     def refused(self, reason: Reason) -> float:
-        return self._registry.get_sample_value("biaojie_refused_total", {"reason": reason}) or 0
+        return self.registry.get_sample_value("biaojie_refused_total", {"reason": reason}) or 0
+
+    def hits(self) -> float:
+        return self.registry.get_sample_value("biaojie_answer_cache_hits_total") or 0
+
+    def resolved(self, outcome: str) -> float:
+        labels = {"protocol": "http", "outcome": outcome, "scheme": "handle"}
+        return self.registry.get_sample_value("biaojie_resolve_requests_total", labels) or 0
 
     def connections(self) -> float:
-        return self._registry.get_sample_value("biaojie_connections", {"protocol": "http"}) or 0
+        return self.registry.get_sample_value("biaojie_connections", {"protocol": "http"}) or 0
 
     async def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
         """One request on a connection of its own; underscores in names of headers stand for hyphens."""
@@ -89,25 +104,44 @@ class Served:
         method = "HEAD" if raw.startswith(b"HEAD") else "GET"
         return parse_answer(await self.talk(raw), method)
 
-    async def talk(self, *pieces: bytes, ends: bool = False) -> bytes:
-        """Send pieces of a conversation, each in a packet of its own, maybe end it; what the listener said until it closed."""
+    async def talk(self, *pieces: bytes, ends: bool = False, after: tuple[bytes, bytes] | None = None) -> bytes:
+        """Send pieces of a conversation, each in a packet of its own, maybe end it; what the listener said until it closed.
+
+        `after` is a request that is answered before, and what its answer ends in; that answer is not told.
+        """
         reader, writer = await self.connect()
+        if after is not None:
+            writer.write(after[0])
+            async with asyncio.timeout(WAIT_S):
+                await reader.readuntil(after[1])
+        reading = asyncio.create_task(_read_to_end(reader))
         try:
             async with asyncio.timeout(WAIT_S):
-                for piece in pieces:
-                    writer.write(piece)
-                    await writer.drain()
-                    await asyncio.sleep(0.001)
-                if ends:
-                    writer.write_eof()
-                return await reader.read()
-        except ConnectionResetError:
-            return b""
+                with contextlib.suppress(ConnectionError):  # it has said what it has to say, and takes no more
+                    for piece in pieces:
+                        if writer.is_closing():
+                            break
+                        writer.write(piece)
+                        await writer.drain()
+                        await asyncio.sleep(0.001)
+                    if ends and not writer.is_closing():
+                        writer.write_eof()
+                return await reading
         finally:
+            reading.cancel()
             writer.close()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(HOST, self.port)
+
+
+async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
+    """Everything until the other side closes, in whatever way: what had come before a reset has come."""
+    said = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while more := await reader.read(1 << 16):
+            said += more
+    return bytes(said)
 
 
 class _Pages(io.BytesIO):

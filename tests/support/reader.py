@@ -13,6 +13,7 @@ from proto.model.record import Record, State
 from proto.model.value import Value
 from proto.packing import alias_target, pack_alias, pack_record
 from proto.tables import pack_account, pack_prefix
+from resolver.view.layers import Watcher
 
 NOW_MS = 1_795_351_250_000
 
@@ -39,6 +40,7 @@ class DictReader:
         self._accounts: dict[str, Account] = {}
         self._position = Position(1, 0)
         self._moved = asyncio.Event()
+        self.watcher: Watcher | None = None
 
     def put_prefix(
         self,
@@ -130,3 +132,5 @@ class DictReader:
     def _move(self) -> None:
         self._position = Position(self._position.epoch, self._position.sequence + 1)
         self._moved.set()
+        if self.watcher is not None:
+            self.watcher.forget_all()

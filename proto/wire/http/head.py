@@ -20,14 +20,22 @@ _SCHEME: Final = "bearer"
 
 def parse_request_id(headers: Mapping[str, str]) -> str:
     """The request's own id; empty if it has none, or none that can be kept."""
-    found = headers.get(REQUEST_ID, "")
-    return found if len(found) <= MAX_REQUEST_ID_CHARS and _VISIBLE.fullmatch(found) else ""
+    return check_request_id(headers.get(REQUEST_ID, ""))
+
+
+def check_request_id(text: str) -> str:
+    """An id that a request gave itself; empty if it cannot be kept."""
+    return text if len(text) <= MAX_REQUEST_ID_CHARS and _VISIBLE.fullmatch(text) else ""
 
 
 def parse_traceparent(headers: Mapping[str, str]) -> str:
     """The W3C trace context of the request; empty unless it is well formed."""
-    found = headers.get(TRACEPARENT, "")
-    return found if _TRACEPARENT.fullmatch(found) else ""
+    return check_traceparent(headers.get(TRACEPARENT, ""))
+
+
+def check_traceparent(text: str) -> str:
+    """A W3C trace context; empty unless it is well formed."""
+    return text if _TRACEPARENT.fullmatch(text) else ""
 
 
 def parse_bearer(headers: Mapping[str, str]) -> str:

@@ -5,11 +5,11 @@ An identifier in a path is its own: slashes, dots and empty segments belong to i
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from proto.errors import Reason, Refusal
+from proto.frozen import frozen
 
 # More than the filters that a query may have select nothing more.
 MAX_PARAMETERS: Final = 2_064
@@ -18,7 +18,7 @@ _LONE_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 _AUTHORITY: Final = re.compile("https?://[^/?#]*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """`path` as sent, still encoded; `query` the part after the first `?`."""
 
@@ -39,8 +39,10 @@ class Target:
 
 def parse_target(raw: str) -> Target:
     """Split a target in origin form (`/path?query`) or absolute form (`http://host/path?query`)."""
-    authority = _AUTHORITY.match(raw)
-    path, _, query = (raw[authority.end() :] if authority else raw).partition("?")
+    if not raw.startswith("/"):
+        authority = _AUTHORITY.match(raw)
+        raw = raw[authority.end() :] if authority else raw
+    path, _, query = raw.partition("?")
     return Target(path or "/", query)
 
 

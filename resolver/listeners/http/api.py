@@ -13,21 +13,17 @@ from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, Refused
 from proto.model.query import Query
 from proto.wire.http.target import Target
-from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
 from resolver.listeners.http.documents import resolve_reply, resolve_text
 from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
-from resolver.listeners.http.lookups import HandleLookup, Lookup, ResolveLookup
+from resolver.listeners.http.lookups import LOOKUPS, Lookup
 from resolver.listeners.http.openapi import DOCUMENT
 from resolver.listeners.http.questions import parse_batch, parse_bearer
 from resolver.listeners.http.reply import NDJSON, Reply, compose_json, encode
 
 RESOLVE_BATCH: Final = "/api/v1/resolve"
 READ: Final = ("GET", "HEAD")
-
-# What the headers of a kept reply take, beside its body.
-HEADERS_BYTES: Final = 512
 
 # What is wrong with the request, and not with one of its identifiers.
 _WHOLE_REQUEST: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED))
@@ -95,15 +91,13 @@ class Slots:
 class Api:
     """Serves every route of this listener by asking `resolve`."""
 
-    def __init__(self, resolve: Resolve, readiness: Readiness, kept: Shelf[Reply]) -> None:
+    def __init__(self, resolve: Resolve, readiness: Readiness) -> None:
         self._resolve = resolve
-        self._kept = kept
         self._readiness = readiness
         single, batches = Slots(MAX_REQUESTS), Slots(MAX_BATCHES)
         self.single: Final = single
-        self.lookups: Final[tuple[Lookup, ...]] = (HandleLookup(), ResolveLookup())
         self.routes: Final = (
-            *(Route(each.path, True, dict.fromkeys(READ, partial(self._look_up, each)), single) for each in self.lookups),
+            *(Route(each.path, True, dict.fromkeys(READ, partial(self._look_up, each)), single) for each in LOOKUPS),
             Route(RESOLVE_BATCH, False, {"POST": self._resolve_many}, batches),
             Route("/healthz", False, dict.fromkeys(READ, self._health), single),
             Route("/readyz", False, dict.fromkeys(READ, self._ready), single),
@@ -111,26 +105,12 @@ class Api:
         )
 
     async def _look_up(self, lookup: Lookup, call: Call) -> Reply:
-        kept = self._recall(call)
-        if kept is not None:
-            return kept
         try:
             asked = lookup.parse(call.rest, call.target, parse_bearer(call.headers), call.request_id)
         except Refusal as refusal:
             call.count(refusal)
             return lookup.refuse(call.rest, call.target, refusal, call.is_authorised)
-        asked.query.reads = []
-        answer = await self._ask(asked.query)
-        return self._keep(call, asked.query, answer, lookup.render(asked, answer, call.is_authorised))
-
-    def _recall(self, call: Call) -> Reply | None:
-        """The reply that was kept of this very request by anybody."""
-        return None if call.is_authorised else self._kept.get(_key_of(call.target))
-
-    def _keep(self, call: Call, query: Query, answer: Answer, reply: Reply) -> Reply:
-        if not call.is_authorised:
-            self._kept.keep(_key_of(call.target), query, answer, reply, len(reply.body) + HEADERS_BYTES)
-        return reply
+        return lookup.render(asked, await self._ask(asked.query), call.is_authorised)
 
     async def _resolve_many(self, call: Call) -> Reply:
         queries = parse_batch(await call.read_body(), parse_bearer(call.headers), call.request_id)
@@ -163,10 +143,6 @@ class Api:
     async def _ask(self, query: Query) -> Answer:
         result = self._resolve(query)
         return await result if inspect.isawaitable(result) else result
-
-
-def _key_of(target: Target) -> bytes:
-    return f"h{target.path}?{target.query}".encode(errors="surrogatepass")
 
 
 def _ends_batch(refusal: Refusal) -> bool:

@@ -1,10 +1,11 @@
 """aiohttp's connection, with the limits and the manners that its users are expected to add.
 
-What is added: a bound on connections; a bound on the time that a request's head may take; errors of the parser as problems
-with the right status; answers for clients that end their half first; and identifiers typed as they are: clients such as curl
-send a path with Chinese in it as raw UTF-8, which the parser refuses, so in the request line such bytes are percent-encoded
-before it sees them. (Of a request that comes before the one in front of it is answered, the head has the idle time, its path
-must be escaped, and if it ends half-way nobody is told.)
+The resolver's takes a connection over at the first request that is not plain (`plain_connection`); the registry's serves it
+from its first byte. What is added to aiohttp's: a bound on connections; a bound on the time that a request's head may take;
+errors of the parser as problems with the right status; answers for clients that end their half first; and identifiers typed
+as they are: clients such as curl send a path with Chinese in it as raw UTF-8, which the parser refuses, so in the request line
+such bytes are percent-encoded before it sees them. (Of a request that comes before the one in front of it is answered, the
+head has the idle time, its path must be escaped, and if it ends half-way nobody is told.)
 
 aiohttp has no hooks for the last three. The attributes used here are those of the pinned release; the contract tests speak raw
 bytes, and fail if another release differs.
@@ -33,6 +34,7 @@ from resolver.listeners.http.limits import (
     MAX_REQUEST_LINE_BYTES,
     HttpLimits,
 )
+from resolver.listeners.http.occupancy import Occupancy
 from resolver.listeners.http.reply import PROBLEM, Reply, refuse
 
 log = logging.getLogger(__name__)
@@ -59,9 +61,8 @@ class ConnectionServer(web.Server):
             auto_decompress=False,
         )
         self.limits = limits
-        self.gauge = gauge
+        self.occupancy = Occupancy(limits.max_connections, gauge)
         self.count = count
-        self.open_connections = 0
 
     def __call__(self) -> "Connection":
         return Connection(self, loop=self._loop, **self._kwargs)
@@ -74,33 +75,36 @@ class ConnectionServer(web.Server):
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_head_timer", "_is_admitted", "_is_in_line", "_payload", "_server")
+    __slots__ = ("_head_due_s", "_head_timer", "_is_admitted", "_is_in_line", "_payload", "_server")
 
     def __init__(self, server: ConnectionServer, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._is_admitted = False
         self._is_in_line = False
+        self._head_due_s: float | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._payload: Any = None  # the body of the request that is being answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        server = self._server
-        if server.open_connections >= server.limits.max_connections:
-            refusal = Refusal(Reason.OVERLOADED, "too many connections", retry_after_s=1)
-            # uvloop's transports are of asyncio's kind without saying so.
-            self._hang_up(cast(asyncio.Transport, transport), refuse(refusal), refusal)
-            return
+        # uvloop's transports are of asyncio's kind without saying so.
+        if admit(cast(asyncio.Transport, transport), self._server.occupancy, self._server.count):
+            self._is_admitted = True
+            super().connection_made(transport)
+
+    def take_over(self, transport: asyncio.Transport, data: bytes, head_due_s: float | None) -> None:
+        """Serve from here on, `data` first; if that is part of a head, it is to be whole by `head_due_s` (the loop's time)."""
+        transport.set_protocol(self)
         self._is_admitted = True
-        server.open_connections += 1
-        server.gauge.inc()
         super().connection_made(transport)
+        self._head_due_s = head_due_s
+        self.data_received(data)
+        self._head_due_s = None
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._is_admitted:
             self._is_admitted = False
-            self._server.open_connections -= 1
-            self._server.gauge.dec()
+            self._server.occupancy.leave()
             self._stop_head_timer()
             super().connection_lost(exc)
 
@@ -120,7 +124,8 @@ class Connection(RequestHandler):
         if self._request_count > before:
             self._stop_head_timer()
         elif self._head_timer is None:
-            self._head_timer = self._loop.call_later(self._server.limits.head_s, self._give_up)
+            due_s = self._head_due_s or self._loop.time() + self._server.limits.head_s
+            self._head_timer = self._loop.call_at(due_s, self.give_up)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks for it; aiohttp never keeps such a connection
         """A client that ends its half still gets its answers, or hears why what it sent is no request.
@@ -131,9 +136,8 @@ class Connection(RequestHandler):
             return False
         if self._awaits_head():
             if self._head_timer is not None:
-                refusal = Refusal(Reason.MALFORMED_MESSAGE, "the request ended within its headers")
                 self._stop_head_timer()
-                self._hang_up(self.transport, refuse(refusal), refusal)
+                self._hang_up(Refusal(Reason.MALFORMED_MESSAGE, "the request ended within its headers"))
             return False
         self._end_after_last("it broke off")
         return True
@@ -156,7 +160,7 @@ class Connection(RequestHandler):
             log.error("a request failed", exc_info=exc)
         self._server.count(refusal)
         reply = refuse(refusal, http_status)
-        response = web.Response(status=reply.status, body=reply.body, headers=reply.headers | _nameless_headers())
+        response = web.Response(status=reply.status, body=reply.body, headers=reply.headers | _nameless_fields())
         response.force_close()
         return response
 
@@ -190,12 +194,10 @@ class Connection(RequestHandler):
         is_waiting = self._waiter is not None and not self._waiter.done()
         return not self._messages and (is_waiting or not self._request_count)
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
         """The head takes too long."""
-        self._head_timer = None
-        if self.transport is not None:
-            refusal = Refusal(Reason.TIMEOUT, "the request's headers did not come in time")
-            self._hang_up(self.transport, refuse(refusal, HTTPStatus.REQUEST_TIMEOUT), refusal)
+        self._stop_head_timer()
+        self._hang_up(Refusal(Reason.TIMEOUT, "the request's headers did not come in time"), HTTPStatus.REQUEST_TIMEOUT)
         self.force_close()
 
     def _stop_head_timer(self) -> None:
@@ -203,18 +205,34 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _hang_up(self, transport: asyncio.Transport, reply: Reply, refusal: Refusal) -> None:
+    def _hang_up(self, refusal: Refusal, status: HTTPStatus | None = None) -> None:
         """Answer without a request, and close."""
         self._server.count(refusal)
-        status = HTTPStatus(reply.status)
-        headers = reply.headers | _nameless_headers() | {"Content-Length": str(len(reply.body)), "Connection": "close"}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + reply.body)
-        transport.close()
+        if self.transport is not None:
+            hang_up(self.transport, refuse(refusal, status))
 
 
-def _nameless_headers() -> dict[str, str]:
-    """The headers of a reply to what could not be read, and so had no name of its own."""
+def admit(transport: asyncio.Transport, occupancy: Occupancy, count: Count) -> bool:
+    """Count a new connection in, or turn it away."""
+    if occupancy.admit():
+        return True
+    refusal = Refusal(Reason.OVERLOADED, "too many connections", retry_after_s=1)
+    count(refusal)
+    hang_up(transport, refuse(refusal))
+    return False
+
+
+def hang_up(transport: asyncio.Transport, reply: Reply) -> None:
+    """Say why a connection ends that has no request to be answered, and end it."""
+    status = HTTPStatus(reply.status)
+    fields = reply.headers | _nameless_fields() | {"Content-Length": str(len(reply.body)), "Connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    transport.write(f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + reply.body)
+    transport.close()
+
+
+def _nameless_fields() -> dict[str, str]:
+    """The header fields of a reply to what could not be read, and so had no name of its own."""
     request_id = secrets.token_hex(head.REQUEST_ID_BYTES)
     return {"Server": "biaojie", "X-Content-Type-Options": "nosniff", "Content-Type": PROBLEM, head.REQUEST_ID: request_id}
 

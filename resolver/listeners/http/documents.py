@@ -32,7 +32,7 @@ def handle_reply(answer: Answer, layout: Layout, is_authorised: bool) -> Reply:
     """An answer in the Handle JSON API (Handle.Net Technical Manual 14.3)."""
     status = status_of(answer, HANDLE_API_STATUSES)
     if isinstance(answer, RecordAnswer):
-        text = f'{{"responseCode":{status.code:d},"handle":{compose_string(answer.echo)},"values":{_render_values(answer)}}}'
+        text = f'{{"responseCode":{int(status.code)},"handle":{compose_string(answer.echo)},"values":{_render_values(answer)}}}'
         reply = Reply(status.http, _lay_out(text, layout), SCRIPT if layout.callback else JSON)
         return keep(reply, answer.version, answer.ttl_s, is_authorised)
     document = {"responseCode": int(status.code), "handle": answer.asked}
@@ -61,7 +61,7 @@ def resolve_text(answer: Answer, explanation: Sequence[str] | None) -> str:
     status = status_of(answer)
     if isinstance(answer, RecordAnswer):
         text = (
-            f'{{"responseCode":{status.code:d},"status":{status.http:d},"asked":{compose_string(answer.asked)},'
+            f'{{"responseCode":{int(status.code)},"status":{int(status.http)},"asked":{compose_string(answer.asked)},'
             f'"identifier":{compose_string(answer.identifier)},"state":"{_ACTIVE}","version":{answer.version},'
             f'"values":{_render_values(answer)},"aliases":[{",".join(map(compose_string, answer.aliases))}],'
             f'"template":{compose_string(answer.template)},"registrant":{compose_string(answer.registrant)},'
@@ -76,7 +76,7 @@ def resolve_text(answer: Answer, explanation: Sequence[str] | None) -> str:
 
 
 def _render_values(answer: RecordAnswer) -> str:
-    return f"[{','.join(map(render_packed, answer.values))}]" if isinstance(answer, Found) else "[]"
+    return f"[{','.join([render_packed(packed) for packed in answer.values])}]" if isinstance(answer, Found) else "[]"
 
 
 def _problem_of(answer: Answer, status: HTTPStatus) -> dict[str, Any]:

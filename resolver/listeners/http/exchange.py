@@ -1,12 +1,10 @@
 """One exchange over aiohttp: request in, reply out, with what every reply carries.
 
-Every reply names its request (`X-Request-Id`), repeats a well-formed `traceparent`, and may be read by scripts of any site
-(CORS): what is public is public, and a token is sent only by who has it.
+Every reply names its request (`X-Request-Id`) and repeats a well-formed `traceparent`.
 """
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Awaitable, Iterable
 from functools import partial
 from http import HTTPStatus
@@ -16,24 +14,18 @@ from aiohttp import web
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Counter
-from proto.request_id import REQUEST_ID
+from proto.request_id import REQUEST_ID, RequestIds
 from proto.wire.http import head
 from proto.wire.http.target import parse_target
 from resolver.listeners.http.api import Call, Route
 from resolver.listeners.http.limits import MAX_BODY_BYTES, HttpLimits
-from resolver.listeners.http.reply import Reply, answer_condition, refuse
+from resolver.listeners.http.reply import Reply, answer_condition, fields_of, refuse
 
 log = logging.getLogger(__name__)
 
 # A browser may keep what a preflight said for a day.
 PREFLIGHT_S: Final = 86_400
 
-_COMMON: Final = {
-    "Server": "biaojie",
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "ETag, Location, Retry-After, X-Request-Id, traceparent",
-    "X-Content-Type-Options": "nosniff",
-}
 _PREFLIGHT: Final = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, X-Request-Id, traceparent",
     "Access-Control-Max-Age": str(PREFLIGHT_S),
@@ -43,15 +35,16 @@ _PREFLIGHT: Final = {
 class Exchange:
     """Finds the route of each request and sends what it replies. `refused` counts what never reaches the chain."""
 
-    def __init__(self, routes: Iterable[Route], refused: Counter, limits: HttpLimits) -> None:
+    def __init__(self, routes: Iterable[Route], refused: Counter, limits: HttpLimits, ids: RequestIds) -> None:
         self._exact = {route.path: route for route in routes if not route.takes_rest}
         self._below = [route for route in routes if route.takes_rest]
         self._refused = refused
         self._limits = limits
+        self._ids = ids
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Raises `ConnectionError` if the client went, or does not read."""
-        request_id = head.parse_request_id(request.headers) or secrets.token_hex(head.REQUEST_ID_BYTES)
+        request_id = head.parse_request_id(request.headers) or self._ids.new()
         REQUEST_ID.set(request_id)
         target = parse_target(request.raw_path)
         try:
@@ -134,13 +127,11 @@ class Exchange:
             raise Refusal(Reason.MALFORMED_MESSAGE, f"the body cannot be read: {error}", "body") from None
 
     async def _send(self, request: web.BaseRequest, request_id: str, reply: Reply) -> web.StreamResponse:
-        headers = _COMMON | reply.headers
+        headers = fields_of(reply)
         headers[head.REQUEST_ID] = request_id
         traceparent = head.parse_traceparent(request.headers)
         if traceparent:
             headers[head.TRACEPARENT] = traceparent
-        if reply.content_type:
-            headers["Content-Type"] = reply.content_type
         if reply.chunks is None:
             response = web.Response(status=reply.status, body=reply.body, headers=headers)
             await self._in_time(request, _send_whole(request, response))

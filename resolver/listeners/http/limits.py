@@ -22,6 +22,11 @@ BUSY_RETRY_S: Final = 1.0
 # A batch yields to other questions after so many look-ups: about a millisecond of work.
 BATCH_SLICE: Final = 32
 
+# Plain requests of one connection answered in a row, and the bytes of their answers; then other connections get their turn:
+# about half a millisecond, and what the transport takes before it asks to pause.
+MAX_TURN: Final = 32
+MAX_TURN_BYTES: Final = 65_536
+
 # The name of a script's function.
 MAX_CALLBACK_CHARS: Final = 128
 

@@ -1,7 +1,7 @@
 """The two ways to ask about one identifier: its path names it, its query selects; and how each way's answer looks.
 
 Nearly every request is one of these, so they are taken apart into what comes before the chain and what comes after it: plain
-requests (`hot`) and all others (`api`) go through the same two functions.
+requests (`plain_answers`) and all others (`api`) go through the same two functions.
 """
 
 from typing import Final, NamedTuple, Protocol
@@ -83,3 +83,6 @@ class ResolveLookup:
 
     def refuse(self, _rest: str, _target: Target, refusal: Refusal, _is_authorised: bool, /) -> Reply:
         return refuse(refusal)
+
+
+LOOKUPS: Final[tuple[Lookup, ...]] = (HandleLookup(), ResolveLookup())

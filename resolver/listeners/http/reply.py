@@ -7,6 +7,7 @@ asks, spelling, layout) decides the tag.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Final
@@ -22,8 +23,7 @@ PROBLEM: Final = "application/problem+json; charset=utf-8"
 
 _TAG_BYTES: Final = 8
 
-
-_COMMON: Final = {
+COMMON_FIELDS: Final = {
     "Server": "biaojie",
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "ETag, Location, Retry-After, X-Request-Id, traceparent",
@@ -47,12 +47,26 @@ def fields_of(reply: Reply) -> dict[str, str]:
 
     Replies may be read by scripts of any site (CORS): what is public is public, and a token is sent only by who has it.
     """
-    fields = _COMMON | reply.headers
+    fields = COMMON_FIELDS | reply.headers
     if reply.content_type:
         fields["Content-Type"] = reply.content_type
         if reply.chunks is None:
             fields["Content-Length"] = str(len(reply.body))
     return fields
+
+
+def compose_head(reply: Reply) -> str:
+    """The status line and the fields of `fields_of` as they are sent, each with its line end. Only for a body in one piece."""
+    fields = "".join([f"{name}: {value}\r\n" for name, value in reply.headers.items()])
+    if reply.content_type:
+        fields += f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
+    return _begin_head(reply.status) + fields
+
+
+@cache
+def _begin_head(status: int) -> str:
+    common = "".join(f"{name}: {value}\r\n" for name, value in COMMON_FIELDS.items())
+    return f"HTTP/1.1 {status:d} {HTTPStatus(status).phrase}\r\n{common}"
 
 
 def encode(text: str) -> bytes:
@@ -75,10 +89,10 @@ def refuse(refusal: Refusal, status: HTTPStatus | None = None, **headers: str) -
 def keep(reply: Reply, version: int, ttl_s: int, is_authorised: bool) -> Reply:
     """Let a reply be kept for `ttl_s` seconds, by everybody or by its owner only."""
     who = "private" if is_authorised else "public"
-    digest = blake2b(reply.body, digest_size=_TAG_BYTES).hexdigest()
-    reply.headers["Cache-Control"] = f"{who}, max-age={ttl_s}" if ttl_s else f"{who}, no-cache"
-    reply.headers["ETag"] = f'"{version}-{digest}"'
-    reply.headers["Vary"] = "Authorization"
+    headers = reply.headers
+    headers["Cache-Control"] = f"{who}, max-age={ttl_s}" if ttl_s else f"{who}, no-cache"
+    headers["ETag"] = f'"{version}-{blake2b(reply.body, digest_size=_TAG_BYTES).hexdigest()}"'
+    headers["Vary"] = "Authorization"
     return reply
 
 

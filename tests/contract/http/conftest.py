@@ -55,6 +55,19 @@ def fill(served: Served) -> None:
     reader.put_account("city", TOKENS["city"], Role.CITY, groups=(GroupGrant(OWNER, "grid"),))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every expectation holds whoever serves the connection: plain requests answered as such, or all of it by aiohttp."""
+    if metafunc.definition.path.name != "test_http_two_paths.py":  # which looks at both at once
+        metafunc.parametrize("served_by", ["plain", "aiohttp"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def served_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    name: str = getattr(request, "param", "both")
+    monkeypatch.setattr(Served, "is_plain", name != "aiohttp")
+    return name
+
+
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     async with Served() as listener:

@@ -4,12 +4,9 @@ import asyncio
 import json
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from node.metrics import build_metrics
 from proto.errors import Reason
 from proto.model.answer import NotFound
-from resolver.answer_cache import AnswerCache
 from resolver.listeners.http.api import Api
 from resolver.listeners.http.openapi import DOCUMENT
 from tests.contract.http.conftest import value
@@ -144,9 +141,7 @@ async def test_the_description_names_every_route_and_method(served: Served) -> N
     described = {
         (path.replace("{identifier}", ""), method.upper()) for path, item in DOCUMENT["paths"].items() for method in item
     }
-    routes = Api(
-        lambda query: NotFound(query.identifier), served.gate, AnswerCache(0).shelf("http", build_metrics(CollectorRegistry()))
-    ).routes
+    routes = Api(lambda query: NotFound(query.identifier), served.gate).routes
     assert described == {(route.path, method) for route in routes for method in route.methods if method != "HEAD"}
     assert (await served.get("/openapi.json")).json() == json.loads(json.dumps(DOCUMENT))
 

@@ -1,0 +1,157 @@
+"""Answers to plain requests, as the bytes that go out: from the answer cache, or from the chain.
+
+What is asked, how it is answered and how that looks is decided by the same functions for every request (`lookups`,
+`reply`); here is only what makes the common case cheap. A kept reply is its head up to the value of the request's id, and its
+body: the rest of the head is the request's own (id, trace, date, whether the connection stays). HEAD and 304 are made of the
+same entry.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+from proto.errors import Reason, Refusal
+from proto.model.answer import ANSWERS, Answer
+from proto.request_id import REQUEST_ID, RequestIds
+from proto.wire.http import head
+from proto.wire.http.plain import METHODS, Block, parse_line
+from proto.wire.http.target import parse_target
+from resolver.answer_cache import Shelf
+from resolver.chain.step import Resolve
+from resolver.listeners.http.api import Slots
+from resolver.listeners.http.lookups import Asked, Lookup
+from resolver.listeners.http.reply import Reply, compose_head, matches_tag, refuse
+
+log = logging.getLogger(__name__)
+
+_KEY: Final = b"h"
+
+_CONTENT_TYPE: Final = b"Content-Type: "
+_NAME_OF_ID: Final = f"{head.REQUEST_ID}: ".encode()
+_NOT_MODIFIED: Final = f"HTTP/1.1 {HTTPStatus.NOT_MODIFIED:d} {HTTPStatus.NOT_MODIFIED.phrase}\r\n".encode()
+_END: Final = b"\r\n\r\n"
+_CLOSE: Final = b"\r\nConnection: close\r\n\r\n"
+
+_FAILED: Final = "a request failed"
+_FAULT: Final = Refusal(Reason.INTERNAL, "the node failed to answer; its log says why")
+
+
+class Rendered(NamedTuple):
+    """A reply without what its request decides. `head` ends before the value of X-Request-Id; `tag` may be empty."""
+
+    head: bytes
+    tag: str
+    body: bytes
+
+
+class PlainAnswers:
+    """Answers what is below the paths of `lookups`. `slots` bound the answers that are waited for."""
+
+    def __init__(
+        self,
+        lookups: tuple[Lookup, ...],
+        resolve: Resolve,
+        shelf: Shelf[Rendered],
+        slots: Slots,
+        ids: RequestIds,
+        count: Callable[[Refusal], None],
+    ) -> None:
+        self.routes: Final = tuple(each.path.encode() for each in lookups)
+        self._lookups = tuple((each.path, each) for each in lookups)
+        self._resolve = resolve
+        self._get = shelf.get
+        self._keep = shelf.keep
+        self._slots = slots
+        self._ids = ids
+        self._count = count
+        self._second = 0
+        self._date = b""
+
+    def answer(self, line: bytes, block: Block) -> bytes | Coroutine[None, None, bytes] | None:
+        """The whole reply to a request with this request line and header block, at once or to be waited for.
+
+        None: it is not plain, or what it asks cannot be read.
+        """
+        get, other = METHODS
+        if line.startswith(get):
+            is_head, key = False, _KEY + line[len(get) :]
+        elif line.startswith(other):
+            is_head, key = True, _KEY + line[len(other) :]
+        else:
+            return None
+        rendered = self._get(key)
+        if rendered is not None:
+            return self._compose(rendered, block.request_id or self._ids.new(), is_head, block)
+        return self._ask(key, line, is_head, block)
+
+    def _ask(self, key: bytes, line: bytes, is_head: bool, block: Block) -> bytes | Coroutine[None, None, bytes] | None:
+        raw = parse_line(line)
+        if raw is None:
+            return None
+        for path, each in self._lookups:
+            if raw.startswith(path):
+                lookup = each
+                break
+        else:
+            return None
+        target = parse_target(raw)
+        request_id = block.request_id or self._ids.new()
+        REQUEST_ID.set(request_id)
+        try:
+            asked = lookup.parse(target.path[len(lookup.path) :], target, "", request_id)
+        except Refusal:
+            return None
+        query = asked.query
+        query.reads = []
+        result = self._resolve(query)
+        if not isinstance(result, ANSWERS):
+            return self._wait(lookup, asked, result, request_id, is_head, block)
+        rendered = self._render(lookup, asked, result)
+        self._keep(key, query, result, rendered, len(rendered.head) + len(rendered.body))
+        return self._compose(rendered, request_id, is_head, block)
+
+    async def _wait(
+        self, lookup: Lookup, asked: Asked, result: Awaitable[Answer], request_id: str, is_head: bool, block: Block
+    ) -> bytes:
+        try:
+            with self._slots.take():
+                rendered = self._render(lookup, asked, await result)
+        except Refusal as refusal:
+            rendered = self._refuse(refusal)
+        except Exception:
+            log.exception(_FAILED, extra={"identifier": asked.query.identifier})
+            rendered = self._refuse(_FAULT)
+        return self._compose(rendered, request_id, is_head, block)
+
+    def _render(self, lookup: Lookup, asked: Asked, answer: Answer) -> Rendered:
+        try:
+            return _split(lookup.render(asked, answer, is_authorised=False))
+        except Exception:
+            log.exception(_FAILED, extra={"identifier": asked.query.identifier})
+            return self._refuse(_FAULT)
+
+    def _refuse(self, refusal: Refusal) -> Rendered:
+        self._count(refusal)
+        return _split(refuse(refusal))
+
+    def _compose(self, rendered: Rendered, request_id: str, is_head: bool, block: Block) -> bytes:
+        begin, tag, body = rendered
+        if block.if_none_match and tag and matches_tag(tag, block.if_none_match):
+            begin = _NOT_MODIFIED + begin[begin.index(b"\n") + 1 : begin.index(_CONTENT_TYPE)] + _NAME_OF_ID
+            body = b""
+        elif is_head:
+            body = b""
+        if block.traceparent:
+            request_id = f"{request_id}\r\n{head.TRACEPARENT}: {block.traceparent}"
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._date = second, f"\r\nDate: {formatdate(second, usegmt=True)}".encode()
+        return b"".join((begin, request_id.encode(), self._date, _END if block.is_kept else _CLOSE, body))
+
+
+def _split(reply: Reply) -> Rendered:
+    text = f"{compose_head(reply)}{head.REQUEST_ID}: "
+    return Rendered(text.encode(), reply.headers.get("ETag", ""), reply.body)
