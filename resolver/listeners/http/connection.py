@@ -164,6 +164,13 @@ class Connection(RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Nothing has failed here if the body of a request that is answered already, and that nobody wants, is a bad one."""
+        if isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            log.debug("the rest of a request cannot be read")
+        else:
+            super().log_exception(*args, **kw)
+
     def _parse(self, data: bytes) -> None:
         """What cannot be read is a fault of the body that is being read, if there is one: then its request is answered so.
 
