@@ -22,7 +22,6 @@ from typing import Any, Final
 
 import uvloop
 from prometheus_client import CollectorRegistry
-from rocksdict import Cache
 
 from load_tests.cores import private_bytes
 from load_tests.figure import Figure
@@ -35,7 +34,6 @@ from proto.ports import Command
 from registry.commit import checkpoints
 from registry.commit.primary import Primary
 from resolver.view.checkpoint import list_checkpoints, open_checkpoint
-from resolver.view.database import READER_CACHE_BYTES
 from resolver.view.view import View
 
 IDENTIFIERS: Final = 1_000_000
@@ -193,13 +191,13 @@ def _look_up_s(view: View, count: int) -> float:
 def _get_s(data: Path, count: int) -> float:
     """Seconds for one get of a random key of the newest checkpoint, without a view."""
     folder = data / CHECKPOINTS
-    checkpoint = open_checkpoint(folder, list_checkpoints(folder)[0], Cache(READER_CACHE_BYTES))
+    checkpoint = open_checkpoint(folder, list_checkpoints(folder)[0])
     settled = range(IDENTIFIERS - OVERLAY_CHANGES)
     keys = [record_key(name_of(number)) for number in random.choices(settled, k=count)]
     spent_s = 0.0
     for _ in range(2):  # the second time the pages are there
         started_s = time.perf_counter()
-        missing = sum(checkpoint.get(key) is None for key in keys)
+        missing = sum(checkpoint.get_record(key) is None for key in keys)
         spent_s = time.perf_counter() - started_s
         if missing:
             raise RuntimeError(f"{missing} of {count} keys were not found")

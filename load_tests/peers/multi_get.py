@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from rocksdict import Cache
-
 from load_tests import cores
 from load_tests.alternation import Speed
 from load_tests.records import name_of
@@ -19,7 +17,6 @@ from load_tests.workloads import uniform
 from proto.keys import record_key
 from proto.places import CHECKPOINTS
 from resolver.view.checkpoint import list_checkpoints, open_checkpoint
-from resolver.view.database import READER_CACHE_BYTES
 
 KEYS: Final = 100
 
@@ -34,7 +31,7 @@ def speed(data: Path, records: int, seed: int, seconds: float) -> Speed:
 
 def _measure(data: Path, records: int, seed: int, seconds: float) -> Speed:
     folder = data / CHECKPOINTS
-    checkpoint = open_checkpoint(folder, list_checkpoints(folder)[0], Cache(READER_CACHE_BYTES))
+    checkpoint = open_checkpoint(folder, list_checkpoints(folder)[0])
     numbers = uniform(records, seed)
     spent_s, processor_s, count = 0.0, 0.0, 0
     while spent_s < seconds:

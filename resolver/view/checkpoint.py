@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from rocksdict import Cache
-
-from proto.keys import HEAD_KEY, name_in_key, row_key, space_prefix
+from proto.keys import HEAD_KEY, RECORDS, name_in_key, row_key, space_prefix
 from proto.model.change import Position, Table
 from proto.places import lease_name, parse_position_name, position_name
 from proto.stream import NO_CHAIN
@@ -35,7 +33,7 @@ class Checkpoint:
         self._lease = lease
         self.position = position
         self.chain = chain
-        self.get = database.get
+        self.get_record = database.getter(RECORDS)
         self.get_many = database.get_many
 
     def rows(self, table: Table) -> Iterator[tuple[str, bytes]]:
@@ -53,7 +51,7 @@ class Checkpoint:
 
     def close(self) -> None:
         """Close the files and give the lease back."""
-        del self.get, self.get_many
+        del self.get_record, self.get_many
         self._database.close()
         os.close(self._lease)
 
@@ -67,11 +65,11 @@ def list_checkpoints(folder: Path) -> list[Position]:
     return sorted((found for name in names if (found := parse_position_name(name)) is not None), reverse=True)
 
 
-def open_checkpoint(folder: Path, position: Position, cache: Cache) -> Checkpoint:
+def open_checkpoint(folder: Path, position: Position) -> Checkpoint:
     """Lease and open the checkpoint at `position`. Raises `Unusable`."""
     lease = _lease(folder, position)
     try:
-        database = _open(folder / position_name(position), cache)
+        database = _open(folder / position_name(position))
         try:
             chain = _check_head(database, position)
         except Unusable:
@@ -103,9 +101,9 @@ def _lease(folder: Path, position: Position) -> int:
     return lease
 
 
-def _open(path: Path, cache: Cache) -> Database:
+def _open(path: Path) -> Database:
     try:
-        return open_read_only(path, cache)
+        return open_read_only(path)
     except Exception as error:  # rocksdict raises nothing more special
         raise Unusable(f"checkpoint {path.name} cannot be opened: {error}") from error
 

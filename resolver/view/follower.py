@@ -8,8 +8,6 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
-from rocksdict import Cache
-
 from proto.model.change import Position
 from proto.ports import Clock
 from proto.stream import Damaged, parse_images
@@ -82,12 +80,12 @@ class Follower:
                 return True
         return False
 
-    def switch(self, checkpoints: Path, position: Position, cache: Cache) -> None:
+    def switch(self, checkpoints: Path, position: Position) -> None:
         """Stand on the checkpoint at `position`, which must not be ahead of this reader.
 
         Raises `Unusable` if it cannot be used or is of another history; nothing has changed then.
         """
-        checkpoint = open_checkpoint(checkpoints, position, cache)
+        checkpoint = open_checkpoint(checkpoints, position)
         try:
             chain = self._tail.chain_at(position)
         except Damaged as damage:

@@ -73,7 +73,7 @@ class Layers:
             value = layer.get(key)
             if value is not None:
                 return value or None
-        return self.base.get(key)
+        return self.base.get_record(key)
 
     def records(self, normalised: Sequence[str]) -> list[bytes | None]:
         keys = [record_key(name) for name in normalised]
@@ -178,4 +178,4 @@ class Layers:
 
     def _value(self, key: bytes) -> bytes | None:
         value = self.overlay.get(key)
-        return self.base.get(key) if value is None else value
+        return self.base.get_record(key) if value is None else value

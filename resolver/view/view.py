@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from rocksdict import Cache
-
 from proto import places
 from proto.errors import Reason, Refusal
 from proto.metrics import Metrics
@@ -22,7 +20,6 @@ from proto.model.prefix import Prefix
 from proto.ports import Clock
 from proto.stream import Damaged
 from resolver.view.checkpoint import Unusable, list_checkpoints, open_checkpoint
-from resolver.view.database import READER_CACHE_BYTES
 from resolver.view.follower import Follower
 from resolver.view.lag import Lag
 from resolver.view.layers import Layers, Watcher
@@ -65,7 +62,6 @@ class View:
         self._liaison = Liaison(data / places.RUN, clock)
         self._lag = Lag(clock, metrics)
         self._waiters = Waiters()
-        self._cache = Cache(READER_CACHE_BYTES)
         self._layers: Layers | None = None
         self._follower: Follower | None = None
         self._task: asyncio.Task[None] | None = None
@@ -174,7 +170,7 @@ class View:
             if beyond is not None and position <= beyond:
                 return None
             try:
-                checkpoint = open_checkpoint(self._checkpoints, position, self._cache)
+                checkpoint = open_checkpoint(self._checkpoints, position)
             except Unusable as unusable:
                 self._complain(f"{unusable}")
                 continue
@@ -258,7 +254,7 @@ class View:
         await asyncio.sleep(0)
         if target > follower.layers.base.position:
             try:
-                follower.switch(self._checkpoints, target, self._cache)
+                follower.switch(self._checkpoints, target)
                 self._metrics.view_switches.inc()
             except Unusable as unusable:
                 self._complain(f"{unusable}; staying on the one before")
