@@ -19,13 +19,14 @@ from proto.errors import Reason, Refusal
 from proto.limits import MAX_RECORD_BYTES
 from proto.model.record import Record, State
 from proto.model.value import PRIVATE, PUBLIC, Value, type_filter
-from proto.wire.handle.value import TYPE_OFFSET, compose_value, parse_value, relative_ttl_s
+from proto.wire.handle.value import TTL_FIELD, TYPE_OFFSET, compose_value, parse_value, relative_ttl_s
 
 RECORD_FORMAT: Final = 1
 ALIAS_FORMAT: Final = 2
 
 _VERSION: Final = struct.Struct(">BQ")
 _HEAD: Final = struct.Struct(">BQBHHQQHHHBB")
+_HEAD_BYTES: Final = _HEAD.size
 _ALIAS_COUNT: Final = slice(36, 38)  # in _HEAD
 _ENTRY: Final = struct.Struct(">IIBH")
 _SIZE: Final = struct.Struct(">H")
@@ -35,6 +36,10 @@ PRIVATE_CLASS: Final = 1
 FIRST_GROUP_CLASS: Final = 2
 _PUBLIC_ONLY: Final = (PUBLIC_CLASS,)
 _INDEX: Final = attrgetter("index")
+_STATES: Final = tuple(State)
+
+# Where values begin, of tables of up to so many entries at once: nearly every record has fewer.
+_OFFSETS: Final = tuple(struct.Struct(">" + "4xI3x" * count) for count in range(32))
 
 
 def version_of(packed: bytes) -> int:
@@ -109,7 +114,20 @@ def aliases_of(packed: bytes) -> tuple[str, ...]:
 class PackedRecord:
     """Reads a packed record without unpacking it. The bytes come from our own store and are trusted."""
 
-    __slots__ = ("_ends", "changed_ms", "created_ms", "public_count", "raw", "state", "value_count", "version")
+    __slots__ = (
+        "_alias_count",
+        "_aliases_start",
+        "_group_count",
+        "_registrant_start",
+        "_template_start",
+        "changed_ms",
+        "created_ms",
+        "public_count",
+        "raw",
+        "state",
+        "value_count",
+        "version",
+    )  # fmt: skip
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
@@ -121,28 +139,33 @@ class PackedRecord:
             self.public_count,
             self.created_ms,
             self.changed_ms,
-            *self._ends,
+            spelling,
+            registrant,
+            template,
+            self._alias_count,
+            self._group_count,
         ) = _HEAD.unpack_from(raw)
-        self.state = State(state)
+        self.state = _STATES[state]
+        self._registrant_start = start = _HEAD_BYTES + spelling
+        self._template_start = start = start + registrant
+        self._aliases_start = start + template
 
     @property
     def identifier(self) -> str:
         """The registered spelling."""
-        return self.raw[_HEAD.size : _HEAD.size + self._ends[0]].decode()
+        return self.raw[_HEAD_BYTES : self._registrant_start].decode()
 
     @property
     def registrant(self) -> str:
-        start = _HEAD.size + self._ends[0]
-        return self.raw[start : start + self._ends[1]].decode()
+        return self.raw[self._registrant_start : self._template_start].decode()
 
     @property
     def template(self) -> str:
-        start = _HEAD.size + self._ends[0] + self._ends[1]
-        return self.raw[start : start + self._ends[2]].decode()
+        return self.raw[self._template_start : self._aliases_start].decode()
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        return self._names()[0]
+        return self._names()[0] if self._alias_count else ()
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -179,11 +202,14 @@ class PackedRecord:
     def _public_values(self) -> tuple[bytes, ...]:
         """What nearly every question asks for: the public values stand first, end to end."""
         raw, count, start = self.raw, self.public_count, self._table_start()
-        offsets = [
-            entry[1] for entry in _ENTRY.iter_unpack(raw[start : start + min(count + 1, self.value_count) * _ENTRY.size])
-        ]
+        listed = min(count + 1, self.value_count)  # a value ends where the next one begins
+        offsets: tuple[int, ...]
+        if listed < len(_OFFSETS):
+            offsets = _OFFSETS[listed].unpack_from(raw, start)
+        else:
+            offsets = tuple([entry[1] for entry in _ENTRY.iter_unpack(raw[start : start + listed * _ENTRY.size])])
         if count == self.value_count:
-            offsets.append(len(raw))
+            offsets += (len(raw),)
         return tuple([raw[begin:end] for begin, end in pairwise(offsets)])
 
     def classes_for(self, groups: Iterable[str]) -> tuple[int, ...]:
@@ -211,30 +237,26 @@ class PackedRecord:
         )
 
     def _names(self) -> tuple[tuple[str, ...], tuple[str, ...], int]:
-        raw = self.raw
-        spelling, registrant, template, alias_count, group_count = self._ends
-        at = _HEAD.size + spelling + registrant + template
+        raw, at = self.raw, self._aliases_start
         aliases, groups = [], []
-        for _ in range(alias_count):
+        for _ in range(self._alias_count):
             (size,) = _SIZE.unpack_from(raw, at)
             aliases.append(raw[at + 2 : at + 2 + size].decode())
             at += 2 + size
-        for _ in range(group_count):
+        for _ in range(self._group_count):
             size = raw[at]
             groups.append(raw[at + 1 : at + 1 + size].decode())
             at += 1 + size
         return tuple(aliases), tuple(groups), at
 
     def _table_start(self) -> int:
-        spelling, registrant, template, alias_count, group_count = self._ends
-        if alias_count or group_count:
-            return self._names()[2]
-        return _HEAD.size + int(spelling) + int(registrant) + int(template)
+        return self._names()[2] if self._alias_count or self._group_count else self._aliases_start
 
 
 def least_ttl_s(values: Iterable[bytes], now_s: int, default: int) -> int:
     """The shortest TTL of packed values, in seconds from `now_s`; `default` if there are none."""
-    return min((relative_ttl_s(value, 0, now_s) for value in values), default=default)
+    # The values of a record mostly share one TTL.
+    return min([relative_ttl_s(field, now_s) for field in {value[TTL_FIELD] for value in values}], default=default)
 
 
 def _class_of(audience: str, groups: dict[str, int]) -> int:

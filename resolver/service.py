@@ -19,6 +19,10 @@ from proto.ports import Clock, RecordReader
 
 _PUBLIC_ONLY: Final = (PUBLIC_CLASS,)
 
+# The states of nearly every look-up; members of an enumeration are slow to come by.
+_APPROVED: Final = PrefixState.APPROVED
+_ACTIVE: Final = State.ACTIVE
+
 # An answer without values may be untrue with the next registration: nobody is to keep it.
 _NO_TTL_S: Final = 0
 
@@ -68,7 +72,7 @@ class Service:
         """What the state of a prefix alone decides."""
         if query.explain is not None:
             _explain(query, f"prefix matched: {home.name}, {home.state.name.lower()}, suffixes {home.suffix_rule.name.lower()}")
-        if home.state is PrefixState.APPROVED:
+        if home.state is _APPROVED:
             return None
         return Suspended(query.identifier, "prefix") if home.state is PrefixState.SUSPENDED else NotFound(query.identifier)
 
@@ -84,13 +88,11 @@ class Service:
         return raw
 
     def _answer_of_record(self, query: Query, packed: PackedRecord, via_alias: bool) -> Answer:
-        identifier = packed.identifier
         if query.explain is not None:
-            _explain(query, f"record {identifier}: version {packed.version}, {packed.state.name.lower()}")
-        if packed.state is State.RETIRED:
-            return Retired(query.identifier, packed.version)
-        if packed.state is State.SUSPENDED:
-            return Suspended(query.identifier, "identifier")
+            _explain(query, f"record {packed.identifier}: version {packed.version}, {packed.state.name.lower()}")
+        if packed.state is not _ACTIVE:
+            return _answer_of_state(query, packed)
+        identifier = packed.identifier
         if via_alias and self._is_prefix_suspended(identifier):
             _explain(query, f"prefix of {identifier}: suspended")
             return Suspended(query.identifier, "prefix")
@@ -111,6 +113,13 @@ class Service:
     def _is_prefix_suspended(self, identifier: str) -> bool:
         home = self._reader.homing(parse_identifier(identifier).homing_prefix)
         return home is not None and home.state is PrefixState.SUSPENDED
+
+
+def _answer_of_state(query: Query, packed: PackedRecord) -> Answer:
+    """What a record that is not active comes to."""
+    if packed.state is State.RETIRED:
+        return Retired(query.identifier, packed.version)
+    return Suspended(query.identifier, "identifier")
 
 
 def _classes_of(caller: Caller, packed: PackedRecord, registrant: str) -> Collection[int] | None:

@@ -9,6 +9,7 @@ RFC 3650 3, RFC 3651 2; ASCII-only folding as stock Handle servers compare.
 import re
 import unicodedata
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -17,6 +18,8 @@ from proto.limits import MAX_IDENTIFIER_BYTES, MAX_PREFIX_BYTES
 
 PREFIX_OF_PREFIXES: Final = "0.na"
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+# Questions are for a few hundred prefixes again and again; one that is not kept is judged anew.
+_PREFIXES_KEPT: Final = 4_096
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -25,6 +28,10 @@ class SuffixRule(IntEnum):
 
     FOLD_ASCII = 0
     EXACT = 1
+
+
+# Members of an enumeration are slow to come by, and this one is asked for with every look-up.
+_FOLD_ASCII: Final = SuffixRule.FOLD_ASCII
 
 
 def fold_ascii(text: str) -> str:
@@ -42,9 +49,8 @@ class Identifier:
 
     def normalised(self, rule: SuffixRule) -> str:
         """The string under which this identifier is stored, given its prefix's rule; names of prefixes always fold."""
-        folds = rule is SuffixRule.FOLD_ASCII or self.names_prefix
-        suffix = fold_ascii(self.suffix) if folds else self.suffix
-        return f"{self.prefix}/{suffix}"
+        folds = rule is _FOLD_ASCII or self.names_prefix
+        return f"{self.prefix}/{fold_ascii(self.suffix) if folds else self.suffix}"
 
     @property
     def names_prefix(self) -> bool:
@@ -79,6 +85,7 @@ def parse_identifier(text: str) -> Identifier:
     return Identifier(text, parse_prefix(prefix), suffix)
 
 
+@lru_cache(_PREFIXES_KEPT)
 def parse_prefix(text: str) -> str:
     """The folded form of a prefix: labels of letters, digits, `-` and `_`, joined by dots (leading zeros matter).
 

@@ -21,8 +21,10 @@ _NO_REFERENCES: Final = b"\x00\x00\x00\x00"
 TYPE_OFFSET: Final = _FIXED.size
 """Where the type's bytes begin within a packed value."""
 
+TTL_FIELD: Final = slice(8, 13)
+"""The TTL of a packed value, with its type."""
+
 _TTL: Final = struct.Struct(">BI")
-_TTL_OFFSET: Final = 8
 
 
 def compose_value(value: Value, timestamp_s: int = 0) -> bytes:
@@ -63,15 +65,15 @@ def parse_value(packed: bytes, offset: int = 0, audience: str | None = None) -> 
     return Value(index, type_name, data, ttl, bool(absolute), timestamp, permissions, references, audience), offset
 
 
-def relative_ttl_s(packed: bytes, offset: int, now_s: int) -> int:
-    """The TTL in seconds from `now_s` of the packed value at `offset`."""
-    absolute, ttl = _TTL.unpack_from(packed, offset + _TTL_OFFSET)
+def relative_ttl_s(field: bytes, now_s: int) -> int:
+    """The seconds from `now_s` that a packed TTL comes to."""
+    absolute, ttl = _TTL.unpack(field)
     return max(0, ttl - now_s) if absolute else int(ttl)
 
 
 def has_absolute_ttl(packed: bytes) -> bool:
     """Whether the TTL of a packed value ends at a certain second."""
-    return bool(packed[_TTL_OFFSET])
+    return bool(packed[TTL_FIELD.start])
 
 
 def _compose_references(references: tuple[Reference, ...]) -> bytes:
