@@ -74,3 +74,16 @@ def test_ancestors_are_longest_first() -> None:
 
 def test_a_prefix_keeps_leading_zeros_and_folds_letters() -> None:
     assert parse_prefix("88.0042.91411000MA40XCDL1K") == "88.0042.91411000ma40xcdl1k"
+
+
+@pytest.mark.parametrize("text", ["", "88..118", "88.118 ", "8" * 65])
+def test_what_is_no_prefix_is_refused_each_time(text: str) -> None:
+    for _ in range(3):
+        with pytest.raises(Refusal) as refused:
+            parse_prefix(text)
+        assert refused.value.reason is Reason.INVALID_IDENTIFIER
+
+
+def test_more_prefixes_than_are_remembered_are_judged_alike() -> None:
+    asked = [f"88.{number}.Ab" for number in range(5_000)]
+    assert [parse_prefix(text) for text in (*asked, *asked)] == [text.lower() for text in (*asked, *asked)]

@@ -76,6 +76,25 @@ def test_no_class_limit_reads_everything() -> None:
     assert (indexes(values), hidden) == ([1, 2, 7, 900], 0)
 
 
+@pytest.mark.parametrize("hidden", [0, 1, 2])
+@pytest.mark.parametrize("public", [0, 1, 30, 31, 32, 33, 2_046])
+@pytest.mark.parametrize(("aliases", "template"), [((), ""), (("88.118.1001/alias",), "transformer")])
+def test_public_values_are_cut_out_whole_however_many_there_are(
+    public: int, hidden: int, aliases: tuple[str, ...], template: str
+) -> None:
+    shown = tuple(Value(index, f"T{index}", b"x" * (index % 7)) for index in range(1, public + 1))
+    kept = tuple(replace(NOTE, index=public + place, audience=audience) for place, audience in ((1, PRIVATE), (2, "partners")))
+    record = replace(RECORD, values=(*kept[:hidden], *shown), aliases=aliases, template=template)
+    values, unread = PackedRecord(pack_record(record)).select()
+    assert tuple(parse_value(packed)[0] for packed in values) == shown
+    assert unread == hidden
+
+
+@pytest.mark.parametrize("state", State)
+def test_a_record_tells_its_state(state: State) -> None:
+    assert PackedRecord(pack_record(replace(RECORD, state=state))).state is state
+
+
 def test_a_tombstone_has_no_values() -> None:
     packed = PackedRecord(pack_record(replace(RECORD, state=State.RETIRED, values=(), aliases=())))
     assert packed.state is State.RETIRED
@@ -98,6 +117,10 @@ def test_an_alias_pointer_names_its_record_and_a_record_is_no_pointer() -> None:
 
 def test_the_least_ttl_counts_absolute_ones_from_now() -> None:
     absolute = replace(TITLE, ttl=1_000_050, ttl_absolute=True)
+    # A relative TTL of the same number is another one.
+    same = replace(NOTE, audience="public", permissions=0x0E, ttl=1_000_050)
+    longer, _ = PackedRecord(pack_record(replace(RECORD, values=(absolute, same)))).select()
+    assert (least_ttl_s(longer, now_s=1_000_000, default=9), least_ttl_s(longer, now_s=0, default=9)) == (50, 1_000_050)
     values, _ = PackedRecord(pack_record(replace(RECORD, values=(URL, absolute)))).select()
     assert least_ttl_s(values, now_s=1_000_000, default=9) == 50
     assert least_ttl_s(values, now_s=1_000_100, default=9) == 0

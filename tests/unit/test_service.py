@@ -110,6 +110,21 @@ def test_states_of_prefixes(reader: DictReader) -> None:
     assert ask(reader, "88.118.7/x") == NotFound("88.118.7/x")
 
 
+def test_every_question_is_judged_by_the_prefixes_of_its_moment(reader: DictReader) -> None:
+    reader.put_record("88.118.3/Nut", value(1))
+    assert indexes(ask(reader, "88.118.3/NUT")) == [1]
+    reader.put_prefix("88.118.3", suffix_rule=SuffixRule.EXACT)
+    reader.put_record("88.118.3/Nut", value(2))
+    assert isinstance(ask(reader, "88.118.3/NUT"), NotFound)
+    assert indexes(ask(reader, "88.118.3/Nut")) == [2]
+    reader.put_prefix("88.118.3", PrefixState.SUSPENDED, SuffixRule.EXACT)
+    assert ask(reader, "88.118.3/Nut") == Suspended("88.118.3/Nut", "prefix")
+    with pytest.raises(Refusal):
+        ask(reader, "88.200.1/x")
+    reader.put_prefix("88.200")
+    assert isinstance(ask(reader, "88.200.1/x"), NotFound)
+
+
 def test_states_of_records(reader: DictReader) -> None:
     reader.put_record("88.118.1/s", value(1), state=State.SUSPENDED, version=2)
     reader.put_record("88.118.1/r", state=State.RETIRED, version=3)
