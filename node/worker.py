@@ -21,6 +21,7 @@ from proto.metrics import Metrics
 from proto.ports import Clock
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
+from resolver.chain.together import resolve_together
 from resolver.listeners.grpc import GrpcListener
 from resolver.listeners.handle import HandleListener, node_site
 from resolver.listeners.http.listener import HttpListener
@@ -96,12 +97,13 @@ def build_listeners(
 ) -> Sequence[tuple[Listener, int]]:
     """The listeners that are not `off`, each with its port."""
     resolve = build_chain(view, clock, metrics)
+    resolve_many = resolve_together(resolve, view)
     ports = assignment.ports
     http_port = ports["resolver.http_port"]
 
     site = partial(node_site, http_port=http_port)
     every: Sequence[tuple[Listener, int | None]] = (
-        (HttpListener(resolve, view, metrics, answers=answers), http_port),
+        (HttpListener(resolve, view, metrics, answers=answers, resolve_many=resolve_many), http_port),
         (HandleListener(resolve, metrics, clock, site, answers=answers), ports["resolver.handle_port"]),
         (GrpcListener(resolve, metrics, clock, answers=answers), ports["resolver.grpc_port"]),
     )

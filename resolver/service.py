@@ -4,7 +4,7 @@ A query is located when its identifier is parsed and its home is known: the chai
 because where a name is homed decides who answers; a query that comes without it is located here.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -12,7 +12,7 @@ from proto.model.account import Caller, Role
 from proto.model.answer import Answer, Found, NotFound, Refused, Retired, Suspended, ValuesNotFound
 from proto.model.identifier import parse_identifier
 from proto.model.prefix import Prefix, PrefixState, normalise
-from proto.model.query import Located, Query
+from proto.model.query import Ahead, Located, Query
 from proto.model.record import State
 from proto.packing import PUBLIC_CLASS, PackedRecord, alias_target, least_ttl_s
 from proto.ports import Clock, RecordReader
@@ -41,6 +41,48 @@ def locate(query: Query, reader: RecordReader) -> Located:
     return query.located
 
 
+Homing = Callable[[str], Prefix | None]
+
+
+class Homes(dict[str, Prefix | None]):
+    """The homes of prefixes by (folded) name, each looked for once. For one turn of the event loop: prefixes change."""
+
+    def __init__(self, homing: Homing) -> None:
+        self._homing = homing
+
+    def __missing__(self, name: str) -> Prefix | None:
+        home = self[name] = self._homing(name)
+        return home
+
+
+def stored_name(identifier: str, homing: Homing) -> str | None:
+    """The normalised identifier under which to look; None if it is no identifier, or its prefix does not answer."""
+    try:
+        name = parse_identifier(identifier)
+    except Refusal:
+        return None
+    home = homing(name.homing_prefix)
+    return normalise(name, home) if home is not None and home.state is _APPROVED else None
+
+
+def read_ahead(queries: Sequence[Query], reader: RecordReader) -> Ahead | None:
+    """The records that answering `queries` will ask for, and those that aliases among them point to, each set read at once.
+
+    None if the reader cannot read now. What of the queries is refused or barred reads nothing.
+    """
+    homing = Homes(reader.homing).__getitem__
+    try:
+        names = [*{name: None for query in queries if (name := stored_name(query.identifier, homing)) is not None}]
+        records = dict(zip(names, reader.records(names), strict=True))
+        targets = {target: None for raw in records.values() if raw is not None and (target := alias_target(raw)) is not None}
+        missing = [target for target in targets if target not in records]
+        if missing:
+            records.update(zip(missing, reader.records(missing), strict=True))
+        return Ahead(reader.position, records)
+    except Refusal:
+        return None
+
+
 class Service:
     """Answers located queries from `reader`. Every call is synchronous and takes microseconds."""
 
@@ -57,7 +99,7 @@ class Service:
         normalised = normalise(name, home)
         if query.reads is not None:
             query.reads.append(normalised)
-        raw = self._reader.record(normalised)
+        raw = self._record(query, normalised)
         via_alias = False
         if raw is not None:
             target = alias_target(raw)
@@ -67,6 +109,13 @@ class Service:
             _explain(query, f"record {normalised}: nothing is registered")
             return NotFound(query.identifier)
         return self._answer_of_record(query, PackedRecord(raw), via_alias)
+
+    def _record(self, query: Query, normalised: str) -> bytes | None:
+        """What is stored under a normalised identifier: read already with the rest of a batch, or read now."""
+        ahead = query.ahead
+        if ahead is not None and normalised in ahead.records and ahead.position == self._reader.position:
+            return ahead.records[normalised]
+        return self._reader.record(normalised)
 
     def _answer_of_prefix(self, query: Query, home: Prefix) -> Answer | None:
         """What the state of a prefix alone decides."""
@@ -81,7 +130,7 @@ class Service:
         _explain(query, f"alias: {alias} points to {target}")
         if query.reads is not None:
             query.reads.append(target)
-        raw = self._reader.record(target)
+        raw = self._record(query, target)
         if raw is None or alias_target(raw) is not None or not _lists(PackedRecord(raw).aliases, alias, home):
             _explain(query, f"alias: {target} does not list it back")
             return None

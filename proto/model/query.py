@@ -1,5 +1,6 @@
 """Query: what a caller wants to know, the same whatever protocol asked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,13 @@ class Located(NamedTuple):
     home: Prefix
 
 
+class Ahead(NamedTuple):
+    """Records that were read together at `position`, by normalised identifier: as stored, None where there is nothing."""
+
+    position: Position
+    records: Mapping[str, bytes | None]
+
+
 @dataclass(slots=True)
 class Query:
     """One question. A value is selected if its index is listed or its type matches; no filter selects all.
@@ -24,7 +32,7 @@ class Query:
     the chain's access step makes it the `caller`. `wants_private` says that the caller insists on values it may not be able to
     read (a Handle query without PUBL): then unreadable ones are refused, not silently left out. `explain`, if it is a list,
     gets a line for everything that decided the answer, and `reads` the normalised identifier of every record that was looked
-    up for it. `located` is found out on the way.
+    up for it. `located` is found out on the way. `ahead` is what was read for a whole batch.
     """
 
     identifier: str
@@ -39,3 +47,4 @@ class Query:
     explain: list[str] | None = None
     reads: list[str] | None = None
     located: Located | None = None
+    ahead: Ahead | None = None

@@ -34,7 +34,7 @@ class Checkpoint:
         self.position = position
         self.chain = chain
         self.get_record = database.getter(RECORDS)
-        self.get_many = database.get_many
+        self.get_many = database.getter_of_many(RECORDS)
 
     def rows(self, table: Table) -> Iterator[tuple[str, bytes]]:
         """(name, image) of every row of a small table."""

@@ -77,7 +77,8 @@ class Layers:
 
     def records(self, normalised: Sequence[str]) -> list[bytes | None]:
         keys = [record_key(name) for name in normalised]
-        found = [self.overlay.get(key) for key in keys]
+        changed = self.overlay.get
+        found = [changed(key) for key in keys]
         missing = [key for key, value in zip(keys, found, strict=True) if value is None]
         below = iter(self.base.get_many(missing) if missing else ())
         return [next(below) if value is None else value or None for value in found]

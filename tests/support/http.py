@@ -16,6 +16,7 @@ from proto.errors import Reason
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
 from resolver.chain.step import Resolve
+from resolver.chain.together import resolve_together
 from resolver.listeners.http.limits import HttpLimits
 from resolver.listeners.http.listener import HttpListener
 from tests.support.reader import DictReader, StoppedClock
@@ -61,9 +62,10 @@ class Served:
     def __post_init__(self) -> None:
         self.registry = CollectorRegistry()
         metrics = build_metrics(self.registry)
-        self.listener = HttpListener(
-            self.resolve or build_chain(self.reader, self.clock, metrics), self.gate, metrics, self.limits, self.answers
-        )
+        resolve = self.resolve or build_chain(self.reader, self.clock, metrics)
+        # A chain of a test's own is asked one by one.
+        together = None if self.resolve else resolve_together(resolve, self.reader)
+        self.listener = HttpListener(resolve, self.gate, metrics, self.limits, self.answers, together)
         self.reader.watcher = self.answers
         if not self.is_plain:
             self.listener.plain_lookups = ()

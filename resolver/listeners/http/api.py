@@ -15,6 +15,7 @@ from proto.model.query import Query
 from proto.wire.http.target import Target
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.step import Resolve
+from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.http.documents import resolve_reply, resolve_text
 from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
 from resolver.listeners.http.lookups import LOOKUPS, Lookup
@@ -91,8 +92,9 @@ class Slots:
 class Api:
     """Serves every route of this listener by asking `resolve`."""
 
-    def __init__(self, resolve: Resolve, readiness: Readiness) -> None:
+    def __init__(self, resolve: Resolve, readiness: Readiness, resolve_many: ResolveMany | None = None) -> None:
         self._resolve = resolve
+        self._resolve_together = resolve_many or one_by_one(resolve)
         self._readiness = readiness
         single, batches = Slots(MAX_REQUESTS), Slots(MAX_BATCHES)
         self.single: Final = single
@@ -134,11 +136,14 @@ class Api:
 
     async def _results(self, queries: Sequence[Query], first: Answer | None) -> AsyncIterator[bytes]:
         """The documents of a batch, in order; `first` is the first one's answer."""
-        for place, query in enumerate(queries):
-            if place and place % BATCH_SLICE == 0:
+        for start in range(0, len(queries), BATCH_SLICE):
+            if start:
                 await asyncio.sleep(0)
-            answer = first if place == 0 and first is not None else await self._ask(query)
-            yield encode(resolve_text(answer, query.explain))
+            part = queries[start : start + BATCH_SLICE]
+            found = self._resolve_together(part) if first is None or start else [first, *self._resolve_together(part[1:])]
+            for query, result in zip(part, found, strict=True):
+                answer = await result if inspect.isawaitable(result) else result
+                yield encode(resolve_text(answer, query.explain))
 
     async def _ask(self, query: Query) -> Answer:
         result = self._resolve(query)

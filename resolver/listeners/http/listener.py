@@ -10,6 +10,7 @@ from proto.metrics import Metrics
 from proto.request_id import SEED_BYTES, RequestIds
 from resolver.answer_cache import AnswerCache, Shelf
 from resolver.chain.step import Resolve
+from resolver.chain.together import ResolveMany
 from resolver.listeners.http.api import Api, Readiness
 from resolver.listeners.http.connection import ConnectionServer
 from resolver.listeners.http.exchange import Exchange
@@ -38,9 +39,10 @@ class HttpListener:
         metrics: Metrics,
         limits: HttpLimits | None = None,
         answers: AnswerCache | None = None,
+        resolve_many: ResolveMany | None = None,
     ) -> None:
         self._limits = limits or HttpLimits()
-        self._api = Api(resolve, readiness)
+        self._api = Api(resolve, readiness, resolve_many)
         self._ids = RequestIds(secrets.token_bytes(SEED_BYTES))
         self._exchange = Exchange(self._api.routes, metrics.refused, self._limits, self._ids)
         self._resolve = resolve
