@@ -21,6 +21,7 @@ from proto.metrics import Metrics
 from proto.ports import Clock
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
 from resolver.chain.together import resolve_together
 from resolver.listeners.grpc import GrpcListener
 from resolver.listeners.handle import HandleListener, node_site
@@ -102,9 +103,10 @@ def build_listeners(
     http_port = ports["resolver.http_port"]
 
     site = partial(node_site, http_port=http_port)
+    plain = partial(PlainLookups, view, clock, metrics)
     every: Sequence[tuple[Listener, int | None]] = (
         (HttpListener(resolve, view, metrics, answers=answers, resolve_many=resolve_many), http_port),
-        (HandleListener(resolve, metrics, clock, site, answers=answers), ports["resolver.handle_port"]),
+        (HandleListener(resolve, metrics, clock, site, answers=answers, plain=plain), ports["resolver.handle_port"]),
         (GrpcListener(resolve, metrics, clock, answers=answers), ports["resolver.grpc_port"]),
     )
     return [(listener, port) for listener, port in every if port is not None]

@@ -10,7 +10,7 @@ Audience numbers: 0 public, 1 private, 2 + n the record's n-th group. Both forma
 """
 
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 from operator import attrgetter
 from typing import Final
@@ -37,6 +37,9 @@ FIRST_GROUP_CLASS: Final = 2
 _PUBLIC_ONLY: Final = (PUBLIC_CLASS,)
 _INDEX: Final = attrgetter("index")
 _STATES: Final = tuple(State)
+
+_OFFSET: Final = struct.Struct(">4xI3x")  # of an entry
+_PLACES: Final = tuple(struct.Struct(">" + "4xIxH" * count) for count in range(32))
 
 # Where values begin, of tables of up to so many entries at once: nearly every record has fewer.
 _OFFSETS: Final = tuple(struct.Struct(">" + "4xI3x" * count) for count in range(32))
@@ -156,6 +159,17 @@ class PackedRecord:
         return self.raw[_HEAD_BYTES : self._registrant_start].decode()
 
     @property
+    def spelling(self) -> bytes:
+        """`identifier` in UTF-8."""
+        return self.raw[_HEAD_BYTES : self._registrant_start]
+
+    @property
+    def description(self) -> tuple[bytes, bytes]:
+        """`registrant` and `template` in UTF-8."""
+        raw, template = self.raw, self._template_start
+        return raw[self._registrant_start : template], raw[template : self._aliases_start]
+
+    @property
     def registrant(self) -> str:
         return self.raw[self._registrant_start : self._template_start].decode()
 
@@ -211,6 +225,30 @@ class PackedRecord:
         if count == self.value_count:
             offsets += (len(raw),)
         return tuple([raw[begin:end] for begin, end in pairwise(offsets)])
+
+    @property
+    def public_part(self) -> bytes:
+        """The public values, end to end, as they are."""
+        raw, count, start = self.raw, self.public_count, self._table_start()
+        if not count:
+            return b""
+        begin = _OFFSET.unpack_from(raw, start)[0]
+        if count == self.value_count:
+            return raw[begin:]
+        return raw[begin : _OFFSET.unpack_from(raw, start + count * _ENTRY.size)[0]]
+
+    @property
+    def public_places(self) -> Iterator[tuple[int, int, int]]:
+        """Of each public value: where in `raw` it begins, the size of its type, and where it ends."""
+        raw, count, start = self.raw, self.public_count, self._table_start()
+        if count < len(_PLACES):
+            entries = _PLACES[count].unpack_from(raw, start)
+            begins, sizes = entries[::2], entries[1::2]
+        else:
+            table = [*_ENTRY.iter_unpack(raw[start : start + count * _ENTRY.size])]
+            begins, sizes = tuple([entry[1] for entry in table]), tuple([entry[3] for entry in table])
+        end = len(raw) if count == self.value_count else _OFFSET.unpack_from(raw, start + count * _ENTRY.size)[0]
+        return zip(begins, sizes, (*begins[1:], end), strict=False)  # without values there is an end and no beginning
 
     def classes_for(self, groups: Iterable[str]) -> tuple[int, ...]:
         """The audience numbers open to a reader in these groups of the record's registrant."""

@@ -98,10 +98,10 @@ class AnswerCache:
         self._unlist(key, self.entries.pop(key))
 
     def put(self, key: bytes, answer: Answer, reads: list[str], rendered: object, size: int) -> None:
-        """Keep a reply if its key has been seen lately."""
+        """Keep a reply, if there is room for it at all."""
         names = [*{record_key(name): None for name in reads}]
         size += len(key) + sum(map(len, names)) + ENTRY_BYTES
-        if size > self._max_bytes or not self._is_seen_again(key):
+        if size > self._max_bytes:
             return
         if key in self.entries:
             self.drop(key)
@@ -112,13 +112,24 @@ class AnswerCache:
         for name in names:
             self._keys_of.setdefault(name, []).append(key)
 
-    def _is_seen_again(self, key: bytes) -> bool:
+    def has_seen(self, key: bytes) -> bool:
+        """Whether the key is among the last misses that were noted."""
         sight = hash(key)
-        if sight in self._seen or sight in self._seen_before:
-            return True
+        return sight in self._seen or sight in self._seen_before
+
+    def note(self, key: bytes) -> None:
+        """The key has been asked for, and is not kept."""
+        if not self._max_bytes:
+            return
         if len(self._seen) >= SIGHT_KEYS:
             self._seen_before, self._seen = self._seen, set()
-        self._seen.add(sight)
+        self._seen.add(hash(key))
+
+    def is_seen_again(self, key: bytes) -> bool:
+        """Whether the key has been seen lately; it has from now on."""
+        if self.has_seen(key):
+            return True
+        self.note(key)
         return False
 
     def _make_room(self) -> None:
@@ -167,12 +178,22 @@ class Shelf(Generic[T]):
         rendered: T = entry.rendered
         return rendered
 
+    def has_seen(self, key: bytes) -> bool:
+        """Whether what `key` asks for will be kept when it is offered: it was asked for before."""
+        return self._cache.has_seen(key)
+
+    def note(self, key: bytes) -> None:
+        """A question that had not been seen was answered, and its reply is not offered."""
+        self._cache.note(key)
+
     def keep(self, key: bytes, query: Query, answer: Answer, rendered: T, size: int) -> None:
         """Offer a reply of `size` bytes, in the same turn of the event loop in which the chain answered `query`.
 
         `query.reads` must have been a list. What may not be kept, or will hardly be asked for again, is not.
         """
-        if query.reads is not None and size <= MAX_REPLY_BYTES and _is_for_anybody(query) and _lasts(answer):
+        if query.reads is None or size > MAX_REPLY_BYTES or not _is_for_anybody(query):
+            return
+        if self._cache.is_seen_again(key) and _lasts(answer):
             self._cache.put(key, answer, query.reads, rendered, size)
 
 

@@ -6,8 +6,12 @@ A *homed* prefix answers for everything below it that no longer prefix in the ta
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from proto.model.identifier import Identifier, SuffixRule
+
+# Members of an enumeration are slow to come by.
+_FOLD_ASCII: Final = SuffixRule.FOLD_ASCII
 
 
 class PrefixState(IntEnum):
@@ -47,9 +51,7 @@ def normalise(identifier: Identifier, home: Prefix | None) -> str:
     Everybody who makes keys of identifiers (look-ups, claims of aliases, the view's alias pointers) must make the same;
     what nobody homes, and what names a prefix, folds ASCII.
     """
-    if home is None or identifier.names_prefix:
-        return identifier.normalised(SuffixRule.FOLD_ASCII)
-    return identifier.normalised(home.suffix_rule)
+    return identifier.normalised(_FOLD_ASCII if home is None else home.suffix_rule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ _SCHEME: Final = "handle"
 _FAULT: Final = "a query failed"
 
 
-class _Tally:
+class Tally:
     """Where the answers of one protocol are counted. Finding a labelled metric takes longer than a look-up."""
 
     __slots__ = ("requests", "seconds")
@@ -38,7 +38,7 @@ class MetricsStep:
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
         self._monotonic = clock.monotonic
-        self._tallies: dict[str, _Tally] = {}
+        self._tallies: dict[str, Tally] = {}
 
     def resolve(self, query: Query, following: Resolve) -> Result:
         begun = self._monotonic()
@@ -66,7 +66,7 @@ class MetricsStep:
     def _count(self, query: Query, answer: Answer, begun: float) -> Answer:
         tally = self._tallies.get(query.protocol)
         if tally is None:
-            tally = self._tallies[query.protocol] = _Tally(self._metrics, query.protocol)
+            tally = self._tallies[query.protocol] = Tally(self._metrics, query.protocol)
         tally.requests[type(answer)].inc()
         tally.seconds.observe(self._monotonic() - begun)
         if type(answer) is Refused:

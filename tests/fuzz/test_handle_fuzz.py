@@ -1,8 +1,9 @@
 """Garbage, and recorded messages made garbage: whatever is read is refused by name or means the same when written again."""
 
+import asyncio
 import random
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -20,10 +21,14 @@ from proto.wire.handle.stream import StreamParser
 from proto.wire.handle.value import compose_value, parse_value
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
+from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.dialogue import Dialogue
+from resolver.listeners.handle.limits import HandleLimits
 from resolver.listeners.handle.site import node_site
 from tests.interop.handle_replay import RECORDINGS, exchanges
 from tests.support.garbage import SEEDS, mutate
+from tests.support.handle import question
 from tests.support.reader import DictReader, StoppedClock
 
 ROUNDS: Final = 4_000
@@ -123,14 +128,7 @@ def test_garbage_packets_leave_nothing_behind(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_message_gets_one_reply_that_can_be_read(seed: int) -> None:
     chance = random.Random(seed)
-    reader = DictReader()
-    reader.put_prefix("88.118")
-    reader.put_record("88.118.1/LOAD0000042", Value(1, "URL", b"u"), Value(2, "NOTE", b"n", audience="private", permissions=12))
-    clock, metrics = StoppedClock(), build_metrics(CollectorRegistry())
-    kept = AnswerCache().shelf("handle", metrics)
-    dialogue = Dialogue(
-        build_chain(reader, clock, metrics), "handle", metrics.refused, clock, lambda at: node_site(at, 2641), kept
-    )
+    dialogue = _dialogue(AnswerCache())
     questions = [raw for raw in RECORDED if int.from_bytes(raw[24:28]) == 0]
     for _ in range(ROUNDS):
         raw = mutate(chance.choice(questions), chance)
@@ -139,6 +137,8 @@ def test_every_message_gets_one_reply_that_can_be_read(seed: int) -> None:
         envelope = parse_envelope(raw)
         reply = dialogue.respond(envelope, raw[ENVELOPE_BYTES:], lambda: "127.0.0.1")
         assert isinstance(reply, bytes)
+        at_once = dialogue.respond_plainly(raw)
+        assert at_once in (None, reply)
         head = parse_envelope(reply)
         check_envelope(head)
         answer = parse_message(head, reply[ENVELOPE_BYTES:])
@@ -146,6 +146,115 @@ def test_every_message_gets_one_reply_that_can_be_read(seed: int) -> None:
         assert head.request == envelope.request
         assert answer.code != 0
         assert answer.op in (OpCode.RESERVED, int.from_bytes(raw[20:24]))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_question_that_is_plain_whatever_was_garbled_gets_the_reply_of_any_other(seed: int) -> None:
+    chance = random.Random(seed)
+    dialogue = _dialogue(AnswerCache(0))
+    plain = 0
+    for _ in range(ROUNDS):
+        raw = bytearray(question(chance.choice(("88.118.1/LOAD0000042", "88.118.1/LOAD0000043")), chance.getrandbits(32)))
+        for _ in range(chance.randint(0, 3)):
+            raw[chance.randrange(len(raw))] ^= 1 << chance.randint(0, 7)
+        packet = bytes(raw)
+        at_once = dialogue.respond_plainly(packet)
+        if at_once is not None:
+            assert at_once == dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], lambda: "127.0.0.1")
+            plain += 1
+    assert ROUNDS // 10 < plain < ROUNDS // 10 * 9, plain
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_connection_says_the_same_whichever_way_its_questions_are_answered(seed: int) -> None:
+    chance = random.Random(seed)
+    plainly = 0
+    for _ in range(ROUNDS // 20):
+        whole = [question(f"88.118.1/LOAD000004{chance.randint(2, 4)}", number) for number in range(chance.randint(1, 6))]
+        stream = b"".join(mutate(raw, chance) if chance.random() < 0.1 else raw for raw in whole)
+        pieces = whole if chance.random() < 0.5 else [*_pieces(stream, chance)]
+        short, long = _dialogue(AnswerCache(0)), _dialogue(AnswerCache(0))
+        long._plain, expected = None, await _converse(long, pieces)
+        assert await _converse(short, pieces) == expected
+        plainly += sum(short.respond_plainly(piece) is not None for piece in pieces)
+    assert plainly > ROUNDS // 20
+
+
+async def _converse(dialogue: Dialogue, pieces: list[bytes]) -> tuple[bytes, bool]:
+    """All that a connection writes when these pieces come, and whether it closed."""
+    transport = Transport()
+    connection = Connection(Hosting(dialogue))
+    connection.connection_made(cast(asyncio.Transport, transport))
+    for piece in pieces:
+        if transport.is_reading and not transport.is_closed:
+            connection.data_received(piece)
+        for _ in range(3):
+            await asyncio.sleep(0)
+    return bytes(transport.written), transport.is_closed
+
+
+def _pieces(stream: bytes, chance: random.Random) -> Iterator[bytes]:
+    while stream:
+        size = chance.choice((1, 20, 61, 80, 300))
+        yield stream[:size]
+        stream = stream[size:]
+
+
+class Transport:
+    """Takes everything at once."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.is_closed = False
+        self.is_reading = True
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def write_eof(self) -> None:
+        self.is_closed = True
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+
+class Hosting:
+    """A listener of one connection."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self.dialogue = dialogue
+        self.limits = HandleLimits()
+        self.now_s = 0.0
+
+    def admit(self, _connection: Connection) -> bool:
+        return True
+
+    def dismiss(self, _connection: Connection) -> None:
+        pass
+
+
+def _dialogue(answers: AnswerCache) -> Dialogue:
+    """One record with public values alone, and one with others."""
+    reader, clock, metrics = DictReader(), StoppedClock(), build_metrics(CollectorRegistry())
+    reader.put_prefix("88.118")
+    reader.put_record("88.118.1/LOAD0000042", Value(1, "URL", b"u"), Value(2, "NOTE", b"n", audience="private", permissions=12))
+    reader.put_record("88.118.1/LOAD0000043", Value(1, "URL", b"u"), Value(2, "TITLE", b""))
+    return Dialogue(
+        build_chain(reader, clock, metrics), "handle", metrics.refused, clock, lambda at: node_site(at, 2641),
+        answers.shelf("handle", metrics), PlainLookups(reader, clock, metrics, "handle"),
+    )  # fmt: skip
 
 
 def _bodies() -> list[list[bytes]]:

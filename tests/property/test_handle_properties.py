@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 
 from proto.model.record import State
 from proto.model.value import Reference
+from proto.wire.handle import codes
+from proto.wire.handle.codes import OpCode
 from proto.wire.handle.datagram import Reassembly, split_message
 from proto.wire.handle.envelope import ENVELOPE_BYTES, Envelope, compose_envelope, parse_envelope
 from proto.wire.handle.message import Message, compose_message, compose_payload, compose_reply, parse_message
+from proto.wire.handle.plain import asked_by, compose_plain_reply, parse_plain
 from proto.wire.handle.resolution import (
     ErrorResponse,
     ReferralResponse,
@@ -148,3 +151,53 @@ def test_groups(references: tuple[Reference, ...]) -> None:
 def test_sites(site: SiteInfo) -> None:
     assert parse_site(compose_site(site)) == site
     assert all(ipaddress.ip_address(server.address) for server in site.servers)
+
+
+IDENTIFIERS = st.one_of(TEXT, st.just("88.118.1/x"))
+PACKETS = st.builds(
+    lambda envelope, flags, recursion, expiration, identifier, rest, credential: compose_message(
+        Message(
+            envelope, OpCode.RESOLUTION, 0, flags, 1, recursion, expiration,
+            compose_resolution_request(ResolutionRequest(identifier, rest=rest)), credential,
+        )
+    ),
+    st.one_of(ENVELOPES, st.builds(Envelope, st.just(2), BYTE, st.integers(0, 3), BYTE, WORD, WORD, st.just(0), st.just(0))),
+    st.one_of(WORD, st.sampled_from((0, codes.PUBLIC_ONLY, codes.PUBLIC_ONLY | codes.RECURSIVE))),
+    BYTE, WORD, IDENTIFIERS, st.sampled_from((b"", b"", bytes(4))), st.sampled_from((b"", b"", None, b"x")),
+)  # fmt: skip
+
+
+def is_plain(message: Message) -> bool:
+    """By its parts, what `parse_plain` says of the whole."""
+    request = parse_resolution_request(message.body)
+    closer = codes.RETURN_DIGEST | codes.LIFE_CYCLE
+    whole = message.envelope.sequence == 0 and message.credential == b"" and not request.rest
+    return message.envelope.major == 2 and whole and not message.flags & closer
+
+
+# What a reply adds to the flags that it echoes; a digest is not among it.
+ADDED = WORD.map(lambda flags: flags & ~codes.RETURN_DIGEST)
+
+
+@given(PACKETS, WORD, st.lists(BLOB, max_size=3), WORD, ADDED, st.binary(max_size=3))
+def test_a_plain_question_is_read_and_answered_as_any_other(
+    packet: bytes, code: int, body: list[bytes], expiration: int, flags: int, more: bytes
+) -> None:
+    message = parse_message(parse_envelope(packet), packet[ENVELOPE_BYTES:])
+    question = parse_plain(packet)
+    assert (question is not None) == is_plain(message)
+    if question is None:
+        return
+    assert question.identifier + bytes(8) == message.body
+    assert asked_by(packet) == message.flags.to_bytes(4) + message.body
+    plain = compose_plain_reply(question, code, body, serial=1, expiration=expiration, flags=flags)
+    session = message.envelope.session
+    assert plain == compose_reply(message, code, body, serial=1, session=session, expiration=expiration, flags=flags)
+    for broken in (packet + more, packet[: -len(more)]) if more else ():
+        assert parse_plain(broken) is None
+
+
+@given(st.binary(max_size=80))
+def test_garbage_is_not_plain(raw: bytes) -> None:
+    if parse_plain(raw) is not None:
+        assert parse_message(parse_envelope(raw), raw[ENVELOPE_BYTES:]).op == OpCode.RESOLUTION

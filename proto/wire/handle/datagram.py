@@ -10,11 +10,15 @@ from collections.abc import Hashable
 from typing import Final
 
 from proto.errors import Reason, Refusal
-from proto.wire.handle.envelope import ENVELOPE_BYTES, TRUNCATED, Envelope, check_envelope, compose_envelope, parse_envelope
+from proto.wire.handle.envelope import ENVELOPE_BYTES, TRUNCATED, Envelope, check_envelope, parse_envelope
 from proto.wire.handle.fields import malformed
 
 PACKET_BYTES: Final = 512
 PART_BYTES: Final = PACKET_BYTES - ENVELOPE_BYTES
+
+# In the envelope.
+_FLAGS: Final = 2
+_SEQUENCE: Final = slice(12, 16)
 
 # A question is one packet but for hundreds of filters; 64 packets hold 31,488 bytes, more than any client asks.
 MAX_REQUEST_PARTS: Final = 64
@@ -30,12 +34,15 @@ def split_message(message: bytes, mark_truncated: bool = False) -> list[bytes]:
     """The packets of a whole message (its envelope included), ready to be sent."""
     if len(message) <= PACKET_BYTES:
         return [message]
-    envelope = parse_envelope(message)
-    packets = []
+    # The envelope of every packet is that of the message, but for its number and for whether more follow.
+    before, after = message[: _SEQUENCE.start], message[_SEQUENCE.stop : ENVELOPE_BYTES]
+    last, packets = len(message) - PART_BYTES, []
+    begin = before
+    if mark_truncated:
+        begin = before[:_FLAGS] + bytes((before[_FLAGS] | TRUNCATED,)) + before[_FLAGS + 1 :]
     for number, start in enumerate(range(ENVELOPE_BYTES, len(message), PART_BYTES)):
-        end = start + PART_BYTES
-        flags = envelope.flags | (TRUNCATED if mark_truncated and end < len(message) else 0)
-        packets.append(compose_envelope(envelope._replace(sequence=number, flags=flags)) + message[start:end])
+        opening = begin if start < last else before
+        packets.append(b"%b%b%b%b" % (opening, number.to_bytes(4), after, message[start : start + PART_BYTES]))
     return packets
 
 

@@ -33,7 +33,7 @@ _REPLY: Final = struct.Struct(">BBBBIIIIIIIHBBII")
 _NOT_ECHOED: Final = (
     codes.CERTIFIED | codes.ENCRYPTED | codes.CONTINUED | codes.TRUSTED_RESULT | codes.LIFE_CYCLE | codes.AUTHORITATIVE
 )
-_ECHOED: Final = 0xFFFF_FFFF & ~_NOT_ECHOED
+ECHOED: Final = 0xFFFF_FFFF & ~_NOT_ECHOED
 
 _MD5: Final = 1
 _SHA1: Final = 2
@@ -112,7 +112,7 @@ def compose_reply(
     """
     version = negotiate_version(request.envelope)
     parts = [*body, EMPTY_STRING]
-    flags |= request.flags & _ECHOED
+    flags |= request.flags & ECHOED
     if flags & codes.RETURN_DIGEST:
         parts.insert(0, request_digest(request, version))
     size = sum(map(len, parts)) - len(EMPTY_STRING)

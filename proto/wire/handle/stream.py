@@ -48,6 +48,11 @@ class StreamParser:
 
         Raises `Refusal(MALFORMED_MESSAGE)` at the first bad envelope, and ever after.
         """
+        packet = self.next_packet()
+        return None if packet is None else (parse_envelope(packet), packet[ENVELOPE_BYTES:])
+
+    def next_packet(self) -> bytes | None:
+        """The same in one piece, its envelope judged."""
         if self._refusal:
             raise self._refusal
         envelope = self._envelope or self._next_envelope()
@@ -58,9 +63,9 @@ class StreamParser:
         if len(buffer) < end:
             return None
         self._envelope = None
-        payload = bytes(buffer[ENVELOPE_BYTES:end])
+        packet = bytes(buffer[:end])
         self._drop(end)
-        return envelope, payload
+        return packet
 
     def _next_envelope(self) -> Envelope | None:
         if len(self._buffer) < ENVELOPE_BYTES:

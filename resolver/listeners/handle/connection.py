@@ -8,10 +8,11 @@ written, or until its turn comes again: the kernel then slows the client down.
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from typing import Final, Protocol, cast
 
 from proto.errors import Reason, Refusal
-from proto.wire.handle.envelope import Envelope
+from proto.wire.handle.envelope import ENVELOPE_BYTES, parse_envelope
 from proto.wire.handle.fields import malformed
 from proto.wire.handle.stream import StreamParser
 from resolver.listeners.handle.dialogue import Dialogue
@@ -65,11 +66,20 @@ class Connection(asyncio.Protocol):
             made.close()
 
     def data_received(self, data: bytes) -> None:
-        self._active_s = self._host.now_s
+        host = self._host
+        self._active_s = host.now_s
+        tried = None
+        if self._is_idle:
+            # Nearly always what comes is one question, and nothing stands before it.
+            reply = host.dialogue.respond_plainly(data)
+            if reply is not None:
+                self._transport.write(reply)  # type: ignore[union-attr]  # what is received comes from a transport
+                return
+            tried = data
         if self._is_open:
             self._parser.feed(data)
             if not self._is_scheduled:
-                self._work()
+                self._work(tried)
 
     def eof_received(self) -> bool:
         """Whether to keep our half open: a client may end its half and still wait for its answers."""
@@ -120,13 +130,25 @@ class Connection(asyncio.Protocol):
         if self._transport:
             self._transport.abort()
 
-    def _work(self) -> None:
-        """Answer what has come, as far as this turn goes."""
+    @property
+    def _is_idle(self) -> bool:
+        """Whether what comes next may be answered by itself, at once."""
+        return (
+            self._is_open
+            and not self._is_scheduled
+            and not self._queue
+            and not self._parser.buffered
+            and self._stalled_s == _NEVER
+            and self._transport is not None
+        )
+
+    def _work(self, tried: bytes | None = None) -> None:
+        """Answer what has come, as far as this turn goes. `tried` could not be answered plainly."""
         self._is_scheduled = False
         if self._transport is None:
             return
         replies: list[bytes] = []
-        refusal = self._answer_turn(replies)
+        refusal = self._answer_turn(replies, tried)
         if replies:
             self._transport.write(replies[0] if len(replies) == 1 else b"".join(replies))
         if refusal:
@@ -135,7 +157,7 @@ class Connection(asyncio.Protocol):
             self._close()
         self._regulate()
 
-    def _answer_turn(self, replies: list[bytes]) -> Refusal | None:
+    def _answer_turn(self, replies: list[bytes], tried: bytes | None) -> Refusal | None:
         """Answer messages while there are whole ones, room, and time in this turn. Returns what is wrong with the stream."""
         limits, size, turn = self._host.limits, 0, 0
         while self._stalled_s == _NEVER and len(self._queue) < limits.max_pipelined:
@@ -143,18 +165,21 @@ class Connection(asyncio.Protocol):
                 self._schedule()
                 return None
             try:
-                message = self._parser.next_message()
+                packet = self._parser.next_packet()
             except Refusal as refusal:
                 return refusal
-            if message is None:
+            if packet is None:
                 return self._note_rest(turn > 0)
             turn += 1
-            size += self._answer(*message, replies)
+            size += self._answer(packet, replies, packet != tried)
         return None
 
-    def _answer(self, envelope: Envelope, payload: bytes, replies: list[bytes]) -> int:
+    def _answer(self, packet: bytes, replies: list[bytes], may_be_plain: bool) -> int:
         """Put the reply among `replies`, or into the queue if it or one before it is not there yet. Returns its size."""
-        reply = self._host.dialogue.respond(envelope, payload, self._reached)
+        dialogue = self._host.dialogue
+        reply: bytes | Awaitable[bytes] | None = dialogue.respond_plainly(packet) if may_be_plain else None
+        if reply is None:
+            reply = dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], self._reached)
         if isinstance(reply, bytes):
             (self._queue or replies).append(reply)
             return len(reply)

@@ -13,7 +13,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Awaitable
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol
 
 from proto.errors import Reason, Refusal
 from proto.ports import Clock
@@ -79,7 +79,21 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, bits), strict=False))
 
 
-class Datagrams(asyncio.DatagramProtocol):
+class Transport(Protocol):
+    """Where packets go out: `resolver.listeners.handle.packets.Packets`."""
+
+    @property
+    def name(self) -> Source:
+        """The address that it is bound to."""
+
+    def sendto(self, packet: bytes, addr: Source) -> None:
+        """Send a packet, or drop it."""
+
+    def close(self) -> None:
+        """Free the address."""
+
+
+class Datagrams:
     """Driven by the event loop; one per socket."""
 
     def __init__(self, dialogue: Dialogue, limits: HandleLimits, clock: Clock) -> None:
@@ -88,16 +102,20 @@ class Datagrams(asyncio.DatagramProtocol):
         self._clock = clock
         self._reassembly = Reassembly()
         self._budget = SourceBudget(limits.udp_source_bytes_per_s, limits.udp_source_burst_bytes, limits.max_udp_sources)
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transport: Transport | None = None
         self._pending: set[asyncio.Task[None]] = set()
         self._is_stalled = False
         self._is_open = True
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+    def connect(self, transport: Transport) -> None:
+        """Send through `transport` from now on."""
+        self._transport = transport
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._transport = None
+    def close(self) -> None:
+        """Send no more."""
+        if self._transport:
+            self._transport.close()
+            self._transport = None
 
     def error_received(self, exc: Exception) -> None:
         logger.debug("a client's host reported %s", exc)
@@ -124,6 +142,11 @@ class Datagrams(asyncio.DatagramProtocol):
             self._dialogue.count(Reason.MALFORMED_MESSAGE)
 
     def datagram_received(self, data: bytes, addr: Source) -> None:
+        if self._is_open and not self._is_stalled:
+            reply = self._dialogue.respond_plainly(data)
+            if reply is not None:
+                self._send(reply, addr, mark_truncated=False)
+                return
         try:
             message = self._reassembly.accept(data, addr, self._clock.monotonic())
         except Refusal as refusal:
@@ -147,7 +170,7 @@ class Datagrams(asyncio.DatagramProtocol):
     def _answer(self, envelope: Envelope, payload: bytes, addr: Source) -> None:
         reply = self._dialogue.respond(envelope, payload, lambda: self._reached(addr))
         if isinstance(reply, bytes):
-            self._send(envelope, reply, addr)
+            self._send(reply, addr, mark_truncated=envelope.major == DO_IRP_MAJOR)
             return
         task = asyncio.ensure_future(self._send_later(envelope, reply, addr))
         self._pending.add(task)
@@ -158,11 +181,11 @@ class Datagrams(asyncio.DatagramProtocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if not self._is_open and not self._pending and self._transport:
-            self._transport.close()
+        if not self._is_open and not self._pending:
+            self.close()
 
     async def _send_later(self, envelope: Envelope, reply: Awaitable[bytes], addr: Source) -> None:
-        self._send(envelope, await reply, addr)
+        self._send(await reply, addr, mark_truncated=envelope.major == DO_IRP_MAJOR)
 
     def _reject(self, packet: bytes, addr: Source, refusal: Refusal) -> None:
         if len(packet) < ENVELOPE_BYTES or any(packet[ENVELOPE_BYTES:][_CODE]):
@@ -170,13 +193,13 @@ class Datagrams(asyncio.DatagramProtocol):
         elif self._transport:
             self._transport.sendto(self._dialogue.reject(parse_envelope(packet), refusal), addr)
 
-    def _send(self, envelope: Envelope, reply: bytes, addr: Source) -> None:
+    def _send(self, reply: bytes, addr: Source, *, mark_truncated: bool) -> None:
         if self._transport is None:
             return
         if len(reply) <= PACKET_BYTES and self._budget.spend(addr[0], len(reply), self._clock.monotonic()):
             self._transport.sendto(reply, addr)
             return
-        for packet in split_message(self._affordable(reply, addr), mark_truncated=envelope.major == DO_IRP_MAJOR):
+        for packet in split_message(self._affordable(reply, addr), mark_truncated):
             self._transport.sendto(packet, addr)
 
     def _affordable(self, reply: bytes, addr: Source) -> bytes:
@@ -191,7 +214,7 @@ class Datagrams(asyncio.DatagramProtocol):
 
     def _reached(self, addr: Source) -> str:
         """The address of the node that the client sent to; on a wildcard socket the one that answers go out from."""
-        bound = str(self._transport.get_extra_info("sockname")[0]) if self._transport else ""
+        bound = str(self._transport.name[0]) if self._transport else ""
         if bound and not ipaddress.ip_address(bound).is_unspecified:
             return bound
         family = socket.AF_INET6 if ":" in addr[0] else socket.AF_INET

@@ -9,7 +9,7 @@ this wire, but credentials are not taken over it yet.
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -20,10 +20,13 @@ from proto.ports import Clock
 from proto.wire.handle import codes
 from proto.wire.handle.codes import OpCode, ResponseCode
 from proto.wire.handle.envelope import Envelope
+from proto.wire.handle.fields import compose_uint32
 from proto.wire.handle.message import Message, compose_rejection, compose_reply, parse_message
+from proto.wire.handle.plain import PlainQuestion, asked_by, compose_plain_reply, parse_plain
 from proto.wire.handle.resolution import NONCE_BYTES, compose_challenge_body, compose_error_body, parse_resolution_request
 from proto.wire.handle.typed import SiteInfo, compose_site
 from resolver.answer_cache import Shelf
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.handle.replies import ANSWERS, REASON_CODES, Reply, refuse, render
 
@@ -41,6 +44,9 @@ REPLY_LIFETIME_S: Final = 12 * 3600
 # Clients read expirations and session ids as signed numbers.
 _LATEST_SIGNED: Final = 0x7FFF_FFFF
 
+# What keys of this listener's replies begin with, in the answer cache that all listeners share.
+_KEY: Final = b"n"
+
 _FAILED: Final = "a resolution failed"
 _FAILURE: Final = Refusal(Reason.INTERNAL, "the node failed to answer")
 _HEARTBEAT_REPLY: Final = Reply(ResponseCode.IDENTIFIER_NOT_FOUND, (compose_error_body(),))
@@ -49,13 +55,21 @@ _HEARTBEAT_REPLY: Final = Reply(ResponseCode.IDENTIFIER_NOT_FOUND, (compose_erro
 class Dialogue:
     """Answers messages that arrived by one protocol. `site_at` is the node's site as seen at one of its addresses."""
 
-    __slots__ = ("_clock", "_kept", "_primary_flag", "_protocol", "_refused", "_resolve", "_serial", "_site_at")
+    __slots__ = ("_clock", "_kept", "_plain", "_primary_flag", "_protocol", "_refused", "_resolve", "_serial", "_site_at")
 
     def __init__(
-        self, resolve: Resolve, protocol: str, refused: Counter, clock: Clock, site_at: SiteAt, kept: Shelf[Reply]
+        self,
+        resolve: Resolve,
+        protocol: str,
+        refused: Counter,
+        clock: Clock,
+        site_at: SiteAt,
+        kept: Shelf[Reply],
+        plain: PlainLookups | None = None,
     ) -> None:
         self._resolve = resolve
         self._kept = kept
+        self._plain = plain
         self._protocol = protocol
         self._refused = refused
         self._clock = clock
@@ -87,6 +101,32 @@ class Dialogue:
             logger.exception(_FAILED, extra={"request_id": f"{message.envelope.request:08x}"})
             return self._refuse(message, _FAILURE)
 
+    def respond_plainly(self, packet: bytes) -> bytes | None:
+        """The reply to a plain question that is kept or that a record answers; None: `respond` is to look at it.
+
+        Nothing of a packet that gets None was counted. Raises nothing.
+        """
+        question = parse_plain(packet)
+        if question is None:
+            return None
+        key = _KEY + asked_by(packet)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return self._reply_plainly(question, kept.code, kept.body, kept.flags)
+        # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
+        if self._plain is None or self._kept.has_seen(key):
+            return None
+        try:
+            identifier = question.identifier[4:].decode()
+        except UnicodeDecodeError:
+            return None
+        record = self._plain.find(identifier, not question.flags & codes.PUBLIC_ONLY)
+        if record is None:
+            return None
+        self._kept.note(key)
+        body = (question.identifier, compose_uint32(record.public_count), record.public_part)
+        return self._reply_plainly(question, ResponseCode.SUCCESS, body, 0)
+
     def reject(self, envelope: Envelope | None, refusal: Refusal) -> bytes:
         """The reply to something that is no message."""
         self.count(refusal.reason)
@@ -98,7 +138,7 @@ class Dialogue:
         self._refused.labels(reason).inc()
 
     def _resolution(self, message: Message) -> bytes | Awaitable[bytes]:
-        key = b"n%08x%b" % (message.flags, message.body)
+        key = b"%b%b%b" % (_KEY, message.flags.to_bytes(4), message.body)
         kept = self._kept.get(key)
         if kept is not None:
             return self._reply(message, kept)
@@ -152,6 +192,12 @@ class Dialogue:
             expiration=self._expiration(message.expiration),
             flags=reply.flags | self._primary_flag,
             session=session,
+        )
+
+    def _reply_plainly(self, question: PlainQuestion, code: int, body: Iterable[bytes], flags: int) -> bytes:
+        expiration = self._expiration(question.expiration)
+        return compose_plain_reply(
+            question, code, body, serial=self._serial, expiration=expiration, flags=flags | self._primary_flag
         )
 
     def _expiration(self, asked: int) -> int:

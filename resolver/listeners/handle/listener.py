@@ -11,11 +11,13 @@ from proto.metrics import Metrics
 from proto.ports import Clock
 from proto.wire.handle.typed import SiteInfo
 from resolver.answer_cache import AnswerCache
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, UDP_RECEIVE_BUFFER_BYTES, HandleLimits
+from resolver.listeners.handle.packets import Packets
 
 # Attempts to find a number that is free for TCP and for UDP, when any will do.
 _PORT_ATTEMPTS: Final = 16
@@ -23,12 +25,15 @@ _PORT_ATTEMPTS: Final = 16
 SiteOf = Callable[[str, int], SiteInfo]
 """The node's site, given the address that a client reached it at and the port of this listener."""
 
+PlainOf = Callable[[str], PlainLookups | None]
+"""Plain look-ups that are counted under a protocol's name; None: the chain answers everything."""
+
 
 class HandleListener:
     """Serves resolutions over the Handle protocol; implements `resolver.listeners.listener.Listener`.
 
-    `site` is asked when a client wants to know the site: `node_site`, or anything of its shape. Metrics name the two
-    transports `handle` and `handle-udp`.
+    `plain` answers what need not pass the chain. `site` is asked when a client wants to know the site: `node_site`, or anything
+    of its shape. Metrics name the two transports `handle` and `handle-udp`.
     """
 
     protocol = "handle"
@@ -42,6 +47,7 @@ class HandleListener:
         site: SiteOf,
         limits: HandleLimits | None = None,
         answers: AnswerCache | None = None,
+        plain: PlainOf = lambda _protocol: None,
     ) -> None:
         self.limits = limits or HandleLimits()
         self.now_s = clock.monotonic()
@@ -52,7 +58,6 @@ class HandleListener:
         self._gauge = metrics.connections.labels(self.protocol)
         self._server: asyncio.Server | None = None
         self._datagrams: Datagrams | None = None
-        self._datagram_transport: asyncio.DatagramTransport | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
 
@@ -61,7 +66,7 @@ class HandleListener:
 
         def dialogue(protocol: str) -> Dialogue:
             kept = (answers or AnswerCache(0)).shelf(protocol, metrics)
-            return Dialogue(resolve, protocol, metrics.refused, clock, site_at, kept)
+            return Dialogue(resolve, protocol, metrics.refused, clock, site_at, kept, plain(protocol))
 
         self.dialogue = dialogue(self.protocol)
         self._datagram_dialogue = dialogue(self.datagram_protocol)
@@ -74,9 +79,10 @@ class HandleListener:
         self._port = stream.getsockname()[1]
         self.now_s = self._clock.monotonic()
         self._server = await loop.create_server(lambda: Connection(self), sock=stream, backlog=LISTEN_BACKLOG)
-        self._datagram_transport, self._datagrams = await loop.create_datagram_endpoint(
-            lambda: Datagrams(self._datagram_dialogue, self.limits, self._clock), sock=datagram
-        )
+        self._datagrams = Datagrams(self._datagram_dialogue, self.limits, self._clock)
+        packets = Packets(datagram, self._datagrams)
+        self._datagrams.connect(packets)
+        packets.open()
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY:
             self._max_connections = min(self.limits.max_connections, int(soft * MAX_DESCRIPTOR_SHARE))
@@ -98,9 +104,9 @@ class HandleListener:
         await self._drain(grace_s)
         for connection in tuple(self._connections):
             connection.abort()
-        if self._datagram_transport:
-            self._datagram_transport.close()
-        self._datagram_transport = self._datagrams = None
+        if self._datagrams:
+            self._datagrams.close()
+        self._datagrams = None
 
     def admit(self, connection: Connection) -> bool:
         """Take a new connection in; False: there are too many."""

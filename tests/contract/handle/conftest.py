@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import pytest
@@ -13,6 +14,7 @@ from proto.errors import Reason
 from proto.handle_json import parse_values
 from proto.wire.handle.value import parse_value
 from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.handle import HandleLimits, HandleListener, node_site
 from tests.interop.handle_replay import registrations
@@ -41,7 +43,9 @@ class Served:
         self._registry = CollectorRegistry()
         metrics = build_metrics(self._registry)
         self.resolve = resolve or build_chain(self.reader, self.clock, metrics)
-        self.listener = HandleListener(self.resolve, metrics, self.clock, node_site, limits)
+        # A chain of a test's own is to see every question.
+        plain = partial(PlainLookups, self.reader, self.clock, metrics) if resolve is None else lambda _: None
+        self.listener = HandleListener(self.resolve, metrics, self.clock, node_site, limits, plain=plain)
         self.host = HOST
         self.port = 0
 

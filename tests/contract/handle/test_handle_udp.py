@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -161,13 +161,17 @@ async def test_answers_that_come_late_are_sent_when_they_come_and_closing_waits_
 
 
 class Socket:
-    """A datagram transport that notes what is sent through it."""
+    """A socket that notes what is sent through it."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.sent: list[tuple[bytes, tuple[Any, ...]]] = []
 
-    def sendto(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.sent.append((data, addr))
+    @property
+    def name(self) -> tuple[Any, ...]:
+        return ("127.0.0.1", 2641)
+
+    def sendto(self, packet: bytes, addr: tuple[Any, ...]) -> None:
+        self.sent.append((packet, addr))
 
     def close(self) -> None:
         pass
@@ -184,7 +188,7 @@ class Bench:
         dialogue = Dialogue(resolve, "handle-udp", metrics.refused, self.clock, lambda at: node_site(at, 2641), kept)
         self.datagrams = Datagrams(dialogue, limits or HandleLimits(), self.clock)
         self.socket = Socket()
-        self.datagrams.connection_made(cast(asyncio.DatagramTransport, self.socket))
+        self.datagrams.connect(self.socket)
 
     def ask(self, raw: bytes, source: tuple[str, int] = STRANGER) -> list[bytes]:
         """The packets sent in reply to one."""

@@ -1,0 +1,105 @@
+"""Plain questions and their replies, in one piece: what nearly every message to a resolver is.
+
+A plain question is one whole message of version 2 that asks for an identifier without filters, carries no credential, and
+wants neither digest nor life cycle. It is read by one unpacking, and its reply is written by one packing. Whatever is not
+plain is None here and is read by `proto.wire.handle.message`, which would read and answer a plain one the same: a property
+test compares.
+"""
+
+import struct
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from proto.wire.handle import codes
+from proto.wire.handle.envelope import (
+    COMPRESSED,
+    ENCRYPTED,
+    ENVELOPE_BYTES,
+    HEADER_BYTES,
+    TRUNCATED,
+    negotiate_version,
+    parse_envelope,
+)
+from proto.wire.handle.fields import EMPTY_LIST, EMPTY_STRING
+from proto.wire.handle.message import ECHOED
+
+# Envelope and header of any message; the envelope's first four bytes are one number here.
+_HEAD: Final = struct.Struct(">IIIIIIIIHBBII")
+_BODY: Final = _HEAD.size
+# No indexes, no types, no credential.
+_END: Final = EMPTY_LIST + EMPTY_LIST + EMPTY_STRING
+_LEAST_BYTES: Final = _BODY + len(EMPTY_STRING) + len(_END)
+_FLAGS: Final = slice(ENVELOPE_BYTES + 8, ENVELOPE_BYTES + 12)
+_RESOLUTION: Final = int(codes.OpCode.RESOLUTION)
+_NOT_PLAIN: Final = codes.LIFE_CYCLE | codes.RETURN_DIGEST
+
+_MAJOR: Final = 2
+
+# Clients open in a handful of ways.
+_OPENINGS_KEPT: Final = 64
+
+
+class PlainQuestion(NamedTuple):
+    """`opening` is how the reply's envelope begins, `identifier` a `str` as it was received."""
+
+    opening: int
+    session: int
+    request: int
+    flags: int
+    recursion: int
+    expiration: int
+    identifier: bytes
+
+
+def parse_plain(packet: bytes) -> PlainQuestion | None:
+    """The plain question that `packet` is, whole and nothing else."""
+    if len(packet) < _LEAST_BYTES:
+        return None
+    opening, session, request, sequence, length, op, code, flags, _, recursion, _, expiration, size = _HEAD.unpack_from(packet)
+    if (
+        op != _RESOLUTION
+        or code
+        or sequence
+        or flags & _NOT_PLAIN
+        or length + ENVELOPE_BYTES != len(packet)
+        or size + HEADER_BYTES + len(EMPTY_STRING) != length
+        or not packet.endswith(_END)
+    ):
+        return None
+    identifier = packet[_BODY : -len(_END)]
+    if int.from_bytes(identifier[:4]) + 4 != len(identifier):
+        return None
+    answered = _opening_of_reply(opening)
+    if answered is None:
+        return None
+    return PlainQuestion(answered, session, request, flags, recursion, expiration, identifier)
+
+
+def asked_by(packet: bytes) -> bytes:
+    """What decides the answer to a plain question: its flags and its body."""
+    return packet[_FLAGS] + packet[_BODY : -len(EMPTY_STRING)]
+
+
+def compose_plain_reply(
+    question: PlainQuestion, code: int, body: Iterable[bytes], *, serial: int, expiration: int, flags: int
+) -> bytes:
+    """The reply to a plain question, whole; `flags` are set beside the echoed ones."""
+    whole = b"".join(body)
+    size = len(whole)
+    opening, session, request, asked, recursion, _, _ = question
+    head = _HEAD.pack(
+        opening, session, request, 0, HEADER_BYTES + size + len(EMPTY_STRING),
+        _RESOLUTION, code, asked & ECHOED | flags, serial, recursion, 0, expiration, size,
+    )  # fmt: skip
+    return b"%b%b%b" % (head, whole, EMPTY_STRING)
+
+
+@lru_cache(_OPENINGS_KEPT)
+def _opening_of_reply(opening: int) -> int | None:
+    """How a reply begins whose question began so; None if that was not plain."""
+    envelope = parse_envelope(opening.to_bytes(4) + bytes(ENVELOPE_BYTES - 4))
+    if envelope.major != _MAJOR or envelope.flags & (COMPRESSED | ENCRYPTED | TRUNCATED):
+        return None
+    version = bytes(negotiate_version(envelope))
+    return int.from_bytes(version + version)

@@ -1,0 +1,130 @@
+"""The UDP socket of the Handle listener: what is read in a turn, and what happens when the kernel takes no more."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from resolver.listeners.handle.packets import MAX_PACKETS_A_TURN, Packets
+
+ANYBODY = ("127.0.0.1", 4242)
+
+
+class Bound:
+    """A real socket for the event loop to watch, with a kernel behind it that a test commands."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self.real = real
+        self.waiting: list[bytes | OSError] = []
+        self.sent: list[bytes] = []
+        self.failure: OSError | None = None
+
+    def fileno(self) -> int:
+        return self.real.fileno()
+
+    def getsockname(self) -> Any:
+        return self.real.getsockname()
+
+    def close(self) -> None:
+        self.real.close()
+
+    def recvfrom(self, _size: int) -> tuple[bytes, Any]:
+        if not self.waiting:
+            raise BlockingIOError
+        packet = self.waiting.pop(0)
+        if isinstance(packet, OSError):
+            raise packet
+        return packet, ANYBODY
+
+    def sendto(self, packet: bytes, _addr: Any) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append(packet)
+
+
+class Told:
+    """What the socket's owner is told."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        assert addr == ANYBODY
+        self.said.append(data)
+
+    def error_received(self, exc: Exception) -> None:
+        self.said.append(type(exc))
+
+    def pause_writing(self) -> None:
+        self.said.append("pause")
+
+    def resume_writing(self) -> None:
+        self.said.append("resume")
+
+
+@pytest.fixture
+def bound() -> Iterator[Bound]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as real:
+        real.bind(("127.0.0.1", 0))
+        yield Bound(real)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def packets(bound: Bound, told: Told) -> Packets:
+    return Packets(bound, told)  # type: ignore[arg-type]  # of a socket it uses no more than this one has
+
+
+async def test_a_wake_up_reads_what_is_there_and_no_more_than_a_turn_of_it(bound: Bound, told: Told, packets: Packets) -> None:
+    packets.open()
+    bound.waiting = [b"%d" % number for number in range(MAX_PACKETS_A_TURN + 3)]
+    packets._read()
+    assert len(told.said) == MAX_PACKETS_A_TURN
+    packets._read()
+    assert told.said == [b"%d" % number for number in range(MAX_PACKETS_A_TURN + 3)]
+    packets.close()
+
+
+async def test_an_error_that_a_host_reported_ends_a_turn_and_nothing_else(bound: Bound, told: Told, packets: Packets) -> None:
+    packets.open()
+    bound.waiting = [b"1", ConnectionRefusedError(), b"2"]
+    packets._read()
+    packets._read()
+    assert told.said == [b"1", ConnectionRefusedError, b"2"]
+    bound.failure = PermissionError()
+    packets.sendto(b"x", ANYBODY)
+    assert told.said[-1] is PermissionError
+    packets.close()
+
+
+async def test_while_the_kernel_takes_nothing_its_owner_pauses(bound: Bound, told: Told, packets: Packets) -> None:
+    packets.open()
+    bound.failure = BlockingIOError()
+    packets.sendto(b"1", ANYBODY)
+    packets.sendto(b"2", ANYBODY)
+    assert told.said == ["pause"]
+    bound.failure = None
+    async with asyncio.timeout(20):
+        while told.said != ["pause", "resume"]:  # noqa: ASYNC110 # the loop finds the real socket writable
+            await asyncio.sleep(0)
+    packets.sendto(b"3", ANYBODY)
+    assert bound.sent == [b"3"]
+    packets.close()
+
+
+async def test_a_socket_that_is_closed_in_a_turn_is_read_no_further(bound: Bound, told: Told, packets: Packets) -> None:
+    packets.open()
+    bound.failure = BlockingIOError()
+    packets.sendto(b"1", ANYBODY)
+    bound.waiting = [b"1", b"2"]
+    told.datagram_received = lambda *_: packets.close()  # type: ignore[method-assign]  # its owner closes it while it is told
+    packets._read()
+    assert bound.waiting == [b"2"]
+    assert bound.fileno() == -1
+    packets.close()
