@@ -107,7 +107,12 @@ def build_listeners(
     every: Sequence[tuple[Listener, int | None]] = (
         (HttpListener(resolve, view, metrics, answers=answers, resolve_many=resolve_many), http_port),
         (HandleListener(resolve, metrics, clock, site, answers=answers, plain=plain), ports["resolver.handle_port"]),
-        (GrpcListener(resolve, metrics, clock, answers=answers), ports["resolver.grpc_port"]),
+        (
+            GrpcListener(
+                resolve, metrics, clock, answers=answers, resolve_many=resolve_many, plain=plain(GrpcListener.protocol)
+            ),
+            ports["resolver.grpc_port"],
+        ),
     )
     return [(listener, port) for listener, port in every if port is not None]
 

@@ -12,6 +12,8 @@ from proto.model.record import State
 from proto.model.value import PRIVATE, Value
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
+from resolver.chain.together import resolve_together
 from resolver.listeners.grpc import SERVICE, GrpcListener
 from resolver.listeners.grpc.limits import GrpcLimits
 from resolver.listeners.listener import Listener
@@ -49,7 +51,10 @@ class Worker:
         self.clock = clock = StoppedClock()
         self.answers = AnswerCache()
         resolve = build_chain(self.reader, clock, self.metrics)
-        self.own = GrpcListener(resolve, self.metrics, clock, limits, self.answers, encryption)
+        plain = PlainLookups(self.reader, clock, self.metrics, GrpcListener.protocol)
+        self.own = GrpcListener(
+            resolve, self.metrics, clock, limits, self.answers, encryption, resolve_together(resolve, self.reader), plain
+        )
         self.listener: Listener = Oracle(resolve, self.metrics) if is_oracle else self.own
         self.port = 0
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
+from proto.limits import DEFAULT_TTL_S
 from proto.model.answer import Found, Source, ValuesNotFound
 from proto.v1 import resolver_pb2
 
@@ -51,7 +52,7 @@ _LONGER_LENGTHS: Final = 2 + 0x80
 
 
 class _Varints(dict[int, bytes]):
-    """Numbers of at most 64 bits, not negative, as protobuf writes them. Those that lengths mostly are lie here already."""
+    """Numbers of at most 64 bits, not negative, as protobuf writes them; common lengths and TTLs lie here already."""
 
     def __missing__(self, number: int) -> bytes:
         parts = bytearray()
@@ -63,7 +64,7 @@ class _Varints(dict[int, bytes]):
 
 
 VARINTS: Final = _Varints()
-VARINTS.update((number, VARINTS[number]) for number in range(2_048))
+VARINTS.update((number, VARINTS[number]) for number in (*range(2_048), DEFAULT_TTL_S))
 
 
 def plain_identifier(raw: bytes) -> str | None:
@@ -86,7 +87,7 @@ def compose_resolution(answer: Found | ValuesNotFound, explanation: Sequence[str
     parts = [_IDENTIFIER, varints[len(identifier)], identifier, _STATE_ACTIVE, _VERSION, varints[answer.version]]
     if isinstance(answer, Found):
         for packed in answer.values:
-            _put_value(packed, parts)
+            put_value(packed, parts)
     for alias in answer.aliases:
         parts += _text(_ALIASES, alias)
     if answer.template:
@@ -105,12 +106,12 @@ def compose_resolution(answer: Found | ValuesNotFound, explanation: Sequence[str
     return b"".join(parts)
 
 
-def _put_value(packed: bytes, parts: list[bytes]) -> None:
+def put_value(packed: bytes, parts: list[bytes]) -> None:
     """A packed value of our own store as `biaojie.v1.Value`, its audience told by the public-read bit alone."""
     varints = VARINTS
     at = _TYPE + packed[_TYPE_SIZE]
-    begin = _begin_value(packed[_INDEX], packed[_TYPE:at])
-    times = _compose_times(packed[_TIMES])
+    begin = begin_value(packed[_INDEX], packed[_TYPE:at])
+    times = compose_times(packed[_TIMES])
     data_at = at + _LENGTH_BYTES
     size = int.from_bytes(packed[at:data_at])
     end = data_at + size
@@ -125,14 +126,15 @@ def _put_value(packed: bytes, parts: list[bytes]) -> None:
 
 
 @lru_cache(_KEPT)
-def _begin_value(index: bytes, kind: bytes) -> bytes:
+def begin_value(index: bytes, kind: bytes) -> bytes:
+    """What stands before a value's data: its index, as packed, and its type."""
     number = int.from_bytes(index)
     return (b"\x08" + VARINTS[number] if number else b"") + (b"\x12" + VARINTS[len(kind)] + kind if kind else b"")
 
 
 @lru_cache(_KEPT)
-def _compose_times(fields: bytes) -> bytes:
-    """TTL, timestamp and permissions: the first and the last are there even if they are zero."""
+def compose_times(fields: bytes) -> bytes:
+    """What stands behind a value's data: TTL, timestamp and permissions, the first and the last even if they are zero."""
     timestamp, absolute, ttl, permissions = _TIMES_FIELDS.unpack(fields)
     parts = [b"\x20", VARINTS[ttl]]
     if absolute:

@@ -20,8 +20,8 @@ MAX_BATCH_BYTES: Final = MAX_RESOLVE_BATCH * (MAX_IDENTIFIER_BYTES + 8) + MAX_ME
 MAX_ANSWERS_BYTES: Final = 4 * 1024 * 1024 - MAX_RESOLVE_BATCH * 256
 # Batches that are worked on at once, each with up to 4 MiB of answers; they cost time alone, so the others wait their turn.
 MAX_BATCHES: Final = 8
-# A batch yields to other calls after so many look-ups: about a millisecond of work.
-BATCH_SLICE: Final = 32
+# A batch looks up so many at once, and then yields to other calls: about a millisecond of work.
+BATCH_SLICE: Final = 128
 
 # Answers are kept for questions of an identifier and a few filters; longer ones will hardly come again byte by byte.
 MAX_KEPT_QUESTION_BYTES: Final = MAX_IDENTIFIER_BYTES + 256

@@ -14,7 +14,9 @@ from proto.ports import Clock
 from proto.request_id import SEED_BYTES, RequestIds
 from proto.wire.http2.response import Response
 from resolver.answer_cache import AnswerCache, Shelf
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
+from resolver.chain.together import ResolveMany
 from resolver.listeners.grpc import health, reflection
 from resolver.listeners.grpc.calls import Calls, Unary
 from resolver.listeners.grpc.connection import Connection
@@ -33,7 +35,8 @@ _SERVED: Final = (SERVICE, health.SERVICE)
 
 
 class GrpcListener:
-    """Serves the resolver, health and reflection. `resolve` is the chain; what never reaches it is counted here.
+    """Serves the resolver, health and reflection. `resolve` is the chain; what never reaches it is counted here. `resolve_many`
+    is the chain for batches (by default one by one), `plain` answers what of them need not pass it.
 
     `encryption` is a context for TLS whose ALPN offers `h2`; without it HTTP/2 is spoken in clear, with prior knowledge
     (RFC 9113 3.3).
@@ -49,6 +52,8 @@ class GrpcListener:
         limits: GrpcLimits | None = None,
         answers: AnswerCache | None = None,
         encryption: ssl.SSLContext | None = None,
+        resolve_many: ResolveMany | None = None,
+        plain: PlainLookups | None = None,
     ) -> None:
         self.limits = limits or GrpcLimits()
         self.now_s = clock.monotonic()
@@ -62,7 +67,7 @@ class GrpcListener:
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         kept: Shelf[Response] = (answers or AnswerCache(0)).shelf(self.protocol, metrics)
-        self._lookups = Lookups(resolve, metrics.refused, kept)
+        self._lookups = Lookups(resolve, metrics.refused, kept, resolve_many, plain)
         self._reflection = Reflection((*_SERVED, *reflection.SERVICES))
         self._health = Health((SERVICE,))
         unary = {

@@ -16,6 +16,7 @@ from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
 from proto.model.change import parse_cursor
 from proto.model.query import Query
+from proto.packed_messages import compose_public_result
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, parse_bearer
 from proto.wire.grpc.resolution import VARINTS, compose_resolution, plain_identifier
@@ -23,7 +24,9 @@ from proto.wire.grpc.response import answer_with, fail_with
 from proto.wire.http2.response import Response
 from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
-from resolver.chain.step import Resolve
+from resolver.chain.plain import PlainLookups, is_plain
+from resolver.chain.step import Resolve, Result
+from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES, MAX_KEPT_QUESTION_BYTES
 
 SERVICE: Final = resolver_pb2.DESCRIPTOR.services_by_name["Resolver"].full_name
@@ -46,8 +49,17 @@ _RESULT, _ANSWER, _FAILURE = b"\x0a", b"\x0a", b"\x12"
 class Lookups:
     """`resolve` is the chain; what never reaches it is refused to the caller (`Refusal`), or counted here within a batch."""
 
-    def __init__(self, resolve: Resolve, refused: Counter, kept: Shelf[Response]) -> None:
+    def __init__(
+        self,
+        resolve: Resolve,
+        refused: Counter,
+        kept: Shelf[Response],
+        resolve_many: ResolveMany | None = None,
+        plain: PlainLookups | None = None,
+    ) -> None:
         self._resolve = resolve
+        self._resolve_many = resolve_many or one_by_one(resolve)
+        self._plain = plain
         self._refused = refused
         self._kept = kept
         self._batches = asyncio.Semaphore(MAX_BATCHES)
@@ -84,6 +96,8 @@ class Lookups:
         queries = _queries(request, request.identifiers, head, request_id)
         # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile.
         first = await self._ask(queries[0]) if queries else None
+        if isinstance(first, Refused) and _ends_call(first.refusal):
+            return fail_with(refusal_failure(first.refusal, queries[0].explain or ()))
         async with self._batches:
             return await self._answer_batch(queries, first)
 
@@ -91,19 +105,35 @@ class Lookups:
         """The results of a batch, in order; `first` is the first one's answer."""
         results: list[bytes] = []
         room = MAX_ANSWERS_BYTES
-        for place, query in enumerate(queries):
-            if place and place % BATCH_SLICE == 0:
+        for start in range(0, len(queries), BATCH_SLICE):
+            if start:
                 await asyncio.sleep(0)
-            answer = first if place == 0 and first is not None else await self._ask(query)
-            if isinstance(answer, Refused) and _ends_call(answer.refusal):
-                return fail_with(refusal_failure(answer.refusal, query.explain or ()))
-            result = _result(answer, query)
-            if len(result) > room:
-                result = self._no_room(place)
-            else:
-                room -= len(result)
-            results += (_RESULT, VARINTS[len(result)], result)
+            part = queries[start : start + BATCH_SLICE]
+            looked_up = self._look_up(part) if first is None or start else [first, *self._look_up(part[1:])]
+            for place, (query, found) in enumerate(zip(part, looked_up, strict=True), start):
+                answer = await found if inspect.isawaitable(found) else found
+                if isinstance(answer, Refused) and _ends_call(answer.refusal):
+                    return fail_with(refusal_failure(answer.refusal, query.explain or ()))
+                result = answer if isinstance(answer, bytes) else _result(answer, query)
+                if len(result) > room:
+                    result = self._no_room(place)
+                else:
+                    room -= len(result)
+                results += (_RESULT, VARINTS[len(result)], result)
         return answer_with(b"".join(results))
+
+    def _look_up(self, queries: Sequence[Query]) -> list[bytes | Result]:
+        """What each comes to: a result as it is sent, or an answer, now or later."""
+        plain = self._plain
+        if plain is None or not queries or not is_plain(queries[0]):
+            return [*self._resolve_many(queries)]
+        records = plain.find_many([query.identifier for query in queries], queries[0].wants_private)
+        others = iter(self._resolve_many([query for query, record in zip(queries, records, strict=True) if record is None]))
+        now_s = plain.now_s()
+        return [
+            next(others) if record is None else compose_public_result(record, query.identifier, now_s)
+            for query, record in zip(queries, records, strict=True)
+        ]
 
     def _no_room(self, place: int) -> bytes:
         refusal = Refusal(Reason.MESSAGE_TOO_LARGE, "this answer is full: ask for it again", f"identifiers[{place}]", place)
