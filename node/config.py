@@ -21,6 +21,9 @@ MAX_WORKERS: Final = 256
 # Of each worker. It is the hot few that answers are kept of: past a few GiB a look-up in the store is as quick.
 MAX_ANSWER_CACHE_MIB: Final = 4_096
 
+# One committer takes what about three plan.
+MAX_IMPORT_PROCESSES: Final = 16
+
 
 class Role(StrEnum):
     """Whether this node accepts writes or follows one that does."""
@@ -111,6 +114,7 @@ class RegistrySection:
     host: Host = "127.0.0.1"
     http_port: Port = 8000
     grpc_port: Port = 50052
+    import_processes: Annotated[int | None, kinds.count_or_auto(MAX_IMPORT_PROCESSES)] = None
     tls_cert: Text = ""
     tls_key: Text = ""
 

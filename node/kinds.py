@@ -12,6 +12,7 @@ from typing import Any, Final
 
 MAX_PORT: Final = 65_535
 OFF: Final = "off"
+AUTO: Final = "auto"
 
 # A secret is a key or an address; a larger file is not one.
 MAX_SECRET_BYTES: Final = 65_536
@@ -67,6 +68,18 @@ def integer(least: int, most: int) -> Kind:
         return raw
 
     return Kind(read, _number)
+
+
+def count_or_auto(most: int) -> Kind:
+    """A whole number up to `most`; `auto` (None) leaves it to the machine."""
+    number = integer(0, most)
+
+    def read(raw: Any) -> int | None:
+        if isinstance(raw, str) and raw != AUTO:
+            raise ValueError(f'expected a whole number or "{AUTO}", not {_describe(raw)}')
+        return None if raw == AUTO else int(number.read(raw))
+
+    return Kind(read, lambda raw: raw if raw == AUTO else _number(raw), lambda value: AUTO if value is None else value)
 
 
 def seconds(least: float, most: float) -> Kind:

@@ -8,6 +8,7 @@ event loop share the process.
 
 import asyncio
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -31,6 +32,7 @@ from registry.doors.rest.export import ExportResource
 from registry.doors.rest.jobs import JobResource
 from registry.service.bootstrap import bootstrap
 from registry.service.imports.jobs import ImportJobs
+from registry.service.imports.planners import PlannerPool, default_processes
 from registry.service.registry import Registry
 from registry.service.sample.load import load_sample
 from registry.store.port import Unusable
@@ -104,7 +106,10 @@ class RegistryPart:
         self._stops.callback(archive.close)
         registry = Registry(self._view, primary.committer, archive, self._clock)
         await self._first_start(registry)
-        jobs = ImportJobs(registry.executor, primary.committer, self._metrics, self._data)
+        processes = self._assignment.config.registry.import_processes
+        planners = PlannerPool(self._view, default_processes(len(os.sched_getaffinity(0))) if processes is None else processes)
+        self._stops.push_async_callback(planners.close)
+        jobs = ImportJobs(registry.executor, primary.committer, self._metrics, self._data, planners)
         self._stops.push_async_callback(jobs.close)
         await jobs.start()
         await gathering

@@ -6,6 +6,7 @@ expectation that it still is.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from proto.errors import Reason, Refusal
@@ -37,13 +38,19 @@ NO_CHANGES = AliasChanges()
 
 
 class AliasBook:
-    """The aliases of one batch, against the store and against each other."""
+    """The aliases of one batch, against the store and against each other.
 
-    def __init__(self, reader: RecordReader, grounds: Grounds, registering: Iterable[str]) -> None:
+    `wanted` are the lists that the batch's records are to have: what is under these aliases is read at once.
+    """
+
+    def __init__(
+        self, reader: RecordReader, grounds: Grounds, registering: Iterable[str], wanted: Iterable[Sequence[str]]
+    ) -> None:
         self._reader = reader
         self._grounds = grounds
         self._registering = frozenset(registering)
         self._taken: set[str] = set()
+        self._stored = self._read(wanted)
 
     def name(self, aliases: Sequence[str]) -> list[NamedAlias]:
         """Parse a list of aliases. Raises `Refusal`: INVALID_IDENTIFIER, INVALID_ARGUMENT if one is listed twice."""
@@ -93,6 +100,14 @@ class AliasBook:
             raise Refusal(Reason.PERMISSION_DENIED, f"prefix {home.name} is another registrant's", alias.field)
         if normalise(alias.identifier, home) in self._registering or alias.key in self._taken:
             raise Refusal(Reason.ALIAS_TAKEN, f"another row of this batch takes {alias.identifier.text}", alias.field)
-        if self._reader.record(alias.key) is not None:
+        if self._stored[alias.key] is not None:
             raise Refusal(Reason.ALIAS_TAKEN, f"{alias.identifier.text} is registered already", alias.field)
         return home
+
+    def _read(self, wanted: Iterable[Sequence[str]]) -> dict[str, bytes | None]:
+        keys: dict[str, None] = {}
+        for aliases in wanted:
+            # A list with a mistake in it is refused when it is compared.
+            with suppress(Refusal):
+                keys.update(dict.fromkeys([alias.key for alias in self.name(aliases)]))
+        return dict(zip(keys, self._reader.records(list(keys)), strict=True)) if keys else {}

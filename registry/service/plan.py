@@ -128,7 +128,8 @@ class _Planning:
         for row, draft in enumerate(drafts):
             placed.append(draft if isinstance(draft, RowOutcome) else self._place(row, draft, rows_by_key))
         stored = dict(zip(rows_by_key, self._reader.records(list(rows_by_key)), strict=True))
-        self._aliases = AliasBook(self._reader, self._grounds, stored)
+        wanted = [each.draft.aliases for each in placed if isinstance(each, _Candidate) and each.draft.aliases]
+        self._aliases = AliasBook(self._reader, self._grounds, stored, wanted)
         for each in placed:
             outcome = each if isinstance(each, RowOutcome) else self._settle(each, stored[each.key])
             self._plan.outcomes.append(outcome)

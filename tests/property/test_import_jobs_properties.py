@@ -53,7 +53,7 @@ async def imported(table: list[Row], chunk_rows: int, folder: Path) -> tuple[lis
 
     desk.committer.through = commit_late
     data = "".join(json.dumps(document(row)) + "\n" for row in table).encode()
-    with patch("registry.service.imports.run.CHUNK_ROWS", chunk_rows):
+    with patch("registry.service.imports.lookahead.CHUNK_ROWS", chunk_rows):
         job = await desk.run(data, "rows.ndjson")
     await desk.jobs.close()
     return [line["outcome"] for line in desk.result(job)], stored(desk.world)

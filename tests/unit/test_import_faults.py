@@ -61,7 +61,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registry.service.imports.run.CHUNK_ROWS", 10)
+    monkeypatch.setattr("registry.service.imports.lookahead.CHUNK_ROWS", 10)
 
 
 def lines_once(desk: Desk, job: Job, rows: int) -> bool:

@@ -29,6 +29,7 @@ from registry.service.context import Context
 from registry.service.execute import Executor
 from registry.service.ground import check_registrant, check_state, find_prefix
 from registry.service.imports.blobs import BlobFolder
+from registry.service.imports.planners import ChunkPlanner, LocalPlanner
 from registry.service.imports.results import result_path
 from registry.service.imports.run import Workplace, job_row
 from registry.service.imports.runner import UNFINISHED, JobRunner
@@ -95,14 +96,18 @@ def new_job_id(now_ms: int) -> str:
 class ImportJobs:
     """The desk at which imports are handed in and asked for. One per node, in the process that writes."""
 
-    def __init__(self, executor: Executor, committer: Committer, metrics: Metrics, data: Path) -> None:
+    def __init__(
+        self, executor: Executor, committer: Committer, metrics: Metrics, data: Path, planner: ChunkPlanner | None = None
+    ) -> None:
+        """Chunks are planned by `planner`; without one, in this process."""
         self._executor = executor
         self._committer = committer
         self._data = data
         self._reader = executor.reader
         self._clock = executor.clock
         self._blobs = BlobFolder(data / places.BLOBS)
-        place = Workplace(self._reader, committer, self._clock, metrics, data, self._blobs)
+        planner = planner or LocalPlanner(self._reader)
+        place = Workplace(self._reader, committer, self._clock, metrics, data, self._blobs, planner)
         self._runner = JobRunner(place, self._discard_file)
         self._entering = asyncio.Lock()
         self._uploads = 0

@@ -41,6 +41,10 @@ class Lines:
             self._skipping, end, rest = True, end + len(rest), b""
         self._rest, self._rest_at = rest, end
 
+    def elide(self, count: int) -> None:
+        """Count bytes as fed that belong to a line which is longer than the limit already; none of them is a line feed."""
+        self._rest_at += count
+
     def finish(self) -> None:
         """There is no more: what is left without a line feed is a line, too."""
         end = self._rest_at + len(self._rest)
@@ -56,3 +60,8 @@ class Lines:
         """Leave the next `count` lines behind."""
         for _ in range(count):
             self._ready.popleft()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything that was fed has been taken, in whole lines."""
+        return not (self._ready or self._rest or self._skipping)

@@ -2,14 +2,15 @@
 
     row,identifier,outcome,field,message
 
+What is said of a row is composed where the row is planned; its number is put before it where the rows come in order.
+
 Lines are written and synced before the commit that counts their bytes. What stands behind the counted bytes was never
 counted: it belongs to nothing, and the next lines are written over it.
 """
 
 import csv
-import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,10 +20,9 @@ from registry.service.imports.blobs import sync_folder
 HEADER: Final = b"row,identifier,outcome,field,message\n"
 
 
-class ResultLine(NamedTuple):
-    """What became of one row; rows count from 1."""
+class RowResult(NamedTuple):
+    """What became of one row."""
 
-    row: int
     identifier: str
     outcome: str
     field: str
@@ -34,11 +34,22 @@ def result_path(data: Path, job_id: str) -> Path:
     return data / JOBS / f"{job_id}.result.csv"
 
 
-def compose_lines(lines: Iterable[ResultLine]) -> bytes:
-    """The lines as they stand in the file: UTF-8; half a surrogate pair, which no text can hold, is shown escaped."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue().encode(errors="backslashreplace")
+def compose_results(results: Iterable[RowResult]) -> list[str]:
+    """The lines as they stand in the file, still without their rows' numbers."""
+    lines: list[str] = []
+    csv.writer(_Sink(lines.append), lineterminator="\n").writerows(results)
+    return lines
+
+
+def number_lines(first: int, lines: Iterable[str]) -> bytes:
+    """Lines of rows that count from `first`: UTF-8; half a surrogate pair, which no text can hold, is shown escaped."""
+    return "".join([f"{row},{line}" for row, line in enumerate(lines, first)]).encode(errors="backslashreplace")
+
+
+class _Sink(NamedTuple):
+    """A file as the `csv` module needs one: it writes once for each row."""
+
+    write: Callable[[str], None]
 
 
 class ResultFile:

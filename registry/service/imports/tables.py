@@ -1,12 +1,13 @@
 """A table of either format, opened at the row boundary at which reading is to go on. No I/O."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
 from proto.errors import Reason, Refusal
 from registry.service.imports.csv_rows import CsvRows
 from registry.service.imports.encoding import Encoding, mark_bytes, other_kind
-from registry.service.imports.header import MAX_HEADER_BYTES, read_header
+from registry.service.imports.header import MAX_HEADER_BYTES, Header, read_header
 from registry.service.imports.lines import Lines
 from registry.service.imports.ndjson import NdjsonRows
 from registry.service.imports.rows import TableRow
@@ -64,9 +65,18 @@ class Table:
         """Add the next bytes of the file."""
         self._lines.feed(data)
 
+    def elide(self, count: int) -> None:
+        """The next `count` bytes of the file belong to a line that is too long already: they need not be fed."""
+        self._lines.elide(count)
+
     def finish(self) -> None:
         """There are no more bytes."""
         self._lines.finish()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether everything that was fed has been taken: no row is begun."""
+        return self._lines.is_drained
 
     def next_row(self) -> TableRow | None:
         """The next row; None if bytes must be fed first or, after `finish`, if there is none. `offset` is then after it."""
@@ -76,14 +86,37 @@ class Table:
         return row
 
 
-def open_table(form: TableFormat, encoding: Encoding, beginning: bytes, offset: int = 0, template: str = "") -> Table:
-    """A table at `offset` (0: its first row; otherwise the `end` of one of its rows), ready to be fed from `table.offset` on.
+@dataclass(frozen=True, slots=True)
+class TableFrame:
+    """What all rows of a table share, wherever reading begins. `header` is a CSV's; `first` is the offset of the first row."""
 
-    `beginning` is the first `BEGINNING_BYTES` of the file, or all of it. Raises `Refusal(INVALID_ARGUMENT, field="header")`.
+    form: TableFormat
+    encoding: Encoding
+    template: str
+    header: Header | None
+    first: int
+
+
+def read_frame(form: TableFormat, encoding: Encoding, beginning: bytes, template: str = "") -> TableFrame:
+    """The frame of a table; `beginning` is the first `BEGINNING_BYTES` of its file, or all of it.
+
+    Raises `Refusal(INVALID_ARGUMENT, field="header")`.
     """
     if form is TableFormat.CSV:
         header, first = read_header(beginning, encoding)
-        return Table(CsvRows(header, encoding, template), offset or first)
+        return TableFrame(form, encoding, template, header, first)
     if why := other_kind(beginning):
         raise Refusal(Reason.INVALID_ARGUMENT, f"the file cannot be used: {why}", "header")
-    return Table(NdjsonRows(encoding, template), offset or mark_bytes(beginning))
+    return TableFrame(form, encoding, template, None, mark_bytes(beginning))
+
+
+def open_rows(frame: TableFrame, offset: int) -> Table:
+    """The table at `offset` (0: its first row; otherwise the `end` of one of its rows), to be fed from `table.offset` on."""
+    if frame.header is not None:
+        return Table(CsvRows(frame.header, frame.encoding, frame.template), offset or frame.first)
+    return Table(NdjsonRows(frame.encoding, frame.template), offset or frame.first)
+
+
+def open_table(form: TableFormat, encoding: Encoding, beginning: bytes, offset: int = 0, template: str = "") -> Table:
+    """`open_rows` of `read_frame`, for who reads a table once."""
+    return open_rows(read_frame(form, encoding, beginning, template), offset)
