@@ -3,6 +3,7 @@
 import csv
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.node import DEADLINE_S, RunningNode, biaojie, run_biaojie
+from tests.support.node import DEADLINE_S, RunningNode, biaojie, is_alive, run_biaojie
 
 ROWS = 100_000
 PREFIX = "88.118.1002"
@@ -135,3 +136,40 @@ def test_a_client_waits_for_a_registry_that_is_started_again(nodes: Nodes, tmp_p
     assert (job["state"], job["created_rows"], job["rows"]) == ("finished", rows, rows)
     with table.with_name(f"{table.name}.result.csv").open(encoding="utf-8", newline="") as result:
         assert [int(line["row"]) for line in csv.DictReader(result)] == list(range(1, rows + 1))
+
+
+def planning_processes(registry: int) -> list[int]:
+    """The children of the registry."""
+    children = Path(f"/proc/{registry}/task/{registry}/children").read_text().split()
+    return [int(pid) for pid in children]
+
+
+def test_planning_processes_that_are_killed_cost_no_row(nodes: Nodes, tmp_path: Path, chance: random.Random) -> None:
+    table = write_table(tmp_path / "rows.csv", ROWS)
+    client = start_import(nodes.running, table)
+    registry = nodes.running.child("registry")["pid"]
+    for point in sorted(chance.uniform(0.1, 0.9) for _ in range(3)):
+        nodes.until_rows(int(point * ROWS))
+        nodes.running.until(lambda: bool(planning_processes(registry)))
+        nodes.assert_running()
+        for pid in planning_processes(registry):
+            os.kill(pid, signal.SIGKILL)
+    assert client.wait(DEADLINE_S) == 0
+    job = nodes.job()
+    assert (job["state"], job["created_rows"], job["rows"]) == ("finished", ROWS, ROWS)
+    assert nodes.running.child("registry")["pid"] == registry
+    with table.with_name(f"{table.name}.result.csv").open(encoding="utf-8", newline="") as result:
+        assert [int(line["row"]) for line in csv.DictReader(result)] == list(range(1, ROWS + 1))
+    assert nodes.running.log_text().count("a planning process ended at its work") > 0
+
+
+def test_planning_processes_end_with_their_registry(nodes: Nodes, tmp_path: Path) -> None:
+    client = start_import(nodes.running, write_table(tmp_path / "rows.csv", ROWS))
+    nodes.until_rows(ROWS // 10)
+    registry = nodes.running.child("registry")["pid"]
+    nodes.running.until(lambda: bool(planning_processes(registry)))
+    planning = planning_processes(registry)
+    nodes.running.kill("registry")
+    nodes.running.until(lambda: not any(map(is_alive, planning)))
+    assert client.wait(DEADLINE_S) == 0
+    assert nodes.job()["created_rows"] == ROWS

@@ -18,6 +18,7 @@ from proto.ports import Command, Committed, Committer
 from proto.tables import pack_account, unpack_job
 from registry.service.context import Context
 from registry.service.imports.jobs import ImportJobs, ImportRequest
+from registry.service.imports.planners import ChunkPlanner
 from tests.support.reader import NOW_MS
 from tests.support.world import HOLDER, World, holder
 
@@ -66,6 +67,7 @@ class Desk:
     data: Path
     scrape: CollectorRegistry = field(default_factory=CollectorRegistry)
     jobs: ImportJobs = field(init=False)
+    planner: ChunkPlanner | None = None
 
     def __post_init__(self) -> None:
         self.committer = GatedCommitter(self.world.committer)
@@ -79,7 +81,7 @@ class Desk:
         return self
 
     async def restart(self) -> None:
-        self.jobs = ImportJobs(self.world.registry.executor, self.committer, self.metrics, self.data)
+        self.jobs = ImportJobs(self.world.registry.executor, self.committer, self.metrics, self.data, self.planner)
         await self.jobs.start()
 
     async def put_account(self, name: str, role: Role, registrant: str = "", enabled: bool = True, version: int = 1) -> None:

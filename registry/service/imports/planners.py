@@ -66,8 +66,8 @@ class LocalPlanner:
 
 
 def default_processes(cores: int) -> int:
-    """How many processes plan, unless the configuration says: on a small machine one, beside the process that commits."""
-    return min(max(cores // 2, 1), MAX_DEFAULT_PROCESSES)
+    """How many processes plan, unless the configuration says. They are nice: they take what nobody else wants."""
+    return min(cores, MAX_DEFAULT_PROCESSES)
 
 
 class PlannerPool:
