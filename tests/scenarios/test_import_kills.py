@@ -160,7 +160,8 @@ def test_planning_processes_that_are_killed_cost_no_row(nodes: Nodes, tmp_path: 
     assert nodes.running.child("registry")["pid"] == registry
     with table.with_name(f"{table.name}.result.csv").open(encoding="utf-8", newline="") as result:
         assert [int(line["row"]) for line in csv.DictReader(result)] == list(range(1, ROWS + 1))
-    assert nodes.running.log_text().count("a planning process ended at its work") > 0
+    log = nodes.running.log_text()
+    assert "a chunk is planned again" in log or "a planning process ended by itself" in log
 
 
 def test_planning_processes_end_with_their_registry(nodes: Nodes, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from proto.model.job import JobState
 from registry.service.imports import planners as planners_module
+from registry.service.imports import planning as planning_module
 from registry.service.imports.planners import MODULE, PlannerPool
 from tests.support.imports import PREFIX, Desk, products, table, until
 from tests.support.node import DEADLINE_S, is_alive
@@ -28,14 +29,15 @@ BY_ORDER = "tests.support.planning_by_order"
 ROWS = 6_000
 
 
-def pids(pool: PlannerPool) -> list[int]:
-    return [each._process.pid for each in pool._processes if each._process is not None]
+def commands_of_children() -> list[bytes]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children]
 
 
 async def begun(pool: PlannerPool, count: int) -> None:
     """Wait until so many processes take tasks."""
     async with asyncio.timeout(30):
-        await until(lambda: sum(each.has_begun for each in pool._processes) == count)
+        await until(lambda: len(pool.pids) == count)
 
 
 @dataclass
@@ -59,7 +61,7 @@ async def open_office(tmp_path: Path) -> AsyncIterator[OpenOffice]:
             pool = PlannerPool(world.view, processes, module)
             closing.push_async_callback(pool.close)
             if processes:
-                pool._start_missing()
+                pool.start()
                 await begun(pool, processes)
             desk = await Desk(world, tmp_path / folder, planner=pool).open()
             closing.push_async_callback(lambda: desk.jobs.close())
@@ -127,11 +129,47 @@ async def test_a_process_that_is_killed_costs_nothing(
 
 
 async def test_idle_processes_that_are_killed_are_noticed(open_office: OpenOffice) -> None:
-    office = await open_office(2)
-    for pid in pids(office.pool):
+    office = await open_office(4)
+    for pid in office.pool.pids:
         os.kill(pid, signal.SIGKILL)
     job = await office.desk.run(products(ROWS))
     assert (job.state, job.created) == (JobState.FINISHED, ROWS)
+
+
+async def test_a_process_that_is_stuck_is_ended_and_costs_nothing(
+    open_office: OpenOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PLANNING_ORDER", f"2500:stick:{tmp_path / 'once'}")
+    monkeypatch.setattr(planning_module, "TASK_LIMIT_S", 3.0)
+    office = await open_office(2, BY_ORDER)
+    before = set(office.pool.pids)
+    job = await office.desk.run(products(ROWS))
+    assert (job.state, job.created) == (JobState.FINISHED, ROWS)
+    assert [int(line["row"]) for line in office.desk.result(job)] == list(range(1, ROWS + 1))
+    assert "a chunk is planned again" in caplog.text
+    assert not all(map(is_alive, before))
+
+
+async def test_who_stops_the_whole_node_does_not_end_a_process_before_its_registry(open_office: OpenOffice) -> None:
+    office = await open_office(2)
+    before = set(office.pool.pids)
+    for pid in before:
+        os.kill(pid, signal.SIGTERM)
+    job = await office.desk.run(products(ROWS))
+    assert (job.state, job.created) == (JobState.FINISHED, ROWS)
+    assert set(office.pool.pids) == before
+
+
+@pytest.mark.parametrize("turns", [*range(12), 100])
+async def test_processes_that_are_being_started_end_with_their_pool(turns: int) -> None:
+    world = await World().furnish()
+    pool = PlannerPool(world.view, 2)
+    pool.start()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await pool.close()
+    assert not any(MODULE.encode() in command for command in commands_of_children())
 
 
 async def test_a_chunk_that_ends_every_process_fails_its_job_by_name(
@@ -177,7 +215,7 @@ async def test_without_a_process_chunks_are_planned_here(open_office: OpenOffice
 async def test_processes_end_when_there_is_nothing_to_plan(open_office: OpenOffice, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planners_module, "IDLE_S", 0.01)
     office = await open_office(2)
-    before = pids(office.pool)
+    before = office.pool.pids
     await office.desk.run(products(ROWS))
     async with asyncio.timeout(30):
         await until(lambda: not office.pool._processes)
@@ -195,28 +233,28 @@ async def test_a_job_that_is_given_up_leaves_its_processes_fit(
     async with asyncio.timeout(30):
         await until(lambda: office.desk.look(job).rows == 2_000)
     await office.desk.jobs.close()
-    before = set(pids(office.pool))
+    before = set(office.pool.pids)
     go.touch()
     await office.desk.restart()
     assert (await office.desk.finish(job)).created == ROWS
-    assert set(pids(office.pool)) == before
+    assert set(office.pool.pids) == before
 
 
 # A registry that has processes, one of them at work, and says which.
 REGISTRY = """
 import asyncio, sys
 from pathlib import Path
-from tests.scenarios.test_planning_processes import BY_ORDER, Desk, PlannerPool, World, begun, pids, products, until
+from tests.scenarios.test_planning_processes import BY_ORDER, Desk, PlannerPool, World, begun, products, until
 
 async def work():
     world = await World().furnish()
     pool = PlannerPool(world.view, 2, BY_ORDER)
-    pool._start_missing()
+    pool.start()
     await begun(pool, 2)
     desk = await Desk(world, Path(sys.argv[1]), planner=pool).open()
     job = await desk.submit(products(6_000))
     await until(lambda: desk.look(job).rows == 2_000)
-    print(*pids(pool), flush=True)
+    print(*pool.pids, flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(work())
@@ -224,16 +262,25 @@ asyncio.run(work())
 
 
 def test_processes_end_with_a_registry_that_is_killed(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    environ = os.environ | {"PLANNING_ORDER": f"2500:dwell:{go}"}
+    environ = os.environ | {"PLANNING_ORDER": "2500:stick"}
     command = [sys.executable, "-c", REGISTRY, str(tmp_path / "office")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as registry:
         assert registry.stdout is not None
         children = [int(pid) for pid in registry.stdout.readline().split()]
         assert len(children) == 2
         registry.kill()
-    go.touch()
     deadline_s = time.monotonic() + DEADLINE_S
     while any(map(is_alive, children)):
         assert time.monotonic() < deadline_s, "they outlive their registry"
         time.sleep(0.01)
+
+
+def test_a_process_has_neither_store_nor_network_libraries() -> None:
+    """It is small, and cannot touch what is not its business."""
+    code = f"import sys, {MODULE}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint({"rocksdict", "aiohttp", "grpc", "uvloop", "prometheus_client", "resolver", "node"})
+    assert not [
+        name for name in done.stdout.split() if name.startswith(("registry.commit", "registry.store", "registry.doors"))
+    ]

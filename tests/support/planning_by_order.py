@@ -1,6 +1,7 @@
 """A planning process that does, at one row, what the environment says: `PLANNING_ORDER` is ROW:ACT or ROW:ACT:FILE.
 
 end     the process dies; with FILE only the first time
+stick   planning never goes on; with FILE only the first time
 break   planning raises, as a mistake of the program would make it
 dwell   planning goes on when FILE is there
 """
@@ -28,12 +29,16 @@ def plan_registrations(reader: Any, caller: Any, drafts: Any, now_ms: int) -> An
 def obey(act: str, file: Path | None) -> None:
     if act == "break":
         raise ZeroDivisionError("by order")
-    if act == "end" and (file is None or not file.exists()):
+    if act == "dwell" and file is not None:
+        while not file.exists():
+            time.sleep(0.01)
+    elif file is None or not file.exists():
         if file is not None:
             file.touch()
-        os._exit(1)
-    while act == "dwell" and file is not None and not file.exists():
-        time.sleep(0.01)
+        if act == "end":
+            os._exit(1)
+        while True:
+            time.sleep(60)
 
 
 if __name__ == "__main__":

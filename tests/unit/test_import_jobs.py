@@ -116,6 +116,19 @@ async def test_large_rows_make_more_and_smaller_changes(desk: Desk) -> None:
     assert len([command for command in desk.world.committer.commands if len(command.rows) > 2]) >= 3
 
 
+async def test_a_quote_that_is_never_closed_costs_its_own_row_however_many_follow(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.service.imports.csv_rows.MAX_ROW_BYTES", 150_000)
+    rows = [f"{PREFIX}/T-{number},https://example.cn/{number},变压器" for number in range(4_999)]
+    job = await desk.run(table(*rows[:9], f'{PREFIX}/Q,"u,open', *rows[9:]))
+    assert (job.state, job.created, job.refused) == (JobState.FINISHED, 4_999, 1)
+    lines = desk.result(job)
+    assert [int(line["row"]) for line in lines] == list(range(1, 5_001))
+    assert lines[9]["message"] == "a quoted cell is not closed"
+    assert max(len(command.rows) for command in desk.world.committer.commands) <= CHUNK_ROWS + 2
+
+
 async def test_a_dry_run_says_what_would_happen_and_registers_nothing(desk: Desk) -> None:
     await desk.run(products(1))
     job = await desk.run(table(f"{PREFIX}/T-1,u,t", f"{PREFIX}/T-2,u,t", f"{PREFIX}/T-3,u"), dry_run=True)

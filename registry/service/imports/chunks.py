@@ -85,7 +85,8 @@ def plan_chunk(task: ChunkTask, reader: RecordReader, slice_rows: int = SLICE_RO
     table = open_rows(task.frame, task.piece.offset)
     task.piece.feed(table)
     rows: list[TableRow] = []
-    while (row := table.next_row()) is not None:
+    # A piece may hold more rows than were counted on: the quote that opened one of them was never closed.
+    while len(rows) < CHUNK_ROWS and (row := table.next_row()) is not None:
         rows.append(row)
         if len(rows) % slice_rows == 0:
             yield

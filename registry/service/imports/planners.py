@@ -2,7 +2,7 @@
 
 A planning process (`planning_process`) is started with the first table that has more than one piece, and ends when there
 has been nothing to plan for a while. Until one is there, and if none can be had, chunks are planned here, by the same code.
-A process that dies takes nothing with it: its chunk is planned again.
+A process that dies, or is stuck, takes nothing with it: its chunk is planned again.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ class PlannerPool:
         self._free: list[PlanningProcess] = []
         self._changed = asyncio.Condition()
         self._working: set[asyncio.Task[Chunk]] = set()
-        self._idle: asyncio.TimerHandle | None = None
+        self._retiring: asyncio.TimerHandle | None = None
         self._starts_again_s = 0.0
         self._is_closed = False
 
@@ -91,10 +91,15 @@ class PlannerPool:
         """One chunk for each process, and one to go on with."""
         return self._limit + 1 if self._limit else self._local.width
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes that can be given tasks, or are at one."""
+        return [each.pid for each in self._processes if each.has_begun and each.pid is not None]
+
     async def plan(self, task: ChunkTask) -> Chunk:
         """See `ChunkPlanner`."""
         if self._limit and not task.piece.is_last:
-            self._start_missing()
+            self.start()
         for _ in range(MAX_DEATHS):
             process = await self._take()
             if process is None:
@@ -105,29 +110,48 @@ class PlannerPool:
             working.add_done_callback(self._worked)
             try:
                 return await asyncio.shield(working)
-            except ProcessEnded:
-                log.warning("a planning process ended at its work", extra={"offset": task.piece.offset})
+            except ProcessEnded as error:
+                log.warning("a chunk is planned again", extra={"offset": task.piece.offset, "why": str(error)})
                 await self._replace(process)
         raise PlanningFailed(f"the rows from byte {task.piece.offset} on ended {MAX_DEATHS} planning processes")
+
+    def start(self) -> None:
+        """Begin to start the processes that are missing."""
+        loop = asyncio.get_running_loop()
+        if self._is_closed or loop.time() < self._starts_again_s:
+            return
+        while len(self._processes) < self._limit:
+            process = PlanningProcess(self._module)
+            self._processes.add(process)
+            process.ended = loop.create_task(self._keep(process))
 
     async def close(self) -> None:
         """End all processes."""
         self._is_closed = True
-        if self._idle is not None:
-            self._idle.cancel()
-        await self._end_all()
+        self._rest()
+        ending = list(self._processes)
+        for process in ending:
+            process.end()
+        await asyncio.gather(*(process.ended for process in ending))
         if self._working:
             await asyncio.wait(self._working)
 
-    async def _take(self) -> "PlanningProcess | None":
+    # Tasks
+
+    async def _take(self) -> PlanningProcess | None:
         """A process without a task; None if there is none at all that has begun."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._free or not any(each.has_begun for each in self._processes))
-            return self._free.pop() if self._free else None
+            while True:
+                while self._free:
+                    # What ended at rest is not the fault of this task.
+                    if (process := self._free.pop()).is_fit:
+                        return process
+                if not self.pids:
+                    return None
+                await self._changed.wait()
 
-    async def _work(self, process: "PlanningProcess", task: ChunkTask) -> Chunk:
-        if self._idle is not None:
-            self._idle.cancel()
+    async def _work(self, process: PlanningProcess, task: ChunkTask) -> Chunk:
+        self._rest()
         try:
             return await process.plan(task, self._reader)
         finally:
@@ -141,54 +165,55 @@ class PlannerPool:
         if not working.cancelled():
             working.exception()  # whoever waits gets it, too; if nobody does, nobody shall be warned of it
 
-    async def _replace(self, process: "PlanningProcess") -> None:
+    async def _replace(self, process: PlanningProcess) -> None:
         """A process has ended at a task: the task waits for another one to have begun, or for none to be had."""
         await asyncio.wait((process.ended,))
-        self._start_missing()
+        self.start()
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._processes or any(each.has_begun for each in self._processes))
+            await self._changed.wait_for(lambda: not self._processes or self.pids)
 
-    async def _release(self, process: "PlanningProcess") -> None:
+    async def _release(self, process: PlanningProcess) -> None:
         async with self._changed:
             self._free.append(process)
             self._changed.notify_all()
         self._rest()
 
-    def _rest(self) -> None:
-        """End the processes unless there is something to plan soon."""
-        if len(self._free) == len(self._processes) and not self._is_closed:
-            loop = asyncio.get_running_loop()
-            self._idle = loop.call_later(IDLE_S, lambda: loop.create_task(self._end_all()))
+    # Lives
 
-    async def _end_all(self) -> None:
-        ending = list(self._processes)
-        for process in ending:
-            process.end()
-        await asyncio.gather(*(process.ended for process in ending), return_exceptions=True)
-
-    def _start_missing(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._is_closed or loop.time() < self._starts_again_s:
-            return
-        while len(self._processes) < self._limit:
-            process = PlanningProcess(self._module)
-            self._processes.add(process)
-            process.ended = loop.create_task(self._keep(process))
-
-    async def _keep(self, process: "PlanningProcess") -> None:
+    async def _keep(self, process: PlanningProcess) -> None:
         """The life of one process."""
         try:
-            if await process.begin():
-                await self._release(process)
+            await process.begin()
+            await self._release(process)
             await process.wait()
-        except OSError as error:
-            log.warning("a planning process cannot be started", extra={"error": str(error)})
-        finally:
-            if not process.has_begun and not self._is_closed:
-                log.warning("a planning process ended before it had begun; chunks are planned in the registry's own")
+            if not process.is_over:
+                log.warning("a planning process ended by itself", extra={"child_pid": process.pid})
+        except (OSError, ProcessEnded) as error:
+            if not process.is_over:
+                log.warning("no planning process: chunks are planned in the registry's own", extra={"why": str(error)})
                 self._starts_again_s = asyncio.get_running_loop().time() + START_AGAIN_S
-            async with self._changed:
-                self._processes.discard(process)
-                if process in self._free:
-                    self._free.remove(process)
-                self._changed.notify_all()
+        finally:
+            process.end()
+            await process.wait()
+            await self._bury(process)
+
+    async def _bury(self, process: PlanningProcess) -> None:
+        async with self._changed:
+            self._processes.discard(process)
+            if process in self._free:
+                self._free.remove(process)
+            self._changed.notify_all()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Let the processes end in a while, unless one of them is at work then."""
+        if self._retiring is not None:
+            self._retiring.cancel()
+            self._retiring = None
+        if self._free and len(self._free) == len(self._processes) and not self._is_closed:
+            self._retiring = asyncio.get_running_loop().call_later(IDLE_S, self._retire)
+
+    def _retire(self) -> None:
+        for process in self._free:
+            process.end()
+        self._free.clear()

@@ -3,13 +3,16 @@
     python -m registry.service.imports.planning_process DESCRIPTOR
 
 What it must know of the registry's view it asks: so there is one view, one memory for it, and no lag of another. It ends
-when the socket does, and so never outlives its registry by more than the chunk that it is at.
+when the socket does, whatever it is at: nothing that it has begun is of any use then.
 """
 
 import gc
 import os
+import select
+import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Any, Final
@@ -152,13 +155,24 @@ def _outcome(task: ChunkTask, reader: AskingReader) -> Chunk | Refused | Failed 
 
 def main() -> int:
     """Live until the registry ends; `sys.argv[1]` is the inherited descriptor. Returns the exit status."""
+    # Whoever stops the node may signal all of its processes: the registry drains, and needs this one to the end of its chunk.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(NICENESS)
     gc.freeze()
     gc.set_threshold(_COLLECT_EVERY)
     with socket.socket(fileno=int(sys.argv[1])) as end:
         end.set_inheritable(False)
+        threading.Thread(target=_end_with, args=(end.fileno(),), name="tether", daemon=True).start()
         serve(Pipe(end))
     return 0
+
+
+def _end_with(descriptor: int) -> None:
+    """End this process when the other end of its socket is closed: at a long chunk, on busy processors, that may be far off."""
+    other_end = select.poll()
+    other_end.register(descriptor, select.POLLRDHUP)
+    other_end.poll()
+    os._exit(0)
 
 
 if __name__ == "__main__":
