@@ -47,7 +47,8 @@ class ControlPlane:
         await self.view.open()
         archive = Archive(self.data / places.STREAM)
         self._closing.callback(archive.close)
-        self.registry = Registry(self.view, primary.committer, archive, clock)
+        self.committer = primary.committer
+        self.registry = Registry(self.view, self.committer, archive, clock)
         await bootstrap(self.registry.executor, [HOME], self.data / "operator-token")
         self.operator = (self.data / "operator-token").read_text().strip()
         context = Context(self.registry.authenticate(self.operator), "set-up")
