@@ -169,9 +169,11 @@ class RunningNode(ProcessTree):
         """The operator's API key."""
         return (self.data / "operator-token").read_text().strip()
 
-    def run(self, *words: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str, environ: Mapping[str, str] | None = None, limit_s: float = DEADLINE_S
+    ) -> subprocess.CompletedProcess[str]:
         """A command of the command line that finds this node by its data folder."""
-        return run_biaojie(*words, "--data", str(self.data), environ=environ)
+        return run_biaojie(*words, "--data", str(self.data), environ=environ, limit_s=limit_s)
 
     def resolve(self, identifier: str, query: str = "") -> Reply:
         """A resolution through the Handle JSON API."""
@@ -190,13 +192,15 @@ def biaojie() -> list[str]:
     return [sys.executable, "-m", "node.cli"]
 
 
-def run_biaojie(*words: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_biaojie(
+    *words: str, environ: Mapping[str, str] | None = None, limit_s: float = DEADLINE_S
+) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
         [*biaojie(), *words],
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=limit_s,
         check=False,
         env=os.environ | dict(environ or {}),
     )
