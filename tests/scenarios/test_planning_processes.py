@@ -16,14 +16,17 @@ from typing import Protocol
 import pytest
 
 from proto.model.job import JobState
+from proto.ports import RecordReader
 from registry.service.imports import planners as planners_module
 from registry.service.imports import planning as planning_module
+from registry.service.imports.chunks import Chunk, ChunkTask
 from registry.service.imports.planners import MODULE, PlannerPool
-from tests.support.imports import PREFIX, Desk, products, table, until
-from tests.support.node import DEADLINE_S, is_alive
+from registry.service.imports.planning import PlanningProcess
+from tests.support.imports import LIMIT_S, PREFIX, Desk, products, table, until
+from tests.support.node import is_alive
 from tests.support.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BY_ORDER = "tests.support.planning_by_order"
 ROWS = 6_000
@@ -36,7 +39,7 @@ def commands_of_children() -> list[bytes]:
 
 async def begun(pool: PlannerPool, count: int) -> None:
     """Wait until so many processes take tasks."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LIMIT_S):
         await until(lambda: len(pool.pids) == count)
 
 
@@ -139,15 +142,28 @@ async def test_idle_processes_that_are_killed_are_noticed(open_office: OpenOffic
 async def test_a_process_that_is_stuck_is_ended_and_costs_nothing(
     open_office: OpenOffice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("PLANNING_ORDER", f"2500:stick:{tmp_path / 'once'}")
-    monkeypatch.setattr(planning_module, "TASK_LIMIT_S", 3.0)
+    once, plan = tmp_path / "once", PlanningProcess.plan
+    ended: list[int] = []
+
+    async def plan_in_time(process: PlanningProcess, task: ChunkTask, reader: RecordReader) -> Chunk:
+        """Only the first attempt at the chunk that sticks has little time: on a busy machine any other may need more."""
+        limit_s = float(LIMIT_S)
+        if b"/T-2500," in task.piece.data and ended:
+            once.touch()
+        elif b"/T-2500," in task.piece.data:
+            limit_s = 1.0
+            ended.append(process.pid or 0)
+        monkeypatch.setattr(planning_module, "TASK_LIMIT_S", limit_s)
+        return await plan(process, task, reader)
+
+    monkeypatch.setattr(PlanningProcess, "plan", plan_in_time)
+    monkeypatch.setenv("PLANNING_ORDER", f"2500:stick:{once}")
     office = await open_office(2, BY_ORDER)
-    before = set(office.pool.pids)
     job = await office.desk.run(products(ROWS))
     assert (job.state, job.created) == (JobState.FINISHED, ROWS)
     assert [int(line["row"]) for line in office.desk.result(job)] == list(range(1, ROWS + 1))
     assert "a chunk is planned again" in caplog.text
-    assert not all(map(is_alive, before))
+    assert not is_alive(ended[0])
 
 
 async def test_who_stops_the_whole_node_does_not_end_a_process_before_its_registry(open_office: OpenOffice) -> None:
@@ -167,7 +183,7 @@ async def test_processes_that_are_being_started_end_with_their_pool(turns: int) 
     pool.start()
     for _ in range(turns):
         await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LIMIT_S):
         await pool.close()
     assert not any(MODULE.encode() in command for command in commands_of_children())
 
@@ -206,7 +222,7 @@ async def test_without_a_process_chunks_are_planned_here(open_office: OpenOffice
     await office.desk.restart()
     job = await office.desk.run(products(ROWS))
     assert (job.state, job.created) == (JobState.FINISHED, ROWS)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LIMIT_S):
         await until(lambda: not office.pool._processes)
     assert "planned in the registry's own" in caplog.text
     await office.pool.close()
@@ -217,7 +233,7 @@ async def test_processes_end_when_there_is_nothing_to_plan(open_office: OpenOffi
     office = await open_office(2)
     before = office.pool.pids
     await office.desk.run(products(ROWS))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LIMIT_S):
         await until(lambda: not office.pool._processes)
     assert not any(map(is_alive, before))
     assert (await office.desk.run(products(ROWS))).unchanged == ROWS
@@ -230,7 +246,7 @@ async def test_a_job_that_is_given_up_leaves_its_processes_fit(
     monkeypatch.setenv("PLANNING_ORDER", f"2500:dwell:{go}")
     office = await open_office(2, BY_ORDER)
     job = await office.desk.submit(products(ROWS))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(LIMIT_S):
         await until(lambda: office.desk.look(job).rows == 2_000)
     await office.desk.jobs.close()
     before = set(office.pool.pids)
@@ -269,7 +285,7 @@ def test_processes_end_with_a_registry_that_is_killed(tmp_path: Path) -> None:
         children = [int(pid) for pid in registry.stdout.readline().split()]
         assert len(children) == 2
         registry.kill()
-    deadline_s = time.monotonic() + DEADLINE_S
+    deadline_s = time.monotonic() + LIMIT_S
     while any(map(is_alive, children)):
         assert time.monotonic() < deadline_s, "they outlive their registry"
         time.sleep(0.01)
