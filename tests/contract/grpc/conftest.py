@@ -1,10 +1,11 @@
 """A registry with an open gRPC door, and a worker with an open gRPC listener."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from grpc import aio
 
 from proto.v1.registry_pb2_grpc import RegistryStub
@@ -16,6 +17,11 @@ from tests.support.grpc_worker import Worker
 
 if TYPE_CHECKING:
     from proto.v1.resolver_pb2_grpc import ResolverAsyncStub
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
+    """The loop that workers and registry run on: transports differ in when they pause, half-close and let go."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -187,6 +189,13 @@ async def test_closing_without_grace_ends_what_waits(worker: Worker, client: H2C
     await asyncio.wait_for(worker.listener.close(0), 10)
     await asyncio.wait_for(client.closed.wait(), 10)
     await until(lambda: worker.open_calls == 0)
+
+
+def test_a_worker_does_without_grpcio_s_core() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, node.worker; print('grpc' in sys.modules)"], capture_output=True
+    )
+    assert loaded.stdout == b"False\n"
 
 
 # TLS.
