@@ -16,7 +16,7 @@ from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
 from proto.model.change import parse_cursor
 from proto.model.query import Query
-from proto.packed_messages import compose_public_result
+from proto.packed_messages import compose_public_response, compose_public_result
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, parse_bearer
 from proto.wire.grpc.resolution import VARINTS, compose_resolution, plain_identifier
@@ -74,6 +74,9 @@ class Lookups:
                 return kept
         identifier = plain_identifier(raw) if key else None
         if identifier is not None:
+            response = self._resolve_plainly(identifier, key)
+            if response is not None:
+                return response
             query = Query(identifier, PROTOCOL, request_id=request_id)
         else:
             request = parse_message(resolver_pb2.ResolveRequest, raw, MAX_MESSAGE_BYTES)
@@ -86,6 +89,20 @@ class Lookups:
         if key:
             self._kept.keep(key, query, answer, response, response.size)
         return response
+
+    def _resolve_plainly(self, identifier: str, key: bytes) -> Response | None:
+        """What a record answers to a question for nothing but its identifier; None: the chain is to be asked.
+
+        What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
+        """
+        plain = self._plain
+        if plain is None or self._kept.has_seen(key):
+            return None
+        record = plain.find(identifier)
+        if record is None:
+            return None
+        self._kept.note(key)
+        return answer_with(compose_public_response(record, identifier, plain.now_s()))
 
     async def batch(self, head: CallHead, raw: bytes, request_id: str) -> Response:
         """`BatchResolve`. Raises `Refusal`."""
