@@ -10,9 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections import OrderedDict
 from collections.abc import Awaitable
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from proto.errors import Reason, Refusal
@@ -24,6 +22,7 @@ from proto.wire.handle.message import compose_instead
 from proto.wire.handle.resolution import compose_error_body
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_UDP_PENDING, HandleLimits
+from resolver.listeners.source_budget import SourceBudget
 
 logger = logging.getLogger(__name__)
 
@@ -33,54 +32,10 @@ Source = tuple[Any, ...]
 _ASK_OVER_TCP: Final = compose_error_body("ask over TCP")
 # The response code within a message: anything but zero is no question.
 _CODE: Final = slice(4, 8)
-_IPV4_NETWORK: Final = 24
-_IPV6_NETWORK: Final = 56
-_REMEMBERED_ADDRESSES: Final = 16_384
-
-
-class SourceBudget:
-    """How many bytes each network may still be sent: a bucket that fills at `rate` a second up to `burst`."""
-
-    __slots__ = ("_buckets", "_burst", "_max_sources", "_rate")
-
-    def __init__(self, rate: float, burst: float, max_sources: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._max_sources = max_sources
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Networks remembered."""
-        return len(self._buckets)
-
-    def spend(self, address: str, size: int, now_s: float) -> bool:
-        """Whether `size` bytes may go to `address` now; if so, they are taken off."""
-        network = network_of(address)
-        if not network:
-            return True
-        left, then_s = self._buckets.pop(network, (self._burst, now_s))
-        left = min(self._burst, left + (now_s - then_s) * self._rate)
-        may = size <= left
-        self._buckets[network] = (left - size if may else left, now_s)
-        if len(self._buckets) > self._max_sources:
-            self._buckets.popitem(last=False)
-        return may
-
-
-@lru_cache(_REMEMBERED_ADDRESSES)
-def network_of(address: str) -> str:
-    """The network that an address is counted under; empty for this machine itself."""
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    if parsed.is_loopback:
-        return ""
-    bits = _IPV4_NETWORK if parsed.version == 4 else _IPV6_NETWORK
-    return str(ipaddress.ip_network((parsed, bits), strict=False))
 
 
 class Transport(Protocol):
-    """Where packets go out: `resolver.listeners.handle.packets.Packets`."""
+    """Where packets go out: `resolver.listeners.packets.Packets`."""
 
     @property
     def name(self) -> Source:

@@ -35,8 +35,6 @@ UDP_SOURCE_BURST_BYTES: Final = 1024 * 1024
 MAX_UDP_SOURCES: Final = 65_536
 # Datagrams that wait for an answer from elsewhere, all sources together.
 MAX_UDP_PENDING: Final = 1_024
-# Room in the kernel for bursts of questions while the worker is busy for some milliseconds.
-UDP_RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ import contextlib
 import resource
 import socket
 from collections.abc import Callable
-from typing import Any, Final
 
 from proto.metrics import Metrics
 from proto.ports import Clock
@@ -16,11 +15,9 @@ from resolver.chain.step import Resolve
 from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
-from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, UDP_RECEIVE_BUFFER_BYTES, HandleLimits
-from resolver.listeners.handle.packets import Packets
-
-# Attempts to find a number that is free for TCP and for UDP, when any will do.
-_PORT_ATTEMPTS: Final = 16
+from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, HandleLimits
+from resolver.listeners.packets import Packets
+from resolver.listeners.twin_sockets import bind_both
 
 SiteOf = Callable[[str, int], SiteInfo]
 """The node's site, given the address that a client reached it at and the port of this listener."""
@@ -75,7 +72,7 @@ class HandleListener:
         """Bind TCP and UDP and serve; returns the port, the same for both. Raises `OSError` if it is taken."""
         loop = asyncio.get_running_loop()
         (family, _, _, _, address), *_ = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        stream, datagram = _bind(family, tuple(address))
+        stream, datagram = bind_both(family, tuple(address))
         self._port = stream.getsockname()[1]
         self.now_s = self._clock.monotonic()
         self._server = await loop.create_server(lambda: Connection(self), sock=stream, backlog=LISTEN_BACKLOG)
@@ -142,33 +139,3 @@ class HandleListener:
                     await self._emptied.wait()
                 if self._datagrams:
                     await self._datagrams.finish()
-
-
-def _bind(family: int, address: tuple[Any, ...]) -> tuple[socket.socket, socket.socket]:
-    """A TCP and a UDP socket of one port number. Raises `OSError` if there is none to be had."""
-    host, port, *rest = address
-    attempts = 1 if port else _PORT_ATTEMPTS
-    while True:
-        attempts -= 1
-        stream = _bound(family, socket.SOCK_STREAM, address)
-        try:
-            return stream, _bound(family, socket.SOCK_DGRAM, (host, stream.getsockname()[1], *rest))
-        except OSError:
-            stream.close()
-            if not attempts:
-                raise
-
-
-def _bound(family: int, kind: int, address: tuple[Any, ...]) -> socket.socket:
-    made = socket.socket(family, kind)
-    try:
-        made.setblocking(False)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind == socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if kind == socket.SOCK_DGRAM:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_RECEIVE_BUFFER_BYTES)
-        made.bind(address)
-    except OSError:
-        made.close()
-        raise
-    return made

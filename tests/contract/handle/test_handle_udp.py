@@ -23,9 +23,10 @@ from proto.wire.handle.typed import parse_site
 from proto.wire.handle.value import compose_value
 from resolver.answer_cache import AnswerCache
 from resolver.listeners.handle import HandleLimits, node_site
-from resolver.listeners.handle.datagrams import Datagrams, SourceBudget, network_of
+from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_UDP_PACKETS, MAX_UDP_PENDING
+from resolver.listeners.source_budget import SourceBudget, network_of
 from tests.contract.handle.conftest import Serve, Served
 from tests.interop.handle_replay import ask_udp
 from tests.support.handle import PacketCaller, operation, question, read_message, until

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resolver.listeners.handle.packets import MAX_PACKETS_A_TURN, Packets
+from resolver.listeners.packets import MAX_PACKETS_A_TURN, Packets
 
 ANYBODY = ("127.0.0.1", 4242)
 
