@@ -22,8 +22,8 @@ START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 30.0
 _SAMPLE: Final = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 _LISTENERS: Final = (
-    "resolver.http_port", "resolver.handle_port", "resolver.grpc_port", "registry.http_port", "registry.grpc_port",
-    "node.metrics_port",
+    "resolver.http_port", "resolver.handle_port", "resolver.grpc_port", "resolver.dns_port", "registry.http_port",
+    "registry.grpc_port", "node.metrics_port",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from node import kinds
 from node.kinds import NO_SECRET, Kind, Secret
 from proto.errors import Refusal
 from proto.model.identifier import parse_prefix
+from proto.wire.dns.name import parse_written_name
 
 # A worker is a process with a view of its own: more of them than cores of the largest machines only cost memory.
 MAX_WORKERS: Final = 256
@@ -75,6 +76,7 @@ def _check_homed(name: str) -> None:
 Host = Annotated[str, kinds.text("an address")]
 Port = Annotated[int | None, kinds.port()]
 Text = Annotated[str, kinds.text()]
+DomainName = Annotated[str, kinds.text("a domain name", parse_written_name)]
 SecretText = Annotated[Secret, kinds.secret()]
 
 
@@ -104,6 +106,8 @@ class ResolverSection:
     handle_port: Port = 2641
     grpc_port: Port = 50051
     dns_port: Port = 5353
+    dns_zone: DomainName = "id.internal"
+    dns_servers: Annotated[tuple[str, ...], kinds.texts(parse_written_name)] = ()
     answer_cache_mib: Annotated[int, kinds.integer(0, MAX_ANSWER_CACHE_MIB)] = 32
 
 
@@ -175,11 +179,12 @@ KINDS: Final[dict[str, Kind]] = {
 }
 """Every key (`section.name`) and how its value is read."""
 
-# Listening ports by their configuration keys; the DNS listener is not built yet and its port stays closed.
+# Listening ports by their configuration keys.
 PORT_KEYS: Final = (
     "resolver.http_port",
     "resolver.handle_port",
     "resolver.grpc_port",
+    "resolver.dns_port",
     "registry.http_port",
     "registry.grpc_port",
     "node.metrics_port",
@@ -241,3 +246,7 @@ def mistakes_between(config: Config) -> Iterator[str]:
         port = value_of(config, key)
         if port and taken.setdefault(port, key) != key:
             yield f"{key}: port {port} is already that of {taken[port]}"
+    zone = parse_written_name(config.resolver.dns_zone)
+    for server in config.resolver.dns_servers:
+        if parse_written_name(server)[-len(zone) :] == zone:
+            yield f"resolver.dns_servers: {server} lies in the zone, which holds identifiers and no addresses of servers"

@@ -39,14 +39,15 @@ class Kind:
     tell: Callable[[Any], Any] = field(default=lambda value: value)
 
 
-def text(pattern: str = "") -> Kind:
-    """A string; `pattern` says in words what must not be missing (empty: may be empty)."""
+def text(pattern: str = "", check: Callable[[str], Any] = lambda _: None) -> Kind:
+    """A string that passes `check`; `pattern` says in words what must not be missing (empty: may be empty)."""
 
     def read(raw: Any) -> str:
         if not isinstance(raw, str):
             raise ValueError(f"expected a string, not {_describe(raw)}")
         if pattern and not raw.strip():
             raise ValueError(f"expected {pattern}, not an empty string")
+        check(raw)
         return raw
 
     return Kind(read)

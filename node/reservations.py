@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 # A free TCP port may be taken for UDP: try another. Each attempt meets a new random port.
 ATTEMPTS: Final = 20
 
-UDP_KEYS: Final = frozenset({"resolver.handle_port"})
+UDP_KEYS: Final = frozenset({"resolver.handle_port", "resolver.dns_port"})
 
 # What is left of a closed connection keeps its port for 60 s (TIME_WAIT in Linux), and then another may take it at once on a
 # machine with many connections: hence some rounds of that, and a short step.

@@ -139,7 +139,8 @@ class Supervisor:
         return self.config.resolver.workers or len(os.sched_getaffinity(0))
 
     def _ports_document(self) -> dict[str, Any]:
-        return dict(self.ports) | {f"{section}.host": value_of(self.config, f"{section}.host") for section in _SECTIONS}
+        places = [*(f"{section}.host" for section in _SECTIONS), "resolver.dns_zone"]
+        return dict(self.ports) | {key: value_of(self.config, key) for key in places}
 
     async def _begin_work(self) -> None:
         registry = self._children[REGISTRY]

@@ -19,10 +19,12 @@ from node.part import Announce, run_part
 from node.tally import Tally
 from proto.metrics import Metrics
 from proto.ports import Clock
+from proto.wire.dns.name import parse_written_name
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
 from resolver.chain.plain import PlainLookups
 from resolver.chain.together import resolve_together
+from resolver.listeners.dns import DnsListener, Zone
 from resolver.listeners.grpc import GrpcListener
 from resolver.listeners.handle import HandleListener, node_site
 from resolver.listeners.http.listener import HttpListener
@@ -102,6 +104,8 @@ def build_listeners(
     ports = assignment.ports
     http_port = ports["resolver.http_port"]
 
+    resolver = assignment.config.resolver
+    zone = Zone(parse_written_name(resolver.dns_zone), tuple(map(parse_written_name, resolver.dns_servers)))
     site = partial(node_site, http_port=http_port)
     plain = partial(PlainLookups, view, clock, metrics)
     every: Sequence[tuple[Listener, int | None]] = (
@@ -113,6 +117,7 @@ def build_listeners(
             ),
             ports["resolver.grpc_port"],
         ),
+        (DnsListener(resolve, view, metrics, clock, answers, zone), ports["resolver.dns_port"]),
     )
     return [(listener, port) for listener, port in every if port is not None]
 

@@ -60,7 +60,7 @@ SECONDS_BUCKETS: Final = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
 
-PROTOCOLS: Final = ("http", "grpc", "handle", "handle-udp")
+PROTOCOLS: Final = ("http", "grpc", "handle", "handle-udp", "dns", "dns-tcp")
 _PROTOCOL_PRESETS: Final = tuple((protocol,) for protocol in PROTOCOLS)
 # While there is no feed its figures are there without a name: to Prometheus an empty label is none, and sums are zero.
 _NO_FEED: Final = ""

@@ -29,6 +29,7 @@ _ADDRESSES: Final = (
     ("resolver.http_port", "resolve over HTTP", "http://{address}/api/handles/{identifier}"),
     ("resolver.handle_port", "Handle TCP and UDP", "{address}"),
     ("resolver.grpc_port", "resolve over gRPC", "{address}"),
+    ("resolver.dns_port", "DNS UDP and TCP", "{address}"),
     ("registry.http_port", "registry REST", "http://{address}/api/v1/  (described by http://{address}/openapi.json)"),
     ("registry.grpc_port", "registry gRPC", "{address}"),
     ("node.metrics_port", "metrics and health", "http://{address}/metrics  /healthz  /readyz  /status"),

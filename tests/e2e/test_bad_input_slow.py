@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from proto.v1 import registry_pb2, resolver_pb2
-from tests.support.edges import HOST, Edges, code_of, connect, read_message
+from proto.wire.dns.pieces import PIECE_BYTES
+from tests.support.dns import asked, framed
+from tests.support.edges import HOST, Edges, code_of, connect, rcode_of, read_message
 from tests.support.handle import question
 from tests.support.harm import SAMPLE, Harm
 from tests.support.http import compose_request, parse_answer
@@ -71,6 +73,15 @@ def test_handle_questions_split_at_every_byte(edges: Edges, harm: Harm) -> None:
     harm.check_none(refused=0)
 
 
+def test_dns_questions_byte_by_byte(edges: Edges, harm: Harm) -> None:
+    with connect(edges.dns.port) as connection, connection.makefile("rb") as stream:
+        for ident in (1, 2):
+            send_slowly(connection, framed(asked(SAMPLE, ident=ident).to_wire()))
+            answer = stream.read(int.from_bytes(stream.read(2)))
+            assert (rcode_of(answer), int.from_bytes(answer[:2])) == ("NOERROR", ident)
+    harm.check_none(refused=0)
+
+
 def test_http_requests_byte_by_byte(edges: Edges, harm: Harm) -> None:
     body = b'{"values":[{"index":1,"type":"NOTE","data":{"format":"string","value":"\xe5\x8f\x98"}}]}'
     headers = {"Authorization": f"Bearer {edges.token}", "Content-Type": "application/json", "Content-Length": str(len(body))}
@@ -104,6 +115,10 @@ Stubborn = Callable[[Edges], tuple[int, bytes]]
 
 def deaf_to_handle(edges: Edges) -> tuple[int, bytes]:
     return edges.handle.port, question(LARGE) * (ASKED_BYTES // LARGE_BYTES)
+
+
+def deaf_to_dns(edges: Edges) -> tuple[int, bytes]:
+    return edges.dns.port, framed(asked(LARGE, piece=0).to_wire()) * (ASKED_BYTES // PIECE_BYTES)
 
 
 def deaf_to_http(edges: Edges) -> tuple[int, bytes]:
@@ -144,7 +159,7 @@ def deaf_to_the_registry_s_grpc(edges: Edges) -> tuple[int, bytes]:
 
 # With how many clients: one of gRPC has many calls, and may hold 16 MiB of answers.
 STUBBORN = [
-    (deaf_to_handle, DEAF), (deaf_to_http, DEAF), (deaf_to_batches, DEAF), (deaf_to_the_registry, DEAF),
+    (deaf_to_handle, DEAF), (deaf_to_dns, DEAF), (deaf_to_http, DEAF), (deaf_to_batches, DEAF), (deaf_to_the_registry, DEAF),
     (deaf_to_exports, DEAF), (deaf_to_grpc, 4), (deaf_to_grpc_batches, 4), (deaf_to_the_registry_s_grpc, 4),
 ]  # fmt: skip
 
@@ -201,6 +216,7 @@ def ask_everywhere(edges: Edges) -> None:
     assert edges.resolver.ask("GET", f"/api/handles/{SAMPLE}") == "200"
     assert edges.handle.tcp(question(SAMPLE)) == "1"
     assert edges.handle.udp(question(SAMPLE)) == "1"
+    assert edges.dns.udp(asked(SAMPLE).to_wire()) == "NOERROR"
     assert edges.resolver_grpc.ask("Resolve", resolver_pb2.ResolveRequest(identifier=SAMPLE)) == "OK"
     assert edges.registry.ask("GET", f"/api/v1/identifiers/{SAMPLE}") == "200"
 

@@ -18,6 +18,8 @@ from registry.doors.grpc.calls import MAX_REQUEST_BYTES
 from registry.doors.grpc.door import TRANSPORT_MESSAGE_BYTES as DOOR_TRANSPORT_BYTES
 from registry.doors.rest.limits import MAX_RECORD_BODY_BYTES
 from resolver.listeners.http.limits import MAX_BODY_BYTES, MAX_HEADER_FIELD_BYTES, MAX_HEADERS, MAX_REQUEST_LINE_BYTES
+from tests.support.dns import asked, framed
+from tests.support.dns import question as dns_question
 from tests.support.edges import HOST, Edges, HttpEdge, code_of, connect, read_message, read_to_end
 from tests.support.handle import operation, question
 from tests.support.harm import SAMPLE, Harm
@@ -36,6 +38,9 @@ QUESTION = question(SAMPLE, 0x4711)
 # Where the parts of that question begin: see proto.wire.handle.
 LENGTH, OP, CODE, BODY_LENGTH, NAME_LENGTH, NAME = 16, 20, 24, 40, 44, 48
 TWO_31 = (2**31).to_bytes(4)
+# Its last eleven octets are its OPT record, without options.
+DNS_QUESTION = asked(SAMPLE).to_wire()
+ASKS_TXT = b"\0\x10\0\1"
 
 
 @dataclass(frozen=True)
@@ -233,8 +238,48 @@ HANDLE = [
     Case("an answer in a packet", lambda e: packet(e, changed(CODE, (1).to_bytes(4))), "", Reason.MALFORMED_MESSAGE),
 ]  # fmt: skip
 
+DNS = [
+    Case("a name that points to itself", lambda e: e.dns.udp(dns_message(b"\xc0\x0c" + ASKS_TXT)), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("a name that points to its beginning", lambda e: e.dns.udp(dns_message(b"\1a\xc0\x0c" + ASKS_TXT)), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("a name that points ahead", lambda e: e.dns.tcp(framed(dns_message(b"\xc0\x12" + ASKS_TXT))), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("a name without an end", lambda e: e.dns.udp(dns_message(b"\x3f" + b"x" * 63)), "FORMERR", Reason.MALFORMED_MESSAGE),
+    Case("a name of 257 octets", lambda e: e.dns.udp(dns_message((b"\x3f" + b"x" * 63) * 4 + b"\0" + ASKS_TXT)), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("no question", lambda e: e.dns.udp(dns_message(b"", questions=0)), "FORMERR", Reason.MALFORMED_MESSAGE),
+    Case("two questions", lambda e: e.dns.udp(dns_message(b"\0" + ASKS_TXT + b"\0" + ASKS_TXT, questions=2)), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("an option longer than its record", lambda e: e.dns.udp(DNS_QUESTION[:-2] + b"\0\4\0\x0a\xff\xff"), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("a record longer than its message", lambda e: e.dns.tcp(framed(DNS_QUESTION[:-2] + b"\xff\xff")), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("two extensions", lambda e: e.dns.udp(DNS_QUESTION[:11] + b"\2" + DNS_QUESTION[12:] + DNS_QUESTION[-11:]), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("a version of extensions that is not there", lambda e: e.dns.udp(DNS_QUESTION[:-5] + b"\1" + DNS_QUESTION[-4:]),
+         "BADVERS", Reason.UNSUPPORTED_OPERATION),
+    Case("an update", lambda e: e.dns.udp(DNS_QUESTION[:2] + b"\x28" + DNS_QUESTION[3:]), "NOTIMP",
+         Reason.UNSUPPORTED_OPERATION),
+    Case("a transfer", lambda e: e.dns.tcp(framed(dns_question("id.internal.", "AXFR").to_wire())), "REFUSED",
+         Reason.PERMISSION_DENIED),
+    Case("a name of others", lambda e: e.dns.udp(dns_question("example.cn.", "A").to_wire()), "REFUSED", Reason.NOT_HOMED),
+    Case("a name that encodes no text", lambda e: e.dns.udp(dns_question("_vvv0._.118.88.id.internal.").to_wire()), "FORMERR",
+         Reason.INVALID_IDENTIFIER),
+    Case("half of a DNS message", lambda e: e.dns.tcp(framed(DNS_QUESTION)[:-7], ends=True), "FORMERR",
+         Reason.MALFORMED_MESSAGE),
+    Case("a length that is shorter than a header", lambda e: e.dns.tcp(b"\0\0" + DNS_QUESTION), "", Reason.MALFORMED_MESSAGE),
+    Case("a length that no query has", lambda e: e.dns.tcp(b"\xff\xff" + DNS_QUESTION), "FORMERR", Reason.MESSAGE_TOO_LARGE),
+    Case("HTTP to DNS", lambda e: e.dns.tcp(head("GET", SHOWN)), "FORMERR", Reason.MESSAGE_TOO_LARGE),
+    Case("a Handle packet to DNS", lambda e: e.dns.udp(QUESTION), "FORMERR", Reason.MALFORMED_MESSAGE),
+    Case("the largest packet to DNS", lambda e: e.dns.udp(bytes(65_507)), "FORMERR", Reason.MALFORMED_MESSAGE),
+    Case("a packet shorter than a header", lambda e: e.dns.udp(b"x" * 11, DNS_QUESTION), "NOERROR", Reason.MALFORMED_MESSAGE),
+    Case("a DNS answer", lambda e: e.dns.udp(DNS_QUESTION[:2] + b"\x80" + DNS_QUESTION[3:], DNS_QUESTION), "NOERROR",
+         Reason.MALFORMED_MESSAGE),
+]  # fmt: skip
 
-@pytest.mark.parametrize("case", [*HTTP, *GRPC, *HANDLE], ids=lambda case: case.what)
+
+@pytest.mark.parametrize("case", [*HTTP, *GRPC, *HANDLE, *DNS], ids=lambda case: case.what)
 def test_it_is_refused_by_name_and_counted_once_and_harms_nobody(edges: Edges, harm: Harm, case: Case) -> None:
     assert case.ask(edges) == case.named
     # The transport of gRPC tells its client first, and us a moment later.
@@ -269,6 +314,11 @@ def frames(port: int, path: str, data: bytes, token: str = "", *, ends: bool = F
             said += more
     _, _, status = said.partition(b"grpc-status")
     return status[1 : 1 + status[0]].decode()
+
+
+def dns_message(body: bytes, questions: int = 1) -> bytes:
+    """A header without flags, and what stands behind it."""
+    return b"\x12\x34\0\0" + questions.to_bytes(2) + bytes(6) + body
 
 
 def packet(edges: Edges, raw: bytes) -> str:

@@ -2,11 +2,17 @@
 
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 
+import dns.message
+import dns.query
+import dns.rcode
+import dns.serial
 import pytest
 
 from proto.v1.resolver_pb2 import ResolveRequest, ResolveResponse
 from tests.e2e.conftest import StartNode
+from tests.support.dns import asked
 from tests.support.edges import HOST, WAIT_S, Edges, connect, read_message
 from tests.support.handle import question
 from tests.support.node import RunningNode
@@ -57,12 +63,22 @@ def over_grpc(edges: Edges, name: str = NAME) -> bytes:
     return edges.resolver_grpc.call("Resolve", ResolveRequest(identifier=name))
 
 
+def over_dns(edges: Edges, name: str = NAME) -> bytes:
+    query = asked(name, "URI")
+    return dns.query.udp(query, HOST, WAIT_S, edges.node.ports["resolver.dns_port"]).to_wire()
+
+
+def rcode_of(raw: bytes) -> dns.rcode.Rcode:
+    return dns.message.from_wire(raw).rcode()
+
+
 def timeless(message: bytes) -> bytes:
     return message[: EXPIRATION.start] + message[EXPIRATION.stop :]
 
 
 def everywhere(edges: Edges, name: str = NAME) -> tuple[object, ...]:
-    return over_http(edges, name), over_tcp(edges, name), over_udp(edges, name), over_grpc(edges, name)
+    asking = over_http, over_tcp, over_udp, over_grpc, over_dns
+    return tuple(ask(edges, name) for ask in asking)
 
 
 def write(edges: Edges, url: str, *aliases: str) -> None:
@@ -80,6 +96,7 @@ def test_every_write_is_in_the_very_next_answer_of_every_edge(lone: Edges) -> No
             assert said in over_tcp(lone)
             assert said in over_udp(lone)
             assert said in over_grpc(lone)
+            assert said in over_dns(lone)
 
 
 def test_a_kept_answer_is_what_a_fresh_one_is(lone: Edges) -> None:
@@ -95,10 +112,21 @@ def test_what_is_registered_is_no_longer_said_to_be_absent(lone: Edges, identifi
     for _ in range(TIMES):
         assert over_http(lone, identifier)[0] == 404
         assert lone.resolver_grpc.ask("Resolve", ResolveRequest(identifier=identifier)) == "NOT_FOUND NOT_FOUND"
+        assert rcode_of(over_dns(lone, identifier)) == dns.rcode.NXDOMAIN
     values = [{"index": 1, "type": "URL", "data": {"format": "string", "value": "u"}}]
     assert lone.registry.ask("PUT", f"/api/v1/identifiers/{identifier}", {"values": values}) == "201"
     assert over_http(lone, identifier)[0] == 200
     assert lone.resolver_grpc.ask("Resolve", ResolveRequest(identifier=identifier)) == "OK"
+    assert rcode_of(over_dns(lone, identifier)) == dns.rcode.NOERROR
+
+
+def test_a_kept_denial_over_dns_has_the_serial_of_now(lone: Edges) -> None:
+    serials = []
+    for turn in range(TIMES):
+        write(lone, f"https://example.cn/{turn}")
+        denial = dns.message.from_wire(over_dns(lone, f"{PREFIX}/KEPT-NOWHERE"))
+        serials.append(dns.serial.Serial(denial.authority[0][0].serial))
+    assert all(earlier < later for earlier, later in pairwise(serials))
 
 
 def test_an_alias_comes_and_goes_with_its_record(lone: Edges) -> None:

@@ -40,7 +40,7 @@ def node(tmp_path: Path) -> Iterator[RunningNode]:
         running.destroy()
 
 
-@pytest.mark.parametrize("listener", ["resolver.http_port", "resolver.handle_port", "resolver.grpc_port"])
+@pytest.mark.parametrize("listener", ["resolver.http_port", "resolver.handle_port", "resolver.grpc_port", "resolver.dns_port"])
 def test_idle_connections_cost_little_and_harm_nobody(node: RunningNode, listener: str) -> None:
     assert node.resolve("88.118.1001/SAMPLE-1").status == 200
     before = private_kib(node)

@@ -1,7 +1,7 @@
 """The edges of a running node as strangers meet them: any bytes in; what came back, by its name, out.
 
 A name is what the protocol calls it: `400 invalid_identifier` over HTTP, `INVALID_ARGUMENT INVALID_IDENTIFIER` over gRPC, the
-response code alone over Handle; `200`, `OK` and `1` are answers.
+response code alone over Handle and DNS; `200`, `OK`, `1` and `NOERROR` are answers.
 """
 
 import json
@@ -9,6 +9,8 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import dns.message
+import dns.rcode
 import grpc
 from google.protobuf.message import Message
 
@@ -33,6 +35,7 @@ class Edges:
         self.resolver_grpc = GrpcEdge(node.ports["resolver.grpc_port"], "biaojie.v1.Resolver")
         self.registry_grpc = GrpcEdge(node.ports["registry.grpc_port"], "biaojie.v1.Registry", self.token)
         self.handle = HandleEdge(node.ports["resolver.handle_port"])
+        self.dns = DnsEdge(node.ports["resolver.dns_port"])
 
     def close(self) -> None:
         self.resolver_grpc.close()
@@ -141,6 +144,33 @@ class HandleEdge:
             return code_of(client.recv(65_535))
 
 
+class DnsEdge:
+    """The DNS port, over TCP and over UDP."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def tcp(self, *pieces: bytes, ends: bool = False) -> str:
+        """Send pieces one after the other, maybe end our half; the response code of the first answer, empty for none."""
+        with connect(self.port) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as stream:
+                raw = stream.read(int.from_bytes(stream.read(2)))
+        return rcode_of(raw) if raw else ""
+
+    def udp(self, *packets: bytes) -> str:
+        """Send packets; the response code of the first that comes back."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(WAIT_S)
+            client.connect((HOST, self.port))
+            for packet in packets:
+                client.send(packet)
+            return rcode_of(client.recv(65_535))
+
+
 def connect(port: int) -> socket.socket:
     """A connection that sends every piece in a segment of its own."""
     connection = socket.create_connection((HOST, port), timeout=WAIT_S)
@@ -190,3 +220,7 @@ def name_of_failure(error: grpc.RpcError) -> str:
 
 def code_of(message: bytes) -> str:
     return str(int.from_bytes(message[ENVELOPE_BYTES + 4 : ENVELOPE_BYTES + 8]))
+
+
+def rcode_of(message: bytes) -> str:
+    return dns.rcode.to_text(dns.message.from_wire(message).rcode())

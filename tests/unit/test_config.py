@@ -117,6 +117,32 @@ def test_a_port_is_used_once() -> None:
     assert all(value_of(free, key) == 0 for key in PORT_KEYS)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("resolver.dns_zone", "", "expected a domain name, not an empty string"),
+        ("resolver.dns_zone", "标识.cn", "is not a domain name"),
+        ("resolver.dns_zone", "a..b", "is not a domain name"),
+        ("resolver.dns_zone", ".", "is not a domain name"),
+        ("resolver.dns_zone", ".".join(["x" * 50] * 6), "is longer than a domain name may be"),
+        ("resolver.dns_servers", "ns1.example.cn, -", "is not a domain name"),
+        ("resolver.dns_servers", "ns1.ID.Internal.", "lies in the zone"),
+        ("resolver.dns_port", "5353x", "resolver.dns_port"),
+    ],
+)
+def test_a_zone_and_its_servers_are_domain_names(key: str, value: str, why: str) -> None:
+    (mistake,) = mistakes_of(overrides=[(key, value)])
+    assert key in mistake
+    assert why in mistake
+
+
+def test_a_zone_is_written_as_people_do() -> None:
+    resolver = load_config(
+        None, [("resolver.dns_zone", "ID.Example.cn."), ("resolver.dns_servers", "ns1.example.cn, ns2.example.cn")], {}
+    ).resolver
+    assert (resolver.dns_zone, resolver.dns_servers) == ("ID.Example.cn.", ("ns1.example.cn", "ns2.example.cn"))
+
+
 def test_secrets_come_from_environment_or_file_and_do_not_show(tmp_path: Path) -> None:
     # No key with a secret is built yet: what the mistake says shows whether the secret was found, and never the secret.
     file = tmp_path / "secret"
@@ -135,4 +161,4 @@ def test_a_configuration_survives_being_told_to_a_child() -> None:
 
 
 def test_every_listening_port_has_a_key() -> None:
-    assert {key for key in KINDS if key.endswith("_port")} == {*PORT_KEYS, "resolver.dns_port"}
+    assert {key for key in KINDS if key.endswith("_port")} == set(PORT_KEYS)

@@ -1,0 +1,256 @@
+"""One message in, one reply out or none, whatever carried it: the part of the listener that TCP and UDP share.
+
+What the zone alone decides (its apex, names outside of it, names that only hold others) is answered here; every name of an
+identifier is asked of the chain, with the question's type as its filter. A response is never replied to, so that two servers
+cannot be made to talk to each other for ever.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from proto.errors import Reason, Refusal
+from proto.metrics import Counter
+from proto.model.answer import Answer, Found
+from proto.model.query import Query
+from proto.ports import RecordReader
+from proto.wire.dns import codes, message
+from proto.wire.dns.codes import Rcode, RRType
+from proto.wire.dns.edns import (
+    LEAST_PAYLOAD_BYTES,
+    PAYLOAD_BYTES,
+    VERSION,
+    Edns,
+    compose_extended_error,
+    compose_opt,
+    compose_option,
+)
+from proto.wire.dns.identifier_name import Named, read_name
+from proto.wire.dns.message import Reply, compose_head, compose_rejection, is_response, operation_of, parse_query
+from proto.wire.dns.name import Labels
+from proto.wire.dns.pieces import PIECE_BYTES
+from proto.wire.dns.serial import serial_of
+from proto.wire.dns.stream import MAX_STREAM_BYTES
+from proto.wire.handle.trailer import compose_trailer
+from resolver.answer_cache import Shelf
+from resolver.chain.step import Resolve
+from resolver.listeners.dns.interiors import Interiors
+from resolver.listeners.dns.replies import ANSWERS, REASON_CODES, URL_TYPES, Asked, Content, refuse, render
+from resolver.listeners.dns.zone import Zone
+
+logger = logging.getLogger(__name__)
+
+Room = Callable[[Edns | None], int]
+"""The octets that a reply may have, given what its query says of that."""
+
+_FAILED: Final = "a resolution failed"
+_FAILURE: Final = Refusal(Reason.INTERNAL, "the node failed to answer")
+_TRANSFERS: Final = (RRType.AXFR, RRType.IXFR)
+# Types that are no records of any name (RFC 6895 3.1), but for ANY, which asks for some.
+_META: Final = (RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.MAILB, RRType.MAILA)
+_KIND_BYTES: Final = 4
+# Whose entries in the answer cache these are.
+_OWN_KEYS: Final = b"d"
+_HIGH_RCODE_SHIFT: Final = 4
+
+
+def datagram_room(edns: Edns | None) -> int:
+    """What fits a datagram: 512 octets (RFC 1035 4.2.1), or what both sides take."""
+    return LEAST_PAYLOAD_BYTES if edns is None else min(edns.payload_bytes, PAYLOAD_BYTES)
+
+
+def stream_room(_edns: Edns | None) -> int:
+    """What fits a message over TCP."""
+    return MAX_STREAM_BYTES
+
+
+class Dialogue:
+    """Answers messages that arrived by one protocol."""
+
+    def __init__(
+        self,
+        resolve: Resolve,
+        protocol: str,
+        refused: Counter,
+        zone: Zone,
+        reader: RecordReader,
+        interiors: Interiors,
+        shelf: Shelf[Reply],
+        room: Room,
+    ) -> None:
+        self._resolve = resolve
+        self._protocol = protocol
+        self._refused = refused
+        self._zone = zone
+        self._reader = reader
+        self._interiors = interiors
+        self._shelf = shelf
+        self._room = room
+
+    def respond(self, raw: bytes) -> bytes | Awaitable[bytes] | None:
+        """The whole reply to a whole message, now or later, or None. Raises nothing: whatever goes wrong is a reply."""
+        if is_response(raw):
+            self.count(Reason.MALFORMED_MESSAGE)
+            return None
+        try:
+            if operation_of(raw) != codes.QUERY:
+                raise Refusal(Reason.UNSUPPORTED_OPERATION, f"operation {operation_of(raw)} is not offered here")
+            query = parse_query(raw)
+        except Refusal as refusal:
+            return self.reject(raw, refusal)
+        try:
+            return self._respond(query)
+        except Refusal as refusal:
+            return self._refuse(query, refusal)
+        except Exception:
+            logger.exception(_FAILED, extra={"request_id": f"{query.ident:04x}"})
+            return self._refuse(query, _FAILURE)
+
+    def reject(self, raw: bytes, refusal: Refusal) -> bytes:
+        """The reply to something of which no more than the header can be read."""
+        self.count(refusal.reason)
+        return compose_rejection(raw, REASON_CODES[refusal.reason])
+
+    def shorten(self, raw: bytes) -> bytes | None:
+        """What sends the sender of a query to TCP; None if it is none."""
+        try:
+            query = parse_query(raw)
+        except Refusal:
+            return None
+        return self._assemble(query, Content(Rcode.NOERROR)).shorten(query)
+
+    def count(self, reason: Reason) -> None:
+        """Count a refusal."""
+        self._refused.labels(reason).inc()
+
+    def _respond(self, query: message.Query) -> bytes | Awaitable[bytes]:
+        if query.edns is not None and query.edns.version > VERSION:
+            self.count(Reason.UNSUPPORTED_OPERATION)
+            return self._finish(query, self._assemble(query, Content(Rcode.BADVERS, is_authoritative=False)))
+        key = _key(query)
+        kept = self._shelf.get(key)
+        if kept is not None:
+            return self._finish(query, kept)
+        found = self._locate(query)
+        if isinstance(found, Content):
+            return self._finish(query, self._assemble(query, found))
+        asked = Asked(
+            query.kind,
+            found.piece,
+            self._zone.labels,
+            self._zone_at(query),
+            codes.HEADER_BYTES + len(query.question),
+            has_names_below=found.is_prefix and self._reader.homing(found.identifier) is not None,
+        )
+        is_filtered = found.piece is None and query.kind in (RRType.NAPTR, RRType.URI)
+        asking = Query(
+            found.identifier,
+            self._protocol,
+            types=URL_TYPES if is_filtered else (),
+            request_id=f"{query.ident:04x}",
+            reads=[],
+        )
+        result = self._resolve(asking)
+        if not isinstance(result, ANSWERS):
+            return self._answer_later(query, asked, result)
+        if self._is_too_long(query, asked, result):
+            return self._assemble(query, Content(Rcode.NOERROR)).shorten(query)
+        reply = self._assemble(query, render(result, asked))
+        self._shelf.keep(key, asking, result, reply, reply.size)
+        return self._finish(query, reply)
+
+    async def _answer_later(self, query: message.Query, asked: Asked, result: Awaitable[Answer]) -> bytes:
+        try:
+            return self._finish(query, self._assemble(query, render(await result, asked)))
+        except Refusal as refusal:
+            return self._refuse(query, refusal)
+        except Exception:
+            logger.exception(_FAILED, extra={"request_id": f"{query.ident:04x}"})
+            return self._refuse(query, _FAILURE)
+
+    def _locate(self, query: message.Query) -> Named | Content:
+        """The identifier that is asked for, or what the zone itself answers. Raises `Refusal`."""
+        if query.rr_class != codes.IN:
+            raise Refusal(Reason.NOT_HOMED, f"class {query.rr_class} is not served here")
+        below = self._zone.below(query.labels)
+        if below is None:
+            raise Refusal(Reason.NOT_HOMED, "the name lies in no zone of this server")
+        if query.kind in _TRANSFERS:
+            raise Refusal(Reason.PERMISSION_DENIED, "transfers of the zone are not offered here")
+        if query.kind in _META:
+            raise Refusal(Reason.UNSUPPORTED_OPERATION, f"type {query.kind} cannot be asked for")
+        if not below:
+            return self._apex(query)
+        return self._place_of(below)
+
+    def _place_of(self, below: Labels) -> Named | Content:
+        found = read_name(below)
+        if found is None:
+            return Content(Rcode.NXDOMAIN, is_denial=True)
+        if isinstance(found, Named) and not found.is_prefix:
+            return found
+        prefix = found.identifier if isinstance(found, Named) else found.prefix
+        is_homed = self._reader.homing(prefix) is not None
+        if not is_homed and prefix in self._interiors:
+            return Content(Rcode.NOERROR, is_denial=True)
+        if isinstance(found, Named):
+            return found
+        if not is_homed:
+            raise Refusal(Reason.NOT_HOMED, f"prefix {prefix} does not live here")
+        return Content(Rcode.NOERROR, is_denial=True)
+
+    def _apex(self, query: message.Query) -> Content:
+        if query.kind in (RRType.SOA, RRType.ANY):
+            return Content(Rcode.NOERROR, is_zone=True)
+        servers = tuple(self._zone.compose_ns(self._zone_at(query))) if query.kind == RRType.NS else ()
+        return Content(Rcode.NOERROR, servers, is_denial=not servers)
+
+    def _is_too_long(self, query: message.Query, asked: Asked, answer: Answer) -> bool:
+        """Whether a piece need not be rendered to know that it does not fit."""
+        if asked.piece is None or not isinstance(answer, Found):
+            return False
+        size = sum(map(len, answer.values)) - asked.piece * PIECE_BYTES
+        return min(size, PIECE_BYTES) > self._room(query.edns)
+
+    def _refuse(self, query: message.Query, refusal: Refusal) -> bytes:
+        self.count(refusal.reason)
+        return self._finish(query, self._assemble(query, refuse(refusal)))
+
+    def _finish(self, query: message.Query, reply: Reply) -> bytes:
+        serial = serial_of(self._reader.position) if reply.serial_at >= 0 else 0
+        return reply.finish(query, serial, self._room(query.edns))
+
+    def _assemble(self, query: message.Query, content: Content) -> Reply:
+        sections, serial_at = b"".join(content.answers), -1
+        if content.is_denial or content.is_zone:
+            soa, at = self._zone.compose_soa(self._zone_at(query))
+            sections, serial_at = sections + soa, len(sections) + at
+        flags = query.copied_flags | content.rcode & codes.RCODE_MASK
+        if content.is_authoritative:
+            flags |= codes.AUTHORITATIVE
+        opt = b""
+        if query.edns is not None:
+            options = _compose_options(content, query.edns)
+            opt = compose_opt(query.edns, options, content.rcode >> _HIGH_RCODE_SHIFT)
+        counts = len(content.answers) + content.is_zone, content.is_denial, len(content.additional) + bool(opt)
+        return Reply(compose_head(flags, *counts), b"".join((sections, *content.additional)), opt, serial_at)
+
+    def _zone_at(self, query: message.Query) -> int:
+        """Where the zone's name stands in a message with this question."""
+        return codes.HEADER_BYTES + len(query.question) - _KIND_BYTES - self._zone.size
+
+
+def _key(query: message.Query) -> bytes:
+    """What decides a reply but for its id, its name's case, and whether it fits."""
+    edns = query.edns
+    asks = 0 if edns is None else 1 | edns.dnssec_ok << 1 | edns.wants_life_cycle << 2
+    question = query.question
+    name, kind = question[:-_KIND_BYTES].lower(), question[-_KIND_BYTES:]
+    return b"".join((_OWN_KEYS, bytes((asks,)), query.copied_flags.to_bytes(2), kind, name))
+
+
+def _compose_options(content: Content, edns: Edns) -> bytes:
+    error = compose_extended_error(*content.error) if content.error else b""
+    if edns.wants_life_cycle and content.life_cycle:
+        return error + compose_option(codes.LIFE_CYCLE, compose_trailer(content.life_cycle))
+    return error
