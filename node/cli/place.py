@@ -48,6 +48,12 @@ def locate(arguments: argparse.Namespace, key: str) -> tuple[str, int]:
     return reachable(host), port
 
 
+def find(arguments: argparse.Namespace, key: str) -> str:
+    """What the node in question has configured under a key that it tells beside its ports; the default of a node elsewhere."""
+    document = {} if arguments.server and not arguments.data else read_ports(_data(arguments)) or {}
+    return str(document.get(key) or value_of(Config(), key))
+
+
 def read_token(arguments: argparse.Namespace) -> str:
     """The API key to use; empty if there is none. Raises `Failed` if a named file cannot be read."""
     if arguments.token_file:

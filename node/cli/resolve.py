@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
-from node.cli.place import add_place_options, in_url, locate
+from node.cli.place import add_place_options, find, in_url, locate
 from node.cli.table import as_json, columns
 from node.client.document import DEFAULT_TIMEOUT_S, ResolvedDocument, Unanswered
+from proto.wire.dns.name import parse_written_name
 
-HELP: Final = "resolve an identifier over HTTP, gRPC or the Handle protocol"
+HELP: Final = "resolve an identifier over HTTP, gRPC, the Handle protocol or DNS"
 
 # The client of each protocol (module and function) and the key of the port it speaks to.
 _VIA: Final = {
@@ -20,27 +21,29 @@ _VIA: Final = {
     "grpc": ("node.client.grpc", "resolve", "resolver.grpc_port"),
     "handle": ("node.client.handle", "resolve", "resolver.handle_port"),
     "handle-udp": ("node.client.handle", "resolve_udp", "resolver.handle_port"),
+    "dns": ("node.client.dns", "resolve", "resolver.dns_port"),
 }
-_NOT_BUILT: Final = "dns"
 _EXPLAINING: Final = ("http", "grpc")
+_ZONED: Final = "dns"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("identifier", metavar="ID")
-    parser.add_argument("--via", choices=[*_VIA, _NOT_BUILT], default="http", help="protocol to speak (default: http)")
+    parser.add_argument("--via", choices=[*_VIA], default="http", help="protocol to speak (default: http)")
     add_place_options(parser, "listener to ask (default: the running node's, else the default port on loopback)")
     parser.add_argument("--type", metavar="TYPE", action="append", default=[], help="only values of this type (repeatable)")
     parser.add_argument("--index", metavar="N", type=int, action="append", default=[], help="only this value (repeatable)")
     parser.add_argument("--timeout", metavar="S", type=float, default=DEFAULT_TIMEOUT_S, help="seconds to wait for the answer")
+    parser.add_argument("--zone", metavar="NAME", help="zone of the identifiers (dns; default: the running node's)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument("--explain", action="store_true", help="print how the node came to its answer (http, grpc)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.via == _NOT_BUILT:
-        raise WrongUsage("--via dns: the DNS listener is not built yet")
     if arguments.explain and arguments.via not in _EXPLAINING:
         raise WrongUsage(f"--explain: {' and '.join(_EXPLAINING)} carry an explanation, {arguments.via} does not")
+    if arguments.zone and arguments.via != _ZONED:
+        raise WrongUsage(f"--zone: only {_ZONED} has zones")
     document = _resolve(arguments)
     if arguments.json:
         print(as_json(document.to_json()))
@@ -55,12 +58,23 @@ def _resolve(arguments: argparse.Namespace) -> ResolvedDocument:
     options: dict[str, Any] = {"types": arguments.type, "indexes": arguments.index, "timeout_s": arguments.timeout}
     if arguments.explain:
         options["explain"] = True
+    if arguments.via == _ZONED:
+        options["zone"] = _zone(arguments)
     client = getattr(importlib.import_module(module), function)
     try:
         document: ResolvedDocument = asyncio.run(client(arguments.identifier, host, port, **options))
     except Unanswered as silence:
         raise Failed(f"{in_url(host)}:{port} ({arguments.via}): {silence}") from None
     return document
+
+
+def _zone(arguments: argparse.Namespace) -> str:
+    zone: str = arguments.zone or find(arguments, "resolver.dns_zone")
+    try:
+        parse_written_name(zone)
+    except ValueError as error:
+        raise WrongUsage(f"--zone: {error}") from None
+    return zone
 
 
 def _lines(document: ResolvedDocument) -> Iterator[str]:

@@ -7,11 +7,12 @@ import asyncio
 import http.client
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import quote
 
+import dns.rcode
 import grpc
 import pytest
 
@@ -22,6 +23,7 @@ from proto.v1.resolver_pb2_grpc import ResolverStub
 from proto.wire.handle import codes
 from tests.e2e.conftest import StartNode
 from tests.interop.handle_replay import ask_tcp, ask_udp, meaning
+from tests.support.dns import ask_for_values
 from tests.support.handle import question
 from tests.support.node import RunningNode
 
@@ -34,26 +36,27 @@ SUSPENDED: Final = "88.118.7002"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: HTTP status and `responseCode`, Handle codes, gRPC status and reason."""
+    """A row of the table: HTTP status and `responseCode`, Handle codes, gRPC status and reason, DNS response code."""
 
     status: int
     code: int | None
     handle: frozenset[int]
     grpc: str
+    dns: dns.rcode.Rcode
     reason: str = ""
     handle_api_status: int = 0
 
 
 ROWS: Final = {
-    "found": Row(200, 1, frozenset({1}), "OK"),
-    "values not found": Row(200, 200, frozenset({200}), "OK"),
-    "not found": Row(404, 100, frozenset({100}), "NOT_FOUND", "NOT_FOUND"),
-    "suspended": Row(403, 200, frozenset({200}), "FAILED_PRECONDITION", "SUSPENDED"),
-    "retired": Row(410, 100, frozenset({100}), "NOT_FOUND", "RETIRED"),
-    "not homed": Row(404, 301, frozenset({301}), "NOT_FOUND", "NOT_HOMED", handle_api_status=400),
-    "credentials needed": Row(401, 402, frozenset({402}), "UNAUTHENTICATED", "UNAUTHENTICATED"),
-    "credentials not enough": Row(403, 400, frozenset({400}), "PERMISSION_DENIED", "PERMISSION_DENIED"),
-    "malformed": Row(400, None, frozenset({4, 102}), "INVALID_ARGUMENT", "INVALID_IDENTIFIER"),
+    "found": Row(200, 1, frozenset({1}), "OK", dns.rcode.NOERROR),
+    "values not found": Row(200, 200, frozenset({200}), "OK", dns.rcode.NOERROR),
+    "not found": Row(404, 100, frozenset({100}), "NOT_FOUND", dns.rcode.NXDOMAIN, "NOT_FOUND"),
+    "suspended": Row(403, 200, frozenset({200}), "FAILED_PRECONDITION", dns.rcode.NOERROR, "SUSPENDED"),
+    "retired": Row(410, 100, frozenset({100}), "NOT_FOUND", dns.rcode.NXDOMAIN, "RETIRED"),
+    "not homed": Row(404, 301, frozenset({301}), "NOT_FOUND", dns.rcode.REFUSED, "NOT_HOMED", handle_api_status=400),
+    "credentials needed": Row(401, 402, frozenset({402}), "UNAUTHENTICATED", dns.rcode.REFUSED, "UNAUTHENTICATED"),
+    "credentials not enough": Row(403, 400, frozenset({400}), "PERMISSION_DENIED", dns.rcode.REFUSED, "PERMISSION_DENIED"),
+    "malformed": Row(400, None, frozenset({4, 102}), "INVALID_ARGUMENT", dns.rcode.FORMERR, "INVALID_IDENTIFIER"),
 }
 
 Values = dict[int, tuple[str, bytes]]
@@ -280,13 +283,26 @@ def ask_handle(ask: Callable[[str, int, bytes], bytes]) -> Callable[[Furnished, 
     return told
 
 
+def ask_dns(furnished: Furnished, case: Case) -> Told:
+    """DNS has no filters and carries no keys, so it is asked only where there are none."""
+    rcode, identifier, values = ask_for_values(case.identifier, HOST, furnished.ports["resolver.dns_port"])
+    return Told((rcode,), identifier, {value.index: (value.type, value.data) for value in values})
+
+
 ask_handle_tcp = ask_handle(lambda host, port, asking: ask_tcp(host, port, asking)[0])
 ask_handle_udp = ask_handle(ask_udp)
 
 WITH_KEYS: Final = (ask_handle_api, ask_own_api, ask_batch, ask_grpc, ask_grpc_batch)
-WITHOUT_KEYS: Final = (ask_handle_tcp, ask_handle_udp)
+HANDLE: Final = (ask_handle_tcp, ask_handle_udp)
 # Protocols that answer with the registered spelling; the others echo the asked one.
-REGISTERED: Final = (ask_own_api, ask_batch, ask_grpc, ask_grpc_batch)
+REGISTERED: Final = (ask_own_api, ask_batch, ask_grpc, ask_grpc_batch, ask_dns)
+
+
+def edges_for(case: Case) -> Sequence[Callable[[Furnished, Case], Told]]:
+    """Who can be asked this question."""
+    if case.account:
+        return WITH_KEYS
+    return (*WITH_KEYS, *HANDLE) if case.types or case.indexes or case.wants_private else (*WITH_KEYS, *HANDLE, ask_dns)
 
 
 def by_name(case: Case) -> str:
@@ -298,12 +314,14 @@ def test_a_question_meets_its_row_in_every_protocol(furnished: Furnished, case: 
     row = ROWS[case.row]
     registered = {identifier.lower(): identifier for identifier in RECORDS} | {HOME: f"0.NA/{HOME}"}
     seen: dict[str, Values] = {}
-    for ask in WITH_KEYS if case.account else (*WITH_KEYS, *WITHOUT_KEYS):
+    for ask in edges_for(case):
         told, where = ask(furnished, case), getattr(ask, "__name__", "handle")
         if ask in (ask_grpc, ask_grpc_batch):
             assert told.figures == (row.grpc, row.reason), where
-        elif ask in WITHOUT_KEYS:
+        elif ask in HANDLE:
             assert told.figures[0] in row.handle, where
+        elif ask is ask_dns:
+            assert told.figures == (row.dns,), where
         else:
             status = row.handle_api_status if ask is ask_handle_api and row.handle_api_status else row.status
             assert told.figures[0] == status, where
@@ -325,6 +343,7 @@ CLIENTS: Final = {
     "grpc": ("node.client.grpc", "resolve", "resolver.grpc_port"),
     "handle": ("node.client.handle", "resolve", "resolver.handle_port"),
     "handle-udp": ("node.client.handle", "resolve_udp", "resolver.handle_port"),
+    "dns": ("node.client.dns", "resolve", "resolver.dns_port"),
 }
 PLAIN: Final = [case for case in CASES if not case.account and not case.wants_private and case.row != "malformed"]
 

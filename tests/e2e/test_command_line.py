@@ -10,7 +10,7 @@ from tests.support.node import RunningNode, run_biaojie
 pytestmark = pytest.mark.slow
 
 SAMPLE = "88.118.1001/SAMPLE-1"
-VIA = ("http", "grpc", "handle", "handle-udp")
+VIA = ("http", "grpc", "handle", "handle-udp", "dns")
 
 
 def test_status_shows_every_process(node: RunningNode) -> None:
@@ -95,7 +95,14 @@ def test_serve_and_check_name_every_mistake_at_once() -> None:
 @pytest.mark.parametrize("via", VIA)
 def test_each_protocol_works_with_only_its_own_listener_open(start_node: StartNode, via: str) -> None:
     own = f"resolver.{via.partition('-')[0]}_port"
-    every = {"resolver.http_port", "resolver.handle_port", "resolver.grpc_port", "registry.http_port", "registry.grpc_port"}
+    every = {
+        "resolver.http_port",
+        "resolver.handle_port",
+        "resolver.grpc_port",
+        "resolver.dns_port",
+        "registry.http_port",
+        "registry.grpc_port",
+    }
     node = start_node(*(f"{key}=off" for key in every - {own}), sample=True, workers=1)
     node.until_ready()
     assert node.run("resolve", SAMPLE, "--via", via).returncode == 0
