@@ -5,7 +5,8 @@ PROTOS = $(wildcard proto/v1/*.proto)
 SERVICES = $(shell grep -l '^service ' $(PROTOS))
 
 # Peers and generators: the command and the Debian package that has it.
-PEERS = wrk:wrk nginx:nginx redis-server:redis-server redis-benchmark:redis-tools nghttpd:nghttp2-server h2load:nghttp2-client
+PEERS = wrk:wrk nginx:nginx redis-server:redis-server redis-benchmark:redis-tools nghttpd:nghttp2-server h2load:nghttp2-client \
+	nsd:nsd dnsperf:dnsperf
 
 .PHONY: help check format proto bench bench-large
 help:            ## this list

@@ -35,6 +35,12 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
+def family_of(pid: int) -> list[int]:
+    """A process and those that it and they have started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in family_of(int(child)))]
+
+
 def private_bytes(pid: int) -> int:
     """Memory that a process shares with nobody (`RssAnon`; mapped pages of a store belong to the page cache)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -16,11 +16,11 @@ from typing import Final
 from load_tests import cores
 from load_tests.alternation import Comparison, Speed, alternate, speed_of
 from load_tests.figure import Figure
-from load_tests.generator import wrk
+from load_tests.generator import dnsperf, wrk
 from load_tests.generator.expectation import constant, registered
 from load_tests.generator.loop import Lines
-from load_tests.peers import aiohttp_server, grpc_aio, multi_get, nghttpd, nginx, redis
-from load_tests.protocols import BATCH, GRPC, HANDLE, HANDLE_UDP, HTTP, Protocol, batches_of, grpc_batches, whole_batch
+from load_tests.peers import aiohttp_server, grpc_aio, multi_get, nghttpd, nginx, nsd, redis
+from load_tests.protocols import BATCH, DNS, GRPC, HANDLE, HANDLE_UDP, HTTP, Protocol, batches_of, grpc_batches, whole_batch
 from load_tests.running import Node, running_node
 from load_tests.stores import filled_folder
 from load_tests.workloads import uniform
@@ -39,7 +39,7 @@ def run() -> list[Figure]:
         running_node(data=data, workers=1, on=[cores.SERVER]) as node,
         cores.here(cores.GENERATOR),
     ):
-        measurements = (_http, _resolve, _batches, _handle)
+        measurements = (_http, _resolve, _batches, _handle, _dns)
         return [figure for measure in measurements for figure in measure(node, Path(folder))]
 
 
@@ -92,6 +92,17 @@ def _handle(node: Node, folder: Path) -> Iterator[Figure]:
                 )
             name = f"{protocol.name} look-up"
             yield from _against(name, "/s", compared, "redis-server GET of that size", must=0.5, goal=0.7)
+
+
+def _dns(node: Node, folder: Path) -> Iterator[Figure]:
+    numbers, port = uniform(RECORDS, 6), node.ports[DNS.port]
+    with nsd.filled(RECORDS, folder) as peer:
+        family = cores.family_of(peer.pid)
+        compared = alternate(
+            lambda: speed_of(node.workers(), lambda: dnsperf.asks(port, SECONDS, folder, numbers)),
+            lambda: speed_of(family, lambda: dnsperf.asks(peer.port, SECONDS, folder, numbers)),
+        )
+    yield from _against("DNS look-up (NAPTR)", "/s", compared, "NSD serving the same names", must=0.08, goal=0.12)
 
 
 def speed(pids: list[int], lines: Lines, numbers: Iterator[int], seconds: float, answers: int = 1) -> Callable[[], Speed]:

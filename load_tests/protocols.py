@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from load_tests.generator.dns import DnsDatagrams
 from load_tests.generator.expectation import Expectation
 from load_tests.generator.handle import HandleDatagrams, HandleDialogue
 from load_tests.generator.http import HttpDialogue
@@ -67,4 +68,5 @@ HTTP: Final = Protocol("HTTP", "resolver.http_port", HttpDialogue)
 GRPC: Final = Protocol("gRPC", "resolver.grpc_port", lambda expect: GrpcDialogue(RESOLVE, resolve_request, expect))
 HANDLE: Final = Protocol("Handle TCP", "resolver.handle_port", HandleDialogue)
 HANDLE_UDP: Final = Protocol("Handle UDP", "resolver.handle_port", HandleDatagrams, datagrams=True)
-PROTOCOLS: Final = (HTTP, GRPC, HANDLE, HANDLE_UDP)
+DNS: Final = Protocol("DNS", "resolver.dns_port", DnsDatagrams, datagrams=True)
+PROTOCOLS: Final = (HTTP, GRPC, HANDLE, HANDLE_UDP, DNS)

@@ -3,10 +3,14 @@
 from collections import Counter
 from itertools import islice
 
+import dns.message
+import dns.rcode
+import dns.rrset
 import hpack
 import pytest
 
 from load_tests.alternation import Comparison, Speed
+from load_tests.generator.dns import DnsDatagrams
 from load_tests.generator.expectation import constant, registered
 from load_tests.generator.handle import ENVELOPE_BYTES, HandleDatagrams, HandleDialogue
 from load_tests.generator.http import HttpDialogue
@@ -124,6 +128,40 @@ def test_a_datagram_answer_in_several_packets_is_put_together() -> None:
     second = head[:12] + (1).to_bytes(4, "big") + head[16:]
     assert not dialogue.hear(second + content[30:])
     assert dialogue.hear(head + content[:30])
+
+
+def dns_reply(dialogue: DnsDatagrams, number: int, rcode: str = "NOERROR") -> bytes:
+    """What dnspython makes of a question, with an address for a record."""
+    query = dns.message.from_wire(dialogue.ask(number))
+    reply = dns.message.make_response(query)
+    reply.set_rcode(dns.rcode.from_text(rcode))
+    uri = mark_of(number).decode()
+    reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "NAPTR", f'100 1 "u" "x" "!.*!{uri}!" .'))
+    return reply.to_wire()
+
+
+def test_a_dns_question_is_for_the_name_of_a_record() -> None:
+    query = dns.message.from_wire(DnsDatagrams(registered(KNOWN)).ask(3))
+    assert query.question[0].to_text() == "p000000003._.1001.118.88.id.internal. IN NAPTR"
+    assert (query.edns, query.payload) == (0, 1232)
+
+
+def test_a_dns_answer_is_looked_at_and_one_to_an_earlier_question_passed_over() -> None:
+    dialogue = DnsDatagrams(registered(KNOWN))
+    earlier = dns_reply(dialogue, 2)
+    later = dns_reply(dialogue, 3)
+    assert not dialogue.hear(earlier)
+    assert dialogue.hear(later)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "rcode"), [(3, 4, "NOERROR"), (3, 3, "NXDOMAIN"), (3, 3, "REFUSED"), (99, 99, "NOERROR")]
+)
+def test_a_wrong_dns_answer_is_noticed(asked: int, told: int, rcode: str) -> None:
+    other, dialogue = DnsDatagrams(registered(KNOWN)), DnsDatagrams(registered(KNOWN))
+    dialogue.ask(asked)
+    with pytest.raises(WrongAnswerError):
+        dialogue.hear(dns_reply(other, told, rcode))
 
 
 @pytest.mark.parametrize(
