@@ -81,6 +81,8 @@ def _lines(document: ResolvedDocument) -> Iterator[str]:
     facts = [document.state or str(document.outcome)]
     if document.version is not None:
         facts.append(f"version {document.version}")
+    if document.age_s:
+        facts.append(f"{document.source}, {document.age_s} s old")
     if str(document.outcome) not in facts and not document.is_found:
         facts.append(str(document.outcome))
     yield f"{document.identifier}  ({', '.join(facts)})"

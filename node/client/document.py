@@ -39,6 +39,8 @@ class ResolvedDocument:
     `suspended` or `retired`, empty if the server did not say; `version` is None if it did not say. `detail` is the
     server's own sentence about anything but `found`; `reason` names a refusal in the words of `proto.errors.Reason` if
     the protocol carries them. `explanation` is the trace of `--explain`, line by line, where the protocol has one.
+    `source` says where a record comes from (`authoritative`, `cached`, `stale`; empty if the server did not say), `age_s` how
+    old a copy is.
     """
 
     identifier: str
@@ -49,6 +51,8 @@ class ResolvedDocument:
     detail: str = ""
     reason: str = ""
     explanation: Sequence[str] = field(default=())
+    source: str = ""
+    age_s: int = 0
 
     @property
     def is_found(self) -> bool:
@@ -64,6 +68,8 @@ class ResolvedDocument:
             "values": list(self.values),
             "outcome": str(self.outcome),
         }
+        if self.source:
+            document |= {"source": self.source, "age_s": self.age_s}
         if self.detail:
             document["detail"] = self.detail
         if self.reason:

@@ -16,31 +16,20 @@ from proto.handle_json import render_value
 from proto.limits import MAX_MESSAGE_BYTES
 from proto.model.record import State
 from proto.wire.handle import codes
-from proto.wire.handle.codes import OpCode, ResponseCode
+from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.datagram import PART_BYTES, Reassembly, split_message
-from proto.wire.handle.envelope import OWN_VERSION, Envelope, envelope_for
-from proto.wire.handle.message import Message, compose_message, parse_message, split_digest
-from proto.wire.handle.resolution import (
-    ResolutionRequest,
-    compose_resolution_request,
-    parse_error_body,
-    parse_referral_body,
-    parse_resolution_body,
-)
+from proto.wire.handle.envelope import Envelope
+from proto.wire.handle.exchange import MAX_REQUEST, REFERRALS, Question, Response, read_response
+from proto.wire.handle.exchange import compose_question as compose
+from proto.wire.handle.message import Message, parse_message
 from proto.wire.handle.stream import StreamParser
-from proto.wire.handle.trailer import LifeCycle, parse_trailer
 from proto.wire.handle.value import parse_value
 
-# What a client opens with before it knows the server: what Handle.Net's own does.
-_OPENING_VERSION: Final = (2, 3)
 _FLAGS: Final = codes.RECURSIVE | codes.CACHE_CERTIFY | codes.PUBLIC_ONLY | codes.LIFE_CYCLE
-_REQUEST_LIFETIME_S: Final = 12 * 3600
 # Seconds to wait for an answer to each sending, after which the question is sent again (Handle.Net: 0.5, 1, 1.5; then silence).
 _UDP_WAITS_S: Final = (0.5, 1.0, 1.5, 2.0, 2.5)
 _READ_BYTES: Final = 65_536
 _MAX_ANSWER_PARTS: Final = -(-MAX_MESSAGE_BYTES // PART_BYTES)
-# Request ids are positive signed numbers to stock software.
-_MAX_REQUEST: Final = 0x7FFF_FFFF
 
 _OUTCOMES: Final[dict[int, Outcome]] = {
     ResponseCode.VALUES_NOT_FOUND: Outcome.VALUES_NOT_FOUND,
@@ -48,7 +37,6 @@ _OUTCOMES: Final[dict[int, Outcome]] = {
     ResponseCode.NOT_RESPONSIBLE: Outcome.NOT_HOMED,
 }
 _LIFE_CYCLE_OUTCOMES: Final[dict[int, Outcome]] = {State.SUSPENDED: Outcome.SUSPENDED, State.RETIRED: Outcome.RETIRED}
-_REFERRALS: Final = (ResponseCode.SERVICE_REFERRAL, ResponseCode.PREFIX_REFERRAL)
 _REASONS: Final[dict[int, str]] = {
     ResponseCode.TOO_BUSY: Reason.OVERLOADED,
     ResponseCode.PROTOCOL_ERROR: Reason.MALFORMED_MESSAGE,
@@ -104,50 +92,42 @@ async def resolve_udp(
 
 def compose_question(identifier: str, types: Sequence[str] = (), indexes: Sequence[int] = ()) -> bytes:
     """A resolution request with an envelope, ready to be sent."""
-    envelope = envelope_for(_OPENING_VERSION, 1 + secrets.randbelow(_MAX_REQUEST), 0, suggested=OWN_VERSION)
-    body = compose_resolution_request(ResolutionRequest(identifier, tuple(indexes), tuple(types)))
-    expiration = int(time.time()) + _REQUEST_LIFETIME_S
-    return compose_message(
-        Message(envelope, OpCode.RESOLUTION, ResponseCode.REQUEST, _FLAGS, codes.UNKNOWN_SERIAL, 0, expiration, body)
-    )
+    question = Question(identifier, tuple(indexes), tuple(types), _FLAGS)
+    return compose(question, 1 + secrets.randbelow(MAX_REQUEST), int(time.time()))
 
 
 def read_answer(identifier: str, answer: Message) -> ResolvedDocument:
     """What an answer to the question for `identifier` says. Raises `Unanswered` if it cannot be read."""
     try:
-        return _read(identifier, answer)
+        return _read(identifier, read_response(identifier, answer))
     except Refusal as refusal:
         raise Unanswered(f"the answer cannot be read: {refusal.detail}") from None
 
 
-def _read(identifier: str, answer: Message) -> ResolvedDocument:
-    _, body = split_digest(answer)
-    if answer.code == ResponseCode.SUCCESS:
-        response = parse_resolution_body(body)
+def _read(identifier: str, response: Response) -> ResolvedDocument:
+    if response.code == ResponseCode.SUCCESS:
         outcome = Outcome.FOUND if response.values else Outcome.VALUES_NOT_FOUND
-        return _document(_told(answer, response.rest), response.identifier, outcome, values=_render(response.values))
-    if answer.code in _REFERRALS:
-        referral = parse_referral_body(body)
-        detail = f"ask at {referral.service or 'the sites given'}"
-        return ResolvedDocument(identifier, Outcome.REFERRAL, values=_render(referral.values), detail=detail)
-    if answer.code == ResponseCode.AUTHENTICATION_NEEDED:
-        # Its body is a challenge and no message.
+        return _document(response, identifier, outcome, values=_render(response.values))
+    if response.code in REFERRALS:
+        detail = f"ask at {response.service or 'the sites given'}"
+        return ResolvedDocument(identifier, Outcome.REFERRAL, values=_render(response.values), detail=detail)
+    if response.code == ResponseCode.AUTHENTICATION_NEEDED:
         return ResolvedDocument(identifier, Outcome.REFUSED, detail="credentials are needed", reason=Reason.UNAUTHENTICATED)
-    error = parse_error_body(body)
-    outcome = _OUTCOMES.get(answer.code, Outcome.REFUSED)
-    reason = _REASONS.get(answer.code, "") if outcome is Outcome.REFUSED else ""
-    detail = error.message or f"response code {answer.code}"
-    return _document(_told(answer, error.rest), identifier, outcome, detail=detail, reason=reason)
+    outcome = _OUTCOMES.get(response.code, Outcome.REFUSED)
+    reason = _REASONS.get(response.code, "") if outcome is Outcome.REFUSED else ""
+    detail = response.message or f"response code {response.code}"
+    return _document(response, identifier, outcome, detail=detail, reason=reason)
 
 
 def _document(
-    told: LifeCycle | None,
+    response: Response,
     identifier: str,
     outcome: Outcome,
     values: Sequence[dict[str, Any]] = (),
     detail: str = "",
     reason: str = "",
 ) -> ResolvedDocument:
+    told = response.told
     if told is None:
         return ResolvedDocument(identifier, outcome, values=values, detail=detail, reason=reason)
     return ResolvedDocument(
@@ -158,11 +138,9 @@ def _document(
         values,
         detail,
         reason,
+        source=told.source if outcome in (Outcome.FOUND, Outcome.VALUES_NOT_FOUND) else "",
+        age_s=told.age_s,
     )
-
-
-def _told(answer: Message, rest: bytes) -> LifeCycle | None:
-    return parse_trailer(rest) if answer.flags & codes.LIFE_CYCLE else None
 
 
 def _render(values: Sequence[bytes]) -> list[dict[str, Any]]:

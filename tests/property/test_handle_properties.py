@@ -5,6 +5,7 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proto.model.answer import Source
 from proto.model.record import State
 from proto.model.value import Reference
 from proto.wire.handle import codes
@@ -130,7 +131,15 @@ def test_referrals(service: str) -> None:
     assert parse_referral_body(compose_referral_body(referral)) == referral
 
 
-@given(st.builds(LifeCycle, st.sampled_from(State), st.integers(0, 2**64 - 1), TEXT))
+AUTHORITATIVE_LIFE_CYCLES = st.builds(
+    LifeCycle, st.sampled_from(State), st.integers(0, 2**64 - 1), TEXT, st.just(Source.AUTHORITATIVE), st.just(0)
+)
+COPIED_LIFE_CYCLES = st.builds(
+    LifeCycle, st.sampled_from(State), st.integers(0, 2**64 - 1), TEXT, st.sampled_from([Source.CACHED, Source.STALE]), WORD
+)
+
+
+@given(AUTHORITATIVE_LIFE_CYCLES | COPIED_LIFE_CYCLES)
 def test_trailers(life_cycle: LifeCycle) -> None:
     assert parse_trailer(compose_trailer(life_cycle)) == life_cycle
 

@@ -7,6 +7,7 @@ import pytest
 
 from proto.errors import Reason, Refusal
 from proto.limits import MAX_FILTERS, MAX_IDENTIFIER_BYTES, MAX_VALUES
+from proto.model.answer import Source
 from proto.model.record import State
 from proto.model.value import Reference, Value
 from proto.wire.handle.resolution import (
@@ -60,6 +61,10 @@ CASES: list[Case] = [
     (compose_challenge_body, parse_challenge_body, bytes(range(16)), "00000010" "000102030405060708090a0b0c0d0e0f"),
     (compose_trailer, parse_trailer, LifeCycle(State.ACTIVE, 7, "a/b"), "01" "00" "0000000000000007" "00000003612f62"),
     (compose_trailer, parse_trailer, LifeCycle(State.RETIRED, 2, ""), "01" "02" "0000000000000002" "00000000"),
+    (
+        compose_trailer, parse_trailer, LifeCycle(State.ACTIVE, 7, "a/b", Source.STALE, 300),
+        "02" "00" "0000000000000007" "00000003612f62" "02" "0000012c",
+    ),
 ]  # fmt: skip
 
 
@@ -127,6 +132,9 @@ def test_an_error_message_that_is_not_utf8_is_still_shown() -> None:
     assert parse_error_body(bytes.fromhex("00000002ff41")).message == "\ufffdA"
 
 
-@pytest.mark.parametrize("hexadecimal", ["0200000000000000000700000000", "0103000000000000000700000000"])
+@pytest.mark.parametrize(
+    "hexadecimal",
+    ["0300000000000000000700000000", "0103000000000000000700000000", "02000000000000000007000000000300000001"],
+)
 def test_a_trailer_of_a_later_day_is_refused(hexadecimal: str) -> None:
     assert refusal_of(parse_trailer, hexadecimal).reason is Reason.MALFORMED_MESSAGE

@@ -76,6 +76,25 @@ def has_absolute_ttl(packed: bytes) -> bool:
     return bool(packed[TTL_FIELD.start])
 
 
+def lower_ttl(packed: bytes, seconds: int) -> bytes:
+    """A packed value with its relative TTL less by so much, at least 0; one that ends at a certain second stays as it is."""
+    absolute, ttl = _TTL.unpack_from(packed, TTL_FIELD.start)
+    if absolute or not ttl or not seconds:
+        return packed
+    return packed[: TTL_FIELD.start] + _TTL.pack(0, max(0, ttl - seconds)) + packed[TTL_FIELD.stop :]
+
+
+def permissions_of(packed: bytes) -> int:
+    """The permission bits of a packed value."""
+    return packed[TTL_FIELD.stop]
+
+
+def type_of(packed: bytes) -> str:
+    """The type of a packed value."""
+    (size,) = _LENGTH.unpack_from(packed, TYPE_OFFSET - _LENGTH.size)
+    return packed[TYPE_OFFSET : TYPE_OFFSET + size].decode()
+
+
 def _compose_references(references: tuple[Reference, ...]) -> bytes:
     parts = [_LENGTH.pack(len(references))]
     for reference in references:

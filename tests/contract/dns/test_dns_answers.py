@@ -308,7 +308,7 @@ async def test_the_life_cycle_is_told_to_who_asks_and_to_nobody_else(
             assert said is None
         else:
             assert said is not None
-            assert parse_trailer(said) == (state, version, spelling)
+            assert parse_trailer(said)[:3] == (state, version, spelling)
     for answer in await both(served, asked(identifier)):
         assert told(answer) is None
 
