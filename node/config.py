@@ -4,17 +4,21 @@
 keeps the two equal. Keys of what is not built yet are known here: a value that asks for it is refused, and says so.
 """
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
+from urllib.parse import urlsplit
 
 from node import kinds
 from node.kinds import NO_SECRET, Kind, Secret
 from proto.errors import Refusal
+from proto.limits import MAX_TTL_S
 from proto.model.identifier import parse_prefix
 from proto.wire.dns.name import parse_written_name
+from resolver.upstream.sites import Endpoint, parse_endpoint
 
 # A worker is a process with a view of its own: more of them than cores of the largest machines only cost memory.
 MAX_WORKERS: Final = 256
@@ -24,6 +28,10 @@ MAX_ANSWER_CACHE_MIB: Final = 4_096
 
 # One committer takes what about three plan.
 MAX_IMPORT_PROCESSES: Final = 16
+
+
+# Of each worker.
+MAX_FOREIGN_CACHE_MIB: Final = 4_096
 
 
 class Role(StrEnum):
@@ -71,6 +79,18 @@ def _check_homed(name: str) -> None:
         parse_prefix(name)
     except Refusal as refusal:
         raise ValueError(f'"{name}": {refusal.detail}') from None
+
+
+def parse_servers(text: str) -> tuple[Endpoint, ...]:
+    """Servers of the Handle protocol, parted by commas. Raises `ValueError`."""
+    return tuple(parse_endpoint(part) for part in text.split(","))
+
+
+def _check_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not a network, such as 10.0.0.0/8: {error}') from None
 
 
 Host = Annotated[str, kinds.text("an address")]
@@ -133,9 +153,15 @@ class StoreSection:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSection:
-    """Whom to ask for prefixes that are not homed here."""
+    """Whom to ask for what is not homed here, for whom, and how long the answers hold."""
 
-    handle: Text = ""
+    handle: Annotated[str, kinds.checked_text(parse_servers)] = ""
+    networks: Annotated[tuple[str, ...], kinds.texts(_check_network)] = ("127.0.0.0/8", "::1/128")
+    timeout_s: Annotated[float, kinds.seconds(0.1, 60)] = 5.0
+    cache_mib: Annotated[int, kinds.integer(0, MAX_FOREIGN_CACHE_MIB)] = 16
+    max_ttl_s: Annotated[int, kinds.integer(0, MAX_TTL_S)] = 86_400
+    negative_ttl_s: Annotated[int, kinds.integer(0, 86_400)] = 60
+    stale_s: Annotated[int, kinds.integer(0, MAX_TTL_S)] = 604_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +190,8 @@ class Config:
             document[section][name] = kind.tell(value_of(self, path))
         return document
 
+
+_REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 
 SECTIONS: Final[dict[str, type[Any]]] = get_type_hints(Config)
 
@@ -222,8 +250,6 @@ def missing_for(key: str, value: Any) -> str:
     match key, value:
         case "node.role", Role.REPLICA:
             return "replicas are not built yet: only primary is"
-        case "node.kind", NodeKind.RECURSIVE:
-            return "a recursive node needs an upstream, which is not built yet"
         case "node.seal_key", str() if value:
             return "sealing of secrets is not built yet: leave it empty"
         case "registry.tls_cert" | "registry.tls_key", str() if value:
@@ -232,15 +258,28 @@ def missing_for(key: str, value: Any) -> str:
             return "the PostgreSQL driver is not built yet: only rocksdb is"
         case "store.dsn", str() if value:
             return "no driver that takes an address is built yet: leave it empty"
-        case "upstream.handle", str() if value:
-            return "forwarding to an upstream is not built yet: leave it empty"
-        case "redis.url", str() if value:
-            return "the shared cache is not built yet: leave it empty"
     return ""
+
+
+def _fault_of_redis(url: str) -> str:
+    """What is wrong with the address of a Redis, without repeating it: it may hold a password."""
+    if not url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in _REDIS_SCHEMES and bool(parts.hostname or parts.path) and parts.port != 0
+    except ValueError:
+        is_address = False
+    return "" if is_address else "an address such as redis://127.0.0.1:6379/0 is wanted"
 
 
 def mistakes_between(config: Config) -> Iterator[str]:
     """Mistakes that no single key makes."""
+    if config.node.kind is NodeKind.RECURSIVE and not config.upstream.handle:
+        yield "upstream.handle: a recursive node needs somebody to ask"
+    fault = _fault_of_redis(config.redis.url)
+    if fault:
+        yield f"redis.url: {fault}"
     taken: dict[int, str] = {}
     for key in PORT_KEYS:
         port = value_of(config, key)

@@ -53,6 +53,18 @@ def text(pattern: str = "", check: Callable[[str], Any] = lambda _: None) -> Kin
     return Kind(read)
 
 
+def checked_text(check: Callable[[str], Any]) -> Kind:
+    """A string that is empty or passes `check`, which raises `ValueError`."""
+
+    def read(raw: Any) -> str:
+        said = text().read(raw)
+        if said:
+            check(said)
+        return str(said)
+
+    return Kind(read)
+
+
 def path() -> Kind:
     """A path of the file system, relative to the working directory."""
     return Kind(lambda raw: Path(text("a path").read(raw)), tell=str)

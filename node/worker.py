@@ -7,11 +7,12 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from node.clock import SystemClock
+from node.config import Config, parse_servers
 from node.control import Assignment
 from node.loop_wait import measure_loop_wait
 from node.metrics import build_metrics
@@ -23,18 +24,27 @@ from proto.wire.dns.name import parse_written_name
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
 from resolver.chain.plain import PlainLookups
+from resolver.chain.recursion import Recursion
 from resolver.chain.together import resolve_together
 from resolver.listeners.dns import DnsListener, Zone
 from resolver.listeners.grpc import GrpcListener
 from resolver.listeners.handle import HandleListener, node_site
 from resolver.listeners.http.listener import HttpListener
 from resolver.listeners.listener import Listener
+from resolver.upstream.copies import Terms
+from resolver.upstream.limits import UpstreamLimits
+from resolver.upstream.upstream import Shared, Upstream
+from resolver.upstream.watch import DelegateWatch
+from resolver.view.layers import Watcher
 from resolver.view.view import View
 
 logger = logging.getLogger(__name__)
 
 # A view that is lost cannot answer what is in flight: its listeners close at once, other workers take the connections.
 LOST_GRACE_S: Final = 0.0
+
+# One of the workers looks after the nodes that prefixes are delegated to, for all of them.
+FIRST_WORKER: Final = "worker-1"
 
 MIB: Final = 1024 * 1024
 
@@ -50,20 +60,32 @@ class Worker:
         self._clock = clock
         self._metrics = metrics
         self._changed = asyncio.Event()
-        answers = AnswerCache(assignment.config.resolver.answer_cache_mib * MIB)
-        self._view = View(assignment.config.node.data, clock, metrics, lambda _: self._changed.set(), answers)
-        self._listeners = build_listeners(assignment, self._view, answers, clock, metrics)
+        config = assignment.config
+        self._upstream = build_upstream(config, clock, metrics)
+        recursion = Recursion(config.upstream.networks, self._upstream.has_root)
+        keeps_copies = recursion.serves_all_at(config.resolver.host)
+        answers = AnswerCache(config.resolver.answer_cache_mib * MIB, keeps_copies)
+        watcher = Watchers(answers, self._upstream)
+        self._view = View(config.node.data, clock, metrics, lambda _: self._changed.set(), watcher)
+        self._listeners = build_listeners(assignment, self._view, answers, self._upstream, recursion, clock, metrics)
+        self._watch = None
+        if assignment.name == FIRST_WORKER:
+            self._watch = DelegateWatch(self._view, self._upstream.servers, metrics)
         self._open: list[Listener] = []
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(measure_loop_wait(self._metrics.loop_wait_seconds, self._clock))
             group.create_task(self._tally.run())
+            group.create_task(self._upstream.run())
+            if self._watch is not None:
+                group.create_task(self._watch.run())
             group.create_task(self._view_lives())
             group.create_task(self._follow_readiness())
 
     async def stop(self, grace_s: float) -> None:
         await self._close(grace_s)
+        await self._upstream.close()
         await self._view.close()
         self._tally.report()
 
@@ -95,11 +117,47 @@ class Worker:
         await asyncio.gather(*(listener.close(grace_s) for listener in closing))
 
 
+class Watchers:
+    """Tells all who keep answers what is no longer as it was (`resolver.view.layers.Watcher`)."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self._watchers = watchers
+
+    def forget(self, records: Iterable[bytes]) -> None:
+        for watcher in self._watchers:
+            watcher.forget(records)
+
+    def forget_all(self) -> None:
+        for watcher in self._watchers:
+            watcher.forget_all()
+
+
+def build_upstream(config: Config, clock: Clock, metrics: Metrics) -> Upstream:
+    """What asks other nodes, as configured."""
+    section = config.upstream
+    root = parse_servers(section.handle) if section.handle else ()
+    terms = Terms(section.max_ttl_s, section.negative_ttl_s, section.stale_s)
+    shared: Shared | None = None
+    if config.redis.url:
+        # Only here: a node without Redis shall not carry its client's 7 MB in every worker.
+        from resolver.upstream.shared_copies import SharedCopies
+
+        shared = SharedCopies(config.redis.url, ",".join(map(str, root)), terms, clock, metrics)
+    limits = UpstreamLimits(total_s=section.timeout_s)
+    return Upstream(root, section.cache_mib * MIB, terms, limits, clock, metrics, shared)
+
+
 def build_listeners(
-    assignment: Assignment, view: View, answers: AnswerCache, clock: Clock, metrics: Metrics
+    assignment: Assignment,
+    view: View,
+    answers: AnswerCache,
+    upstream: Upstream,
+    recursion: Recursion,
+    clock: Clock,
+    metrics: Metrics,
 ) -> Sequence[tuple[Listener, int]]:
     """The listeners that are not `off`, each with its port."""
-    resolve = build_chain(view, clock, metrics)
+    resolve = build_chain(view, clock, metrics, upstream, recursion)
     resolve_many = resolve_together(resolve, view)
     ports = assignment.ports
     http_port = ports["resolver.http_port"]

@@ -17,7 +17,7 @@ from proto.model.account import Account, GroupGrant, Role
 from proto.model.answer import Answer, Found, Referral, Refused, Retired, Source, Suspended, ValuesNotFound
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
-from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
 from proto.model.value import DEFAULT_PERMISSIONS, PRIVATE, PUBLIC, PUBLIC_READ, Reference, Value, derive_permissions
 from proto.v1 import model_pb2, resolver_pb2
@@ -137,7 +137,16 @@ def prefix_message(prefix: Prefix) -> model_pb2.Prefix:
         version=prefix.version,
         created_ms=prefix.created_ms,
         changed_ms=prefix.changed_ms,
+        delegation=delegation_message(prefix.delegation) if prefix.delegation is not None else None,
     )
+
+
+def delegation_message(delegation: Delegation) -> model_pb2.Delegation:
+    return model_pb2.Delegation(sites=delegation.sites, url=delegation.url)
+
+
+def delegation_from(message: model_pb2.Delegation) -> Delegation:
+    return Delegation(tuple(message.sites), message.url)
 
 
 def prefix_from(message: model_pb2.Prefix) -> Prefix:
@@ -149,6 +158,7 @@ def prefix_from(message: model_pb2.Prefix) -> Prefix:
         message.version,
         message.created_ms,
         message.changed_ms,
+        delegation=delegation_from(message.delegation) if message.HasField("delegation") else None,
     )
 
 

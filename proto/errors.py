@@ -53,6 +53,8 @@ class Reason(StrEnum):
     STORE_FAILED = "store_failed"
     NOT_READY = "not_ready"
     TIMEOUT = "timeout"
+    UPSTREAM_FAILED = "upstream_failed"
+    TOO_MANY_HOPS = "too_many_hops"
     INTERNAL = "internal"
 
 

@@ -1,7 +1,7 @@
 """The metrics of the whole process tree: one name per thing, as data. `node.metrics` builds them; all others only count.
 
 Names follow Prometheus' conventions and carry the prefix `biaojie_`. Label values come from closed sets (a protocol, an
-outcome, a reason), never from what a caller sent.
+outcome, a reason, a prefix in the table), never from what a caller sent.
 """
 
 from collections.abc import Sequence
@@ -62,8 +62,10 @@ SECONDS_BUCKETS: Final = (
 
 PROTOCOLS: Final = ("http", "grpc", "handle", "handle-udp", "dns", "dns-tcp")
 _PROTOCOL_PRESETS: Final = tuple((protocol,) for protocol in PROTOCOLS)
-# While there is no feed its figures are there without a name: to Prometheus an empty label is none, and sums are zero.
+# While there is no feed, or nothing delegated, the figures are there without a name: to Prometheus an empty label is none, and
+# sums are zero.
 _NO_FEED: Final = ""
+_NO_PREFIX: Final = ""
 
 CATALOGUE: Final[dict[str, Spec]] = {
     "resolve_requests": Spec(
@@ -115,8 +117,25 @@ CATALOGUE: Final[dict[str, Spec]] = {
         (("created",), ("replaced",), ("unchanged",), ("refused",)),
     ),
     "upstream_requests": Spec(
-        "biaojie_upstream_requests_total", Kind.COUNTER, "Requests to the upstream.", ("outcome",), (("answered",),)
+        "biaojie_upstream_requests_total", Kind.COUNTER, "Requests to other nodes.", ("outcome",),
+        (("answered",), ("unreachable",), ("timeout",), ("closed",), ("malformed",), ("refused",)),
     ),
+    "upstream_breakers_open": Spec(
+        "biaojie_upstream_breakers_open", Kind.GAUGE, "Servers of other nodes that a worker takes for dead."
+    ),
+    "delegate_down": Spec(
+        "biaojie_delegate_down", Kind.GAUGE, "Whether the node that a prefix is delegated to does not answer (1).", ("prefix",),
+        ((_NO_PREFIX,),), Merge.MAX,
+    ),
+    "foreign_answers": Spec(
+        "biaojie_foreign_answers_total", Kind.COUNTER, "Answers about what lives on other nodes.", ("source",),
+        (("cached",), ("stale",), ("failed",)),
+    ),
+    "shared_copies": Spec(
+        "biaojie_shared_copies_total", Kind.COUNTER, "Copies looked up in the shared cache, or put there.",
+        ("outcome",), (("found",), ("absent",), ("stored",), ("failed",), ("skipped",)),
+    ),
+    "foreign_copies": Spec("biaojie_foreign_copies", Kind.GAUGE, "Answers of other nodes that are kept."),
     "feed_lag_changes": Spec(
         "biaojie_feed_lag_changes", Kind.GAUGE, "Changes a feed has not delivered.", ("feed",), ((_NO_FEED,),), Merge.MAX
     ),
@@ -164,6 +183,11 @@ class Metrics:
     jobs: Counter
     import_rows: Counter
     upstream_requests: Counter
+    upstream_breakers_open: Gauge
+    delegate_down: Gauge
+    foreign_answers: Counter
+    shared_copies: Counter
+    foreign_copies: Gauge
     feed_lag_changes: Gauge
     feed_deliveries: Counter
     filings: Gauge

@@ -7,7 +7,7 @@ from proto.model.account import Account, GroupGrant, Role
 from proto.model.change import Head, Memory, Position
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
-from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.v1 import tables_pb2
 
 _HEAD: Final = struct.Struct(">BQ")
@@ -34,6 +34,8 @@ def pack_prefix(prefix: Prefix) -> bytes:
         created_ms=prefix.created_ms,
         changed_ms=prefix.changed_ms,
         in_use=prefix.in_use,
+        sites=prefix.delegation.sites if prefix.delegation is not None else (),
+        url=prefix.delegation.url if prefix.delegation is not None else "",
     )
     return frame_image(prefix.version, message.SerializeToString())
 
@@ -50,6 +52,7 @@ def unpack_prefix(image: bytes) -> Prefix:
         message.created_ms,
         message.changed_ms,
         message.in_use,
+        Delegation(tuple(message.sites), message.url) if message.sites else None,
     )
 
 

@@ -10,11 +10,13 @@ misses, and what was not asked for since the queue last came round goes first (s
 algorithms): a scan over a million identifiers, each asked for once, lets nothing in and puts nothing out.
 
 Only answers to anybody are kept: those that a credential or a position decided, traces, and refusals are not, nor answers
-with a TTL that ends at a certain second, because their rendering changes by itself.
+with a TTL that ends at a certain second, because their rendering changes by itself. So does that of another node's answer,
+which tells its age: it is kept until that changes, a second at most, and only where everybody who can ask may have it.
 """
 
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from proto.keys import record_key
@@ -48,21 +50,31 @@ T = TypeVar("T")
 class _Entry:
     """A reply, and what it rests on."""
 
-    __slots__ = ("generation", "is_used", "kind", "names", "rendered", "size")
+    __slots__ = ("generation", "is_used", "kind", "names", "rendered", "size", "until_s")
 
-    def __init__(self, rendered: Any, kind: type[Answer], names: list[bytes], generation: int, size: int) -> None:
+    def __init__(
+        self, rendered: Any, kind: type[Answer], names: list[bytes], generation: int, size: int, until_s: float | None
+    ) -> None:
         self.rendered = rendered
         self.kind = kind
         self.names = names
         self.generation = generation
         self.size = size
+        self.until_s = until_s
         self.is_used = False
 
 
 class AnswerCache:
-    """Of one worker, for all its listeners. A `resolver.view.layers.Watcher`."""
+    """Of one worker, for all its listeners. A `resolver.view.layers.Watcher`.
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    `keeps_copies` says that everybody who can reach a listener may have answers of other nodes; `monotonic` gives seconds.
+    """
+
+    def __init__(
+        self, max_bytes: int = MAX_BYTES, keeps_copies: bool = False, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.keeps_copies = keeps_copies
+        self.monotonic = monotonic
         self.entries: OrderedDict[bytes, _Entry] = OrderedDict()  # in the order in which their chances come
         self.generation = 0
         self._max_bytes = max_bytes
@@ -97,8 +109,10 @@ class AnswerCache:
         """Let one reply go."""
         self._unlist(key, self.entries.pop(key))
 
-    def put(self, key: bytes, answer: Answer, reads: list[str], rendered: object, size: int) -> None:
-        """Keep a reply, if there is room for it at all."""
+    def put(
+        self, key: bytes, answer: Answer, reads: list[str], rendered: object, size: int, until_s: float | None = None
+    ) -> None:
+        """Keep a reply, for good or until that second, if there is room for it at all."""
         names = [*{record_key(name): None for name in reads}]
         size += len(key) + sum(map(len, names)) + ENTRY_BYTES
         if size > self._max_bytes:
@@ -107,7 +121,7 @@ class AnswerCache:
             self.drop(key)
         while self._bytes + size > self._max_bytes:
             self._make_room()
-        self.entries[key] = _Entry(rendered, type(answer), names, self.generation, size)
+        self.entries[key] = _Entry(rendered, type(answer), names, self.generation, size, until_s)
         self._bytes += size
         for name in names:
             self._keys_of.setdefault(name, []).append(key)
@@ -169,7 +183,9 @@ class Shelf(Generic[T]):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry.generation != self._cache.generation:
+        if entry.generation != self._cache.generation or (
+            entry.until_s is not None and self._cache.monotonic() >= entry.until_s
+        ):
             self._cache.drop(key)
             return None
         entry.is_used = True
@@ -189,12 +205,16 @@ class Shelf(Generic[T]):
     def keep(self, key: bytes, query: Query, answer: Answer, rendered: T, size: int) -> None:
         """Offer a reply of `size` bytes, in the same turn of the event loop in which the chain answered `query`.
 
-        `query.reads` must have been a list. What may not be kept, or will hardly be asked for again, is not.
+        `query.reads` must have been a list (it is None by now if another node has answered). What may not be kept, or will
+        hardly be asked for again, is not.
         """
-        if query.reads is None or size > MAX_REPLY_BYTES or not _is_for_anybody(query):
+        if size > MAX_REPLY_BYTES or not _is_for_anybody(query):
             return
-        if self._cache.is_seen_again(key) and _lasts(answer):
-            self._cache.put(key, answer, query.reads, rendered, size)
+        if query.reads is not None:
+            if self._cache.is_seen_again(key) and _lasts(answer):
+                self._cache.put(key, answer, query.reads, rendered, size)
+        elif query.holds_ms and self._cache.keeps_copies and not isinstance(answer, Refused) and self._cache.is_seen_again(key):
+            self._cache.put(key, answer, [], rendered, size, self._cache.monotonic() + query.holds_ms / 1000)
 
 
 def _is_for_anybody(query: Query) -> bool:

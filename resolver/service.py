@@ -10,18 +10,23 @@ from typing import Final
 from proto.errors import Reason, Refusal
 from proto.model.account import Caller, Role
 from proto.model.answer import Answer, Found, NotFound, Refused, Retired, Suspended, ValuesNotFound
-from proto.model.identifier import parse_identifier
+from proto.model.identifier import Identifier, parse_identifier
 from proto.model.prefix import Prefix, PrefixState, normalise
 from proto.model.query import Ahead, Located, Query
 from proto.model.record import State
+from proto.model.value import Value
 from proto.packing import PUBLIC_CLASS, PackedRecord, alias_target, least_ttl_s
 from proto.ports import Clock, RecordReader
+from proto.wire.handle.value import compose_value
 
 _PUBLIC_ONLY: Final = (PUBLIC_CLASS,)
 
 # The states of nearly every look-up; members of an enumeration are slow to come by.
 _APPROVED: Final = PrefixState.APPROVED
 _ACTIVE: Final = State.ACTIVE
+_ALIAS_INDEX: Final = 1
+# As long as a delegation may be remembered.
+_ALIAS_TTL_S: Final = 300
 
 # An answer without values may be untrue with the next registration: nobody is to keep it.
 _NO_TTL_S: Final = 0
@@ -35,8 +40,7 @@ def locate(query: Query, reader: RecordReader) -> Located:
     name = parse_identifier(query.identifier)
     home = reader.homing(name.homing_prefix)
     if home is None:
-        _explain(query, f"prefix {name.homing_prefix}: neither it nor what it derives from is homed here")
-        raise Refusal(Reason.NOT_HOMED, f"prefix {name.homing_prefix} does not live here", "identifier")
+        raise refuse_foreign(query, name)
     query.located = Located(name, home)
     return query.located
 
@@ -56,13 +60,13 @@ class Homes(dict[str, Prefix | None]):
 
 
 def stored_name(identifier: str, homing: Homing) -> str | None:
-    """The normalised identifier under which to look; None if it is no identifier, or its prefix does not answer."""
+    """The normalised identifier under which to look; None if it is no identifier, or its prefix does not answer from here."""
     try:
         name = parse_identifier(identifier)
     except Refusal:
         return None
     home = homing(name.homing_prefix)
-    return normalise(name, home) if home is not None and home.state is _APPROVED else None
+    return normalise(name, home) if home is not None and home.state is _APPROVED and home.delegation is None else None
 
 
 def read_ahead(queries: Sequence[Query], reader: RecordReader) -> Ahead | None:
@@ -81,6 +85,12 @@ def read_ahead(queries: Sequence[Query], reader: RecordReader) -> Ahead | None:
         return Ahead(reader.position, records)
     except Refusal:
         return None
+
+
+def refuse_foreign(query: Query, name: Identifier) -> Refusal:
+    """The refusal of what is not homed here."""
+    _explain(query, f"prefix {name.homing_prefix}: neither it nor what it derives from is homed here")
+    return Refusal(Reason.NOT_HOMED, f"prefix {name.homing_prefix} does not live here", "identifier")
 
 
 class Service:
@@ -104,6 +114,8 @@ class Service:
         if raw is not None:
             target = alias_target(raw)
             if target is not None:
+                if self._is_delegated(target):
+                    return _name_only(query, target)
                 raw, via_alias = self._follow(query, normalised, home, target), True
         if raw is None:
             _explain(query, f"record {normalised}: nothing is registered")
@@ -135,6 +147,11 @@ class Service:
             _explain(query, f"alias: {target} does not list it back")
             return None
         return raw
+
+    def _is_delegated(self, target: str) -> bool:
+        """Whether another node answers for a normalised identifier that an alias points to."""
+        home = self._reader.homing(parse_identifier(target).homing_prefix)
+        return home is not None and home.is_delegated
 
     def _answer_of_record(self, query: Query, packed: PackedRecord, via_alias: bool) -> Answer:
         if query.explain is not None:
@@ -169,6 +186,13 @@ def _answer_of_state(query: Query, packed: PackedRecord) -> Answer:
     if packed.state is State.RETIRED:
         return Retired(query.identifier, packed.version)
     return Suspended(query.identifier, "identifier")
+
+
+def _name_only(query: Query, target: str) -> Found:
+    """An alias whose record another node has: its name, for whoever resolves to follow (HS_ALIAS, RFC 3651 3.2.4)."""
+    _explain(query, f"alias: {target} lives on another node")
+    value = compose_value(Value(_ALIAS_INDEX, "HS_ALIAS", target.encode(), _ALIAS_TTL_S))
+    return Found(query.identifier, query.identifier, 0, (), "", "", _ALIAS_TTL_S, values=(value,))
 
 
 def _classes_of(caller: Caller, packed: PackedRecord, registrant: str) -> Collection[int] | None:

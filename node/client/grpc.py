@@ -10,6 +10,7 @@ from node.client.document import DEFAULT_TIMEOUT_S, Outcome, ResolvedDocument, U
 from proto.convert import SHIFT, value_from
 from proto.errors import Refusal
 from proto.handle_json import render_value
+from proto.model.answer import Source
 from proto.model.record import State
 from proto.v1 import model_pb2, resolver_pb2
 from proto.v1.resolver_pb2_grpc import ResolverStub
@@ -23,6 +24,12 @@ _OUTCOMES: Final = {
     "REFERRAL": Outcome.REFERRAL,
 }
 _STATES: Final = {Outcome.SUSPENDED: State.SUSPENDED, Outcome.RETIRED: State.RETIRED}
+
+_SOURCES: Final = {
+    resolver_pb2.SOURCE_AUTHORITATIVE: Source.AUTHORITATIVE,
+    resolver_pb2.SOURCE_CACHED: Source.CACHED,
+    resolver_pb2.SOURCE_STALE: Source.STALE,
+}
 
 # Statuses that the transport itself makes when nobody answered.
 _SILENT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
@@ -38,8 +45,8 @@ async def resolve(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     explain: bool = False,
 ) -> ResolvedDocument:
-    """Ask for one identifier. Raises `Unanswered`."""
-    request = resolver_pb2.ResolveRequest(identifier=identifier, indexes=indexes, types=types, explain=explain)
+    """Ask for one identifier, wherever it lives. Raises `Unanswered`."""
+    request = resolver_pb2.ResolveRequest(identifier=identifier, indexes=indexes, types=types, explain=explain, recursive=True)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     async with aio.insecure_channel(address) as channel:
         try:
@@ -58,7 +65,14 @@ def _read_answer(answer: resolver_pb2.ResolveResponse) -> ResolvedDocument:
     outcome = Outcome.FOUND if values else Outcome.VALUES_NOT_FOUND
     explanation = tuple(answer.explanation)
     return ResolvedDocument(
-        answer.identifier, outcome, state.name.lower(), answer.version or None, values, explanation=explanation
+        answer.identifier,
+        outcome,
+        state.name.lower(),
+        answer.version or None,
+        values,
+        explanation=explanation,
+        source=_SOURCES.get(answer.source, ""),
+        age_s=answer.age_s,
     )
 
 

@@ -33,14 +33,15 @@ async def resolve(
     timeout_s: float = DEFAULT_TIMEOUT_S,
     explain: bool = False,
 ) -> ResolvedDocument:
-    """Ask for one identifier. Raises `Unanswered`."""
+    """Ask for one identifier, wherever it lives. Raises `Unanswered`."""
     filters = [*(("type", kind) for kind in types), *(("index", str(index)) for index in indexes)]
     # Bytes of the command line that are no text go out as they came in: the node says what is wrong with them.
-    query = urlencode([*filters, ("explain", "1")] if explain else filters, errors="surrogateescape")
+    wishes = [("recursive", "1"), ("explain", "1")] if explain else [("recursive", "1")]
+    query = urlencode([*filters, *wishes], errors="surrogateescape")
     address = f"[{host}]" if ":" in host else host
     # Every octet that is not unreserved is encoded, so that slashes and dots arrive as they were asked.
     path = quote(identifier, safe="", errors="surrogateescape")
-    target = f"http://{address}:{port}/api/v1/resolve/{path}{'?' if query else ''}{query}"
+    target = f"http://{address}:{port}/api/v1/resolve/{path}?{query}"
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     try:
         async with (
@@ -78,6 +79,7 @@ def _read(identifier: str, body: bytes) -> ResolvedDocument:
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise Unanswered("the answer has no values")
     outcome = Outcome.FOUND if values else Outcome.VALUES_NOT_FOUND
+    age_s = document.get("age_s")
     return ResolvedDocument(
         str(document.get("identifier", identifier)),
         outcome,
@@ -85,6 +87,8 @@ def _read(identifier: str, body: bytes) -> ResolvedDocument:
         document.get("version"),
         values,
         explanation=explanation,
+        source=str(document.get("source", "")),
+        age_s=age_s if isinstance(age_s, int) else 0,
     )
 
 

@@ -29,10 +29,20 @@ class PrefixState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Delegation:
+    """The stored fact that another node serves a prefix. `sites` are the data of its HS_SITE values, the one to be preferred
+    first; `url` is its HTTP address, empty if it has none."""
+
+    sites: tuple[bytes, ...]
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prefix:
     """A prefix as this node keeps it. `registrant` is empty for the node's own prefixes (its home, `88.118`).
 
-    `in_use` says that an identifier was registered below it once: from then on its suffix rule is fixed.
+    `in_use` says that an identifier was registered below it once: from then on its suffix rule is fixed. With a `delegation`
+    another node answers for it; what was registered here before stays, shown to nobody, until the prefix is hosted here again.
     """
 
     name: str
@@ -43,6 +53,12 @@ class Prefix:
     created_ms: int
     changed_ms: int
     in_use: bool = False
+    delegation: Delegation | None = None
+
+    @property
+    def is_delegated(self) -> bool:
+        """Whether another node answers for it now; while it is suspended nobody does."""
+        return self.delegation is not None and self.state is PrefixState.APPROVED
 
 
 def normalise(identifier: Identifier, home: Prefix | None) -> str:

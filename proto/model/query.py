@@ -17,6 +17,14 @@ class Located(NamedTuple):
     home: Prefix
 
 
+class Foreign(NamedTuple):
+    """Where a question leads that others are to be asked about: its parsed identifier, and the prefix that this node has
+    delegated to them; without one the upstream is asked."""
+
+    name: Identifier
+    home: Prefix | None
+
+
 class Ahead(NamedTuple):
     """Records that were read together at `position`, by normalised identifier: as stored, None where there is nothing."""
 
@@ -32,7 +40,12 @@ class Query:
     the chain's access step makes it the `caller`. `wants_private` says that the caller insists on values it may not be able to
     read (a Handle query without PUBL): then unreadable ones are refused, not silently left out. `explain`, if it is a list,
     gets a line for everything that decided the answer, and `reads` the normalised identifier of every record that was looked
-    up for it. `located` is found out on the way. `ahead` is what was read for a whole batch.
+    up for it (None, or made None on the way: the answer rests on more than records). `located`, or `foreign`, is found out on
+    the way. `ahead` is what was read for a whole batch.
+
+    Other nodes are asked on behalf of `peer`, the address that asks. `is_recursive` says whether it wants that; None: its
+    protocol did not say. `hops` counts the nodes that the question has passed; a copy that is `max_age_s` old will not do.
+    `holds_ms` is found out on the way: how long an answer that is a copy's is true to the letter, its age included.
     """
 
     identifier: str
@@ -48,3 +61,9 @@ class Query:
     reads: list[str] | None = None
     located: Located | None = None
     ahead: Ahead | None = None
+    foreign: Foreign | None = None
+    peer: str = ""
+    is_recursive: bool | None = None
+    hops: int = 0
+    max_age_s: int | None = None
+    holds_ms: int = 0

@@ -317,6 +317,34 @@ class Record(_message.Message):
 Global___Record: _TypeAlias = Record  # noqa: Y015
 
 @_typing.final
+class Delegation(_message.Message):
+    """Another node serves a prefix."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITES_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """its HTTP address, if it has one"""
+    @_builtins.property
+    def sites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """data of its HS_SITE values (RFC 3651 3.2.2), 1 to 8, the one to be preferred first"""
+
+    def __init__(
+        self,
+        *,
+        sites: _abc.Iterable[_builtins.bytes] | None = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sites", b"sites", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Delegation: _TypeAlias = Delegation  # noqa: Y015
+
+@_typing.final
 class Prefix(_message.Message):
     """A prefix that this node keeps."""
 
@@ -329,6 +357,7 @@ class Prefix(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATED_MS_FIELD_NUMBER: _builtins.int
     CHANGED_MS_FIELD_NUMBER: _builtins.int
+    DELEGATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """folded: "88.118.1001" """
     registrant: _builtins.str
@@ -343,6 +372,10 @@ class Prefix(_message.Message):
     """when it was created"""
     changed_ms: _builtins.int
     """when this version was"""
+    @_builtins.property
+    def delegation(self) -> Global___Delegation:
+        """unset: its identifiers are hosted here"""
+
     def __init__(
         self,
         *,
@@ -353,10 +386,11 @@ class Prefix(_message.Message):
         version: _builtins.int = ...,
         created_ms: _builtins.int = ...,
         changed_ms: _builtins.int = ...,
+        delegation: Global___Delegation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delegation", b"delegation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "created_ms", b"created_ms", "name", b"name", "registrant", b"registrant", "state", b"state", "suffix_rule", b"suffix_rule", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "created_ms", b"created_ms", "delegation", b"delegation", "name", b"name", "registrant", b"registrant", "state", b"state", "suffix_rule", b"suffix_rule", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

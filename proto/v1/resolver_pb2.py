@@ -25,25 +25,25 @@ _sym_db = _symbol_database.Default()
 from proto.v1 import model_pb2 as proto_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17proto/v1/resolver.proto\x12\nbiaojie.v1\x1a\x14proto/v1/model.proto\"{\n\x0eResolveRequest\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12\x0f\n\x07indexes\x18\x02 \x03(\r\x12\r\n\x05types\x18\x03 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x15\n\rwants_private\x18\x06 \x01(\x08\"\x98\x02\n\x0fResolveResponse\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12 \n\x05state\x18\x02 \x01(\x0e\x32\x11.biaojie.v1.State\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12!\n\x06values\x18\x04 \x03(\x0b\x32\x11.biaojie.v1.Value\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\x10\n\x08template\x18\x06 \x01(\t\x12\x12\n\nregistrant\x18\x07 \x01(\t\x12\"\n\x06source\x18\x08 \x01(\x0e\x32\x12.biaojie.v1.Source\x12\r\n\x05\x61ge_s\x18\t \x01(\r\x12\r\n\x05ttl_s\x18\n \x01(\r\x12\r\n\x05\x61sked\x18\x0b \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x0c \x03(\t\"\x81\x01\n\x13\x42\x61tchResolveRequest\x12\x13\n\x0bidentifiers\x18\x01 \x03(\t\x12\x0f\n\x07indexes\x18\x02 \x03(\r\x12\r\n\x05types\x18\x03 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x15\n\rwants_private\x18\x06 \x01(\x08\"B\n\x14\x42\x61tchResolveResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.biaojie.v1.ResolveResult\"p\n\rResolveResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.biaojie.v1.ResolveResponseH\x00\x12&\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x13.biaojie.v1.FailureH\x00\x42\x08\n\x06result*_\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14SOURCE_AUTHORITATIVE\x10\x01\x12\x11\n\rSOURCE_CACHED\x10\x02\x12\x10\n\x0cSOURCE_STALE\x10\x03\x32\xa1\x01\n\x08Resolver\x12\x42\n\x07Resolve\x12\x1a.biaojie.v1.ResolveRequest\x1a\x1b.biaojie.v1.ResolveResponse\x12Q\n\x0c\x42\x61tchResolve\x12\x1f.biaojie.v1.BatchResolveRequest\x1a .biaojie.v1.BatchResolveResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17proto/v1/resolver.proto\x12\nbiaojie.v1\x1a\x14proto/v1/model.proto\"\xc7\x01\n\x0eResolveRequest\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12\x0f\n\x07indexes\x18\x02 \x03(\r\x12\r\n\x05types\x18\x03 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x15\n\rwants_private\x18\x06 \x01(\x08\x12\x16\n\trecursive\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\tmax_age_s\x18\x08 \x01(\rH\x01\x88\x01\x01\x42\x0c\n\n_recursiveB\x0c\n\n_max_age_s\"\x98\x02\n\x0fResolveResponse\x12\x12\n\nidentifier\x18\x01 \x01(\t\x12 \n\x05state\x18\x02 \x01(\x0e\x32\x11.biaojie.v1.State\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12!\n\x06values\x18\x04 \x03(\x0b\x32\x11.biaojie.v1.Value\x12\x0f\n\x07\x61liases\x18\x05 \x03(\t\x12\x10\n\x08template\x18\x06 \x01(\t\x12\x12\n\nregistrant\x18\x07 \x01(\t\x12\"\n\x06source\x18\x08 \x01(\x0e\x32\x12.biaojie.v1.Source\x12\r\n\x05\x61ge_s\x18\t \x01(\r\x12\r\n\x05ttl_s\x18\n \x01(\r\x12\r\n\x05\x61sked\x18\x0b \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x0c \x03(\t\"\xcd\x01\n\x13\x42\x61tchResolveRequest\x12\x13\n\x0bidentifiers\x18\x01 \x03(\t\x12\x0f\n\x07indexes\x18\x02 \x03(\r\x12\r\n\x05types\x18\x03 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x15\n\rwants_private\x18\x06 \x01(\x08\x12\x16\n\trecursive\x18\x07 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\tmax_age_s\x18\x08 \x01(\rH\x01\x88\x01\x01\x42\x0c\n\n_recursiveB\x0c\n\n_max_age_s\"B\n\x14\x42\x61tchResolveResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.biaojie.v1.ResolveResult\"p\n\rResolveResult\x12-\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1b.biaojie.v1.ResolveResponseH\x00\x12&\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x13.biaojie.v1.FailureH\x00\x42\x08\n\x06result*_\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14SOURCE_AUTHORITATIVE\x10\x01\x12\x11\n\rSOURCE_CACHED\x10\x02\x12\x10\n\x0cSOURCE_STALE\x10\x03\x32\xa1\x01\n\x08Resolver\x12\x42\n\x07Resolve\x12\x1a.biaojie.v1.ResolveRequest\x1a\x1b.biaojie.v1.ResolveResponse\x12Q\n\x0c\x42\x61tchResolve\x12\x1f.biaojie.v1.BatchResolveRequest\x1a .biaojie.v1.BatchResolveResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proto.v1.resolver_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SOURCE']._serialized_start=783
-  _globals['_SOURCE']._serialized_end=878
-  _globals['_RESOLVEREQUEST']._serialized_start=61
-  _globals['_RESOLVEREQUEST']._serialized_end=184
-  _globals['_RESOLVERESPONSE']._serialized_start=187
-  _globals['_RESOLVERESPONSE']._serialized_end=467
-  _globals['_BATCHRESOLVEREQUEST']._serialized_start=470
-  _globals['_BATCHRESOLVEREQUEST']._serialized_end=599
-  _globals['_BATCHRESOLVERESPONSE']._serialized_start=601
-  _globals['_BATCHRESOLVERESPONSE']._serialized_end=667
-  _globals['_RESOLVERESULT']._serialized_start=669
-  _globals['_RESOLVERESULT']._serialized_end=781
-  _globals['_RESOLVER']._serialized_start=881
-  _globals['_RESOLVER']._serialized_end=1042
+  _globals['_SOURCE']._serialized_start=936
+  _globals['_SOURCE']._serialized_end=1031
+  _globals['_RESOLVEREQUEST']._serialized_start=62
+  _globals['_RESOLVEREQUEST']._serialized_end=261
+  _globals['_RESOLVERESPONSE']._serialized_start=264
+  _globals['_RESOLVERESPONSE']._serialized_end=544
+  _globals['_BATCHRESOLVEREQUEST']._serialized_start=547
+  _globals['_BATCHRESOLVEREQUEST']._serialized_end=752
+  _globals['_BATCHRESOLVERESPONSE']._serialized_start=754
+  _globals['_BATCHRESOLVERESPONSE']._serialized_end=820
+  _globals['_RESOLVERESULT']._serialized_start=822
+  _globals['_RESOLVERESULT']._serialized_end=934
+  _globals['_RESOLVER']._serialized_start=1034
+  _globals['_RESOLVER']._serialized_end=1195
 # @@protoc_insertion_point(module_scope)

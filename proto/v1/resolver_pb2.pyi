@@ -58,6 +58,8 @@ class ResolveRequest(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     WANTS_PRIVATE_FIELD_NUMBER: _builtins.int
+    RECURSIVE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_S_FIELD_NUMBER: _builtins.int
     identifier: _builtins.str
     """"88.118.1001/SAMPLE-1"; a name without slash P means 0.NA/P; never percent-encoded"""
     after: _builtins.str
@@ -66,6 +68,10 @@ class ResolveRequest(_message.Message):
     """say how the answer came about"""
     wants_private: _builtins.bool
     """refuse, instead of leaving out, values that the caller may not read"""
+    recursive: _builtins.bool
+    """true: ask the node that a prefix is delegated to, instead of referring to it; false: ask no other node"""
+    max_age_s: _builtins.int
+    """the age that a copy of another node's answer must be below"""
     @_builtins.property
     def indexes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """values to select; a value is selected if its index or its type is listed"""
@@ -83,12 +89,21 @@ class ResolveRequest(_message.Message):
         after: _builtins.str = ...,
         explain: _builtins.bool = ...,
         wants_private: _builtins.bool = ...,
+        recursive: _builtins.bool | None = ...,
+        max_age_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age_s", b"_max_age_s", "_recursive", b"_recursive", "max_age_s", b"max_age_s", "recursive", b"recursive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "explain", b"explain", "identifier", b"identifier", "indexes", b"indexes", "types", b"types", "wants_private", b"wants_private"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age_s", b"_max_age_s", "_recursive", b"_recursive", "after", b"after", "explain", b"explain", "identifier", b"identifier", "indexes", b"indexes", "max_age_s", b"max_age_s", "recursive", b"recursive", "types", b"types", "wants_private", b"wants_private"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_age_s: _TypeAlias = _typing.Literal["max_age_s"]  # noqa: Y015
+    _WhichOneofArgType__max_age_s: _TypeAlias = _typing.Literal["_max_age_s", b"_max_age_s"]  # noqa: Y015
+    _WhichOneofReturnType__recursive: _TypeAlias = _typing.Literal["recursive"]  # noqa: Y015
+    _WhichOneofArgType__recursive: _TypeAlias = _typing.Literal["_recursive", b"_recursive"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_age_s) -> _WhichOneofReturnType__max_age_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recursive) -> _WhichOneofReturnType__recursive | None: ...
 
 Global___ResolveRequest: _TypeAlias = ResolveRequest  # noqa: Y015
 
@@ -172,11 +187,17 @@ class BatchResolveRequest(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
     WANTS_PRIVATE_FIELD_NUMBER: _builtins.int
+    RECURSIVE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_S_FIELD_NUMBER: _builtins.int
     after: _builtins.str
     """as in ResolveRequest"""
     explain: _builtins.bool
     """as in ResolveRequest"""
     wants_private: _builtins.bool
+    """as in ResolveRequest"""
+    recursive: _builtins.bool
+    """as in ResolveRequest"""
+    max_age_s: _builtins.int
     """as in ResolveRequest"""
     @_builtins.property
     def identifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -199,12 +220,21 @@ class BatchResolveRequest(_message.Message):
         after: _builtins.str = ...,
         explain: _builtins.bool = ...,
         wants_private: _builtins.bool = ...,
+        recursive: _builtins.bool | None = ...,
+        max_age_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age_s", b"_max_age_s", "_recursive", b"_recursive", "max_age_s", b"max_age_s", "recursive", b"recursive"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "explain", b"explain", "identifiers", b"identifiers", "indexes", b"indexes", "types", b"types", "wants_private", b"wants_private"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age_s", b"_max_age_s", "_recursive", b"_recursive", "after", b"after", "explain", b"explain", "identifiers", b"identifiers", "indexes", b"indexes", "max_age_s", b"max_age_s", "recursive", b"recursive", "types", b"types", "wants_private", b"wants_private"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_age_s: _TypeAlias = _typing.Literal["max_age_s"]  # noqa: Y015
+    _WhichOneofArgType__max_age_s: _TypeAlias = _typing.Literal["_max_age_s", b"_max_age_s"]  # noqa: Y015
+    _WhichOneofReturnType__recursive: _TypeAlias = _typing.Literal["recursive"]  # noqa: Y015
+    _WhichOneofArgType__recursive: _TypeAlias = _typing.Literal["_recursive", b"_recursive"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_age_s) -> _WhichOneofReturnType__max_age_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recursive) -> _WhichOneofReturnType__recursive | None: ...
 
 Global___BatchResolveRequest: _TypeAlias = BatchResolveRequest  # noqa: Y015
 

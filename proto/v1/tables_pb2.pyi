@@ -29,6 +29,8 @@ class PrefixImage(_message.Message):
     CREATED_MS_FIELD_NUMBER: _builtins.int
     CHANGED_MS_FIELD_NUMBER: _builtins.int
     IN_USE_FIELD_NUMBER: _builtins.int
+    SITES_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     registrant: _builtins.str
     """empty: the node's own"""
@@ -38,6 +40,12 @@ class PrefixImage(_message.Message):
     changed_ms: _builtins.int
     in_use: _builtins.bool
     """an identifier was registered below it once"""
+    url: _builtins.str
+    """that node's HTTP address, or empty"""
+    @_builtins.property
+    def sites(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """data of the HS_SITE values of the node that it is delegated to; none: hosted here"""
+
     def __init__(
         self,
         *,
@@ -48,10 +56,12 @@ class PrefixImage(_message.Message):
         created_ms: _builtins.int = ...,
         changed_ms: _builtins.int = ...,
         in_use: _builtins.bool = ...,
+        sites: _abc.Iterable[_builtins.bytes] | None = ...,
+        url: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "created_ms", b"created_ms", "in_use", b"in_use", "name", b"name", "registrant", b"registrant", "state", b"state", "suffix_rule", b"suffix_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "created_ms", b"created_ms", "in_use", b"in_use", "name", b"name", "registrant", b"registrant", "sites", b"sites", "state", b"state", "suffix_rule", b"suffix_rule", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

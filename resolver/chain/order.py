@@ -4,18 +4,32 @@ from proto.metrics import Metrics
 from proto.ports import Clock, FollowingReader
 from resolver.chain.access import AccessStep
 from resolver.chain.delegation import DelegationStep
+from resolver.chain.forward import ForwardStep
 from resolver.chain.freshness import FreshnessStep
 from resolver.chain.metrics import MetricsStep
+from resolver.chain.recursion import Recursion
 from resolver.chain.step import Resolve, Step, link
 from resolver.service import Service
+from resolver.upstream.upstream import Upstream
 
 
-def build_chain(reader: FollowingReader, clock: Clock, metrics: Metrics) -> Resolve:
-    """What every listener of a worker asks: a function from queries to answers, which never raises."""
+def build_chain(
+    reader: FollowingReader,
+    clock: Clock,
+    metrics: Metrics,
+    upstream: Upstream | None = None,
+    recursion: Recursion | None = None,
+) -> Resolve:
+    """What every listener of a worker asks: a function from queries to answers, which never raises.
+
+    Without an `upstream` nobody else is ever asked.
+    """
     steps: list[Step] = [
         MetricsStep(metrics, clock),
         FreshnessStep(reader),
         AccessStep(reader),
-        DelegationStep(reader),
+        DelegationStep(reader, recursion or Recursion()),
     ]
+    if upstream is not None:
+        steps.append(ForwardStep(upstream, reader, clock, metrics))
     return link(steps, Service(reader, clock).resolve)

@@ -6,7 +6,7 @@ really waits (for a view to catch up, for another node) makes a query asynchrono
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 from proto.model.answer import Answer
@@ -36,6 +36,13 @@ def then(result: Result, look: Callable[[Answer], Answer]) -> Result:
     if inspect.isawaitable(result):
         return _later(result, look)
     return look(result)
+
+
+def abandon(results: Iterable[object]) -> None:
+    """Let results go that will not be awaited after all; those that were are done."""
+    for result in results:
+        if inspect.iscoroutine(result):
+            result.close()
 
 
 def _bind(step: Step, following: Resolve) -> Resolve:

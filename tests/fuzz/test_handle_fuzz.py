@@ -1,6 +1,7 @@
 """Garbage, and recorded messages made garbage: whatever is read is refused by name or means the same when written again."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
@@ -16,6 +17,7 @@ from proto.wire.handle import resolution, trailer, typed
 from proto.wire.handle.codes import OpCode
 from proto.wire.handle.datagram import Reassembly
 from proto.wire.handle.envelope import ENVELOPE_BYTES, check_envelope, compose_envelope, parse_envelope
+from proto.wire.handle.exchange import read_response
 from proto.wire.handle.message import compose_message, parse_message
 from proto.wire.handle.stream import StreamParser
 from proto.wire.handle.value import compose_value, parse_value
@@ -135,7 +137,7 @@ def test_every_message_gets_one_reply_that_can_be_read(seed: int) -> None:
         if len(raw) < ENVELOPE_BYTES:
             continue
         envelope = parse_envelope(raw)
-        reply = dialogue.respond(envelope, raw[ENVELOPE_BYTES:], lambda: "127.0.0.1")
+        reply = dialogue.respond(envelope, raw[ENVELOPE_BYTES:], lambda: "127.0.0.1", "127.0.0.1")
         assert isinstance(reply, bytes)
         at_once = dialogue.respond_plainly(raw)
         assert at_once in (None, reply)
@@ -160,7 +162,9 @@ def test_a_question_that_is_plain_whatever_was_garbled_gets_the_reply_of_any_oth
         packet = bytes(raw)
         at_once = dialogue.respond_plainly(packet)
         if at_once is not None:
-            assert at_once == dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], lambda: "127.0.0.1")
+            assert at_once == dialogue.respond(
+                parse_envelope(packet), packet[ENVELOPE_BYTES:], lambda: "127.0.0.1", "127.0.0.1"
+            )
             plain += 1
     assert ROUNDS // 10 < plain < ROUNDS // 10 * 9, plain
 
@@ -211,6 +215,9 @@ class Transport:
     def set_write_buffer_limits(self, high: int) -> None:
         pass
 
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
     def write(self, data: bytes) -> None:
         self.written += data
 
@@ -255,6 +262,22 @@ def _dialogue(answers: AnswerCache) -> Dialogue:
         build_chain(reader, clock, metrics), "handle", metrics.refused, clock, lambda at: node_site(at, 2641),
         answers.shelf("handle", metrics), PlainLookups(reader, clock, metrics, "handle"),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_answer_is_read_whole_or_refused(seed: int) -> None:
+    chance = random.Random(seed)
+    answers = [raw for raw in RECORDED if int.from_bytes(raw[24:28])]
+    for _ in range(ROUNDS):
+        raw = mutate(chance.choice(answers), chance)
+        if len(raw) < ENVELOPE_BYTES:
+            continue
+        with contextlib.suppress(Refusal):
+            envelope = parse_envelope(raw)
+            message = parse_message(envelope, raw[ENVELOPE_BYTES:])
+            response = read_response("88.118.1/LOAD0000042", message)
+            assert response.code == message.code != 0
+            assert [parse_value(value)[1] for value in response.values] == [len(value) for value in response.values]
 
 
 def _bodies() -> list[list[bytes]]:

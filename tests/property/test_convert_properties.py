@@ -10,7 +10,7 @@ from proto.limits import DEFAULT_TTL_S, MAX_MESSAGE_BYTES
 from proto.model.account import Account, GroupGrant, Role
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
-from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
 from proto.model.value import PRIVATE, PUBLIC, PUBLIC_READ, Reference, Value, derive_permissions
 from proto.v1 import model_pb2, resolver_pb2
@@ -45,7 +45,11 @@ records = st.builds(
     Record, texts, counts, st.sampled_from(State), st.lists(values, max_size=4).map(tuple), texts, counts, counts, texts,
     st.lists(texts, max_size=3).map(tuple),
 )  # fmt: skip
-prefixes = st.builds(Prefix, texts, texts, st.sampled_from(PrefixState), st.sampled_from(SuffixRule), counts, counts, counts)
+delegations = st.none() | st.builds(Delegation, st.lists(st.binary(max_size=40), min_size=1, max_size=3).map(tuple), texts)
+prefixes = st.builds(
+    Prefix, texts, texts, st.sampled_from(PrefixState), st.sampled_from(SuffixRule), counts, counts, counts, st.just(False),
+    delegations,
+)  # fmt: skip
 registrants = st.builds(Registrant, texts, texts, st.sampled_from(PrefixState), counts, counts, counts)
 grants = st.lists(st.builds(GroupGrant, texts, texts), max_size=3).map(tuple)
 accounts = st.builds(Account, texts, st.sampled_from(Role), texts, st.just(b""), grants, st.booleans(), counts, counts, counts)

@@ -206,7 +206,7 @@ class Ways:
         return Dialogue(resolve, "handle", metrics.refused, self._clock, lambda at: node_site(at, 2641), kept, plain)
 
     def _respond(self, dialogue: Dialogue, packet: bytes) -> bytes:
-        reply = dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], lambda: "127.0.0.1")
+        reply = dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], lambda: "127.0.0.1", "127.0.0.1")
         assert isinstance(reply, bytes)
         return reply
 

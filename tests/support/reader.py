@@ -8,7 +8,7 @@ from proto.credentials import digest_token
 from proto.model.account import Account, GroupGrant, Role
 from proto.model.change import Position, Table
 from proto.model.identifier import SuffixRule, ancestors, parse_identifier
-from proto.model.prefix import Prefix, PrefixState, normalise
+from proto.model.prefix import Delegation, Prefix, PrefixState, normalise
 from proto.model.record import Record, State
 from proto.model.value import Value
 from proto.packing import alias_target, pack_alias, pack_record
@@ -48,8 +48,12 @@ class DictReader:
         state: PrefixState = PrefixState.APPROVED,
         suffix_rule: SuffixRule = SuffixRule.FOLD_ASCII,
         registrant: str = "",
+        delegation: Delegation | None = None,
     ) -> None:
-        self._prefixes[name] = Prefix(name, registrant, state, suffix_rule, 1, NOW_MS, NOW_MS)
+        """Put a prefix in the table, or its next version."""
+        there = self._prefixes.get(name)
+        version = 1 if there is None else there.version + 1
+        self._prefixes[name] = Prefix(name, registrant, state, suffix_rule, version, NOW_MS, NOW_MS, delegation=delegation)
         self._move()
 
     def put_record(

@@ -1,6 +1,7 @@
 """The answer cache: what it keeps, what it lets go, and that a scan puts nothing out. Never stale: see the property tests."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -30,9 +31,9 @@ ROOM_BYTES = ROOM * (REPLY_BYTES + 7 + len(record_key("h000000")) + ENTRY_BYTES)
 class Kept:
     """A cache with a shelf, and its counts."""
 
-    def __init__(self, max_bytes: int = ROOM_BYTES) -> None:
+    def __init__(self, max_bytes: int = ROOM_BYTES, **more: Any) -> None:
         self.scrape = CollectorRegistry()
-        self.cache = AnswerCache(max_bytes)
+        self.cache = AnswerCache(max_bytes, **more)
         self.shelf: Shelf[str] = self.cache.shelf("http", build_metrics(self.scrape))
 
     def offer(self, key: bytes = KEY, answer: Answer = FOUND, *reads: str, size: int = REPLY_BYTES, times: int = 2) -> None:
@@ -65,6 +66,52 @@ def question(*reads: str) -> Query:
 
 def many(start: int, count: int) -> Iterator[bytes]:
     return (b"h%06d" % number for number in range(start, start + count))
+
+
+COPIED = Found(*FACTS, ttl_s=60, source=Source.CACHED, age_s=4, values=FOUND.values)
+
+
+def offer_copy(kept: Kept, answer: Answer = COPIED, holds_ms: int = 400, **more: Any) -> None:
+    for _ in range(2):
+        query = Query(NAME, "http", reads=None, holds_ms=holds_ms, **more)
+        kept.shelf.keep(KEY, query, answer, "reply", REPLY_BYTES)
+
+
+def test_an_answer_of_another_node_is_kept_until_its_age_changes() -> None:
+    seconds = [10.0]
+    kept = Kept(keeps_copies=True, monotonic=lambda: seconds[0])
+    offer_copy(kept)
+    seconds[0] = 10.399
+    assert kept.shelf.get(KEY) == "reply"
+    seconds[0] = 10.4
+    assert kept.shelf.get(KEY) is None
+    assert (kept.cache.size, kept.hits()) == (0, 1)
+
+
+def test_a_change_of_the_prefixes_ends_the_answers_of_other_nodes() -> None:
+    kept = Kept(keeps_copies=True)
+    offer_copy(kept, holds_ms=1_000_000)
+    assert kept.shelf.get(KEY) == "reply"
+    kept.cache.forget_all()
+    assert kept.shelf.get(KEY) is None
+
+
+def test_where_some_may_not_have_answers_of_other_nodes_none_is_kept(kept: Kept) -> None:
+    offer_copy(kept, holds_ms=1_000_000)
+    assert kept.shelf.get(KEY) is None
+
+
+@pytest.mark.parametrize("answer", [Refused(NAME, Refusal(Reason.UPSTREAM_FAILED)), COPIED])
+def test_an_answer_that_holds_for_no_time_or_is_none_is_not_kept(answer: Answer) -> None:
+    kept = Kept(keeps_copies=True)
+    offer_copy(kept, answer, holds_ms=0 if answer is COPIED else 1_000_000)
+    assert kept.shelf.get(KEY) is None
+
+
+def test_an_answer_of_another_node_to_somebody_in_particular_is_not_kept() -> None:
+    kept = Kept(keeps_copies=True)
+    offer_copy(kept, holds_ms=1_000_000, credential="key")
+    assert kept.shelf.get(KEY) is None
 
 
 def test_a_question_is_answered_from_the_cache_from_its_third_time_on(kept: Kept) -> None:

@@ -18,6 +18,7 @@ from proto.model.value import Value
 from resolver.chain.freshness import FreshnessStep
 from resolver.chain.metrics import MetricsStep
 from resolver.chain.order import build_chain
+from resolver.chain.recursion import Recursion
 from resolver.chain.step import Resolve, Result, Step, link, then
 from tests.support.reader import DictReader, StoppedClock
 
@@ -184,3 +185,22 @@ async def test_then_looks_at_an_answer_now_or_when_it_comes() -> None:
     assert isinstance(waiting, Awaitable)
     assert await waiting == NotFound("b")
     assert seen == [NotFound("a"), NotFound("b")]
+
+
+@pytest.mark.parametrize(
+    ("networks", "host", "serves_all"),
+    [
+        (["127.0.0.0/8"], "127.0.0.1", True),
+        (["127.0.0.0/8", "::1/128"], "::1", True),
+        (["127.0.0.0/8"], "::1", False),
+        (["10.0.0.0/8"], "127.0.0.1", False),
+        (["127.0.0.0/8"], "0.0.0.0", False),
+        (["0.0.0.0/0"], "0.0.0.0", False),
+        (["0.0.0.0/0", "::/0"], "0.0.0.0", True),
+        (["0.0.0.0/0", "::/0"], "node.example", True),
+        (["127.0.0.0/8"], "localhost", False),
+        ([], "127.0.0.1", False),
+    ],
+)
+def test_whether_everybody_who_can_ask_may_have_answers_of_others(networks: list[str], host: str, serves_all: bool) -> None:
+    assert Recursion(networks, True).serves_all_at(host) is serves_all

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.config import KINDS, PORT_KEYS, Config, config_of_document, value_of
+from node.config import KINDS, PORT_KEYS, Config, config_of_document, parse_servers, value_of
 from node.kinds import Secret
 from node.sources import ConfigMistakes, load_config
 
@@ -99,15 +99,39 @@ def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("node.role", "replica"), ("node.kind", "recursive"), ("node.seal_key", "k"), ("registry.tls_cert", "c"),
+        ("node.role", "replica"), ("node.seal_key", "k"), ("registry.tls_cert", "c"),
         ("registry.tls_key", "k"), ("store.driver", "postgresql"), ("store.dsn", "postgresql://x"),
-        ("upstream.handle", "a:1"), ("redis.url", "redis://x"),
     ],
 )  # fmt: skip
 def test_what_is_not_built_yet_is_refused_by_name(key: str, value: str) -> None:
     (mistake,) = mistakes_of(overrides=[(key, value)])
     assert key in mistake
     assert "not built" in mistake or "is built yet" in mistake
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("upstream.handle", "example.org", "is not HOST:PORT"),
+        ("upstream.handle", "example.org:0", "is not HOST:PORT"),
+        ("upstream.handle", "a:1,", "is not HOST:PORT"),
+        ("upstream.handle", "::1:2641", "is written in brackets"),
+        ("upstream.networks", "10.0.0.1/8", "is not a network"),
+        ("upstream.timeout_s", "0", "is not between"),
+        ("redis.url", "redis://x:port", "is wanted"),
+        ("redis.url", "redis://", "is wanted"),
+        ("redis.url", "127.0.0.1:6379", "is wanted"),
+        ("node.kind", "recursive", "a recursive node needs somebody to ask"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_mistake(key: str, value: str, says: str) -> None:
+    (mistake,) = mistakes_of(overrides=[(key, value)])
+    assert says in mistake
+
+
+def test_several_upstreams_are_parted_by_commas() -> None:
+    config = load_config(None, [("upstream.handle", "a.example:2641, [::1]:3641"), ("node.kind", "recursive")], {})
+    assert parse_servers(config.upstream.handle) == (("a.example", 2641), ("::1", 3641))
 
 
 def test_a_port_is_used_once() -> None:
@@ -144,11 +168,12 @@ def test_a_zone_is_written_as_people_do() -> None:
 
 
 def test_secrets_come_from_environment_or_file_and_do_not_show(tmp_path: Path) -> None:
-    # No key with a secret is built yet: what the mistake says shows whether the secret was found, and never the secret.
     file = tmp_path / "secret"
-    file.write_text("hunter2\n")
+    file.write_text("redis://:hunter2@127.0.0.1:6379/0\n")
+    assert load_config(None, [("redis.url", f"file:{file}")], {}).redis.url == "redis://:hunter2@127.0.0.1:6379/0"
+    file.write_text("http://:hunter2@127.0.0.1\n")
     (found,) = mistakes_of(overrides=[("redis.url", f"file:{file}")])
-    assert "not built" in found
+    assert "is wanted" in found
     assert "hunter2" not in found
     assert "the environment has no NOPE" in mistakes_of(overrides=[("redis.url", "env:NOPE")])[0]
     assert "cannot be read" in mistakes_of(overrides=[("redis.url", "file:/nonexistent")])[0]

@@ -11,7 +11,7 @@ from proto.model.account import Account, GroupGrant, Role
 from proto.model.change import START, Head, Memory, Position, Table, parse_cursor
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
-from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.packing import version_of
 from proto.wake import MESSAGE_BYTES, Message, Signal, compose_message, parse_messages
 
@@ -28,6 +28,8 @@ JOB = Job(
 
 def test_images_come_back_whole_with_their_version_in_the_head() -> None:
     assert tables.unpack_prefix(tables.pack_prefix(PREFIX)) == PREFIX
+    delegated = replace(PREFIX, delegation=Delegation((b"one", b"two"), "https://node.example"))
+    assert tables.unpack_prefix(tables.pack_prefix(delegated)) == delegated
     assert tables.unpack_registrant(tables.pack_registrant(REGISTRANT)) == REGISTRANT
     assert tables.unpack_account(tables.pack_account(ACCOUNT)) == ACCOUNT
     assert tables.unpack_job(tables.pack_job(JOB)) == JOB

@@ -71,6 +71,8 @@ REASON_STATUS: Final[dict[Reason, Status]] = {
     Reason.STORE_FAILED: Status.UNAVAILABLE,
     Reason.NOT_READY: Status.UNAVAILABLE,
     Reason.TIMEOUT: Status.DEADLINE_EXCEEDED,
+    Reason.UPSTREAM_FAILED: Status.UNAVAILABLE,
+    Reason.TOO_MANY_HOPS: Status.FAILED_PRECONDITION,
     Reason.INTERNAL: Status.INTERNAL,
 }
 

@@ -68,6 +68,8 @@ REASON_CODES: Final[dict[Reason, Rcode]] = {
     Reason.STORE_FAILED: Rcode.SERVFAIL,
     Reason.NOT_READY: Rcode.SERVFAIL,
     Reason.TIMEOUT: Rcode.SERVFAIL,
+    Reason.UPSTREAM_FAILED: Rcode.SERVFAIL,
+    Reason.TOO_MANY_HOPS: Rcode.SERVFAIL,
     Reason.INTERNAL: Rcode.SERVFAIL,
 }
 

@@ -40,9 +40,12 @@ Answer = Response | Awaitable[Response]
 
 @dataclass(frozen=True, slots=True)
 class Unary:
-    """A method with one message in and one out, which may be there at once. It raises `Refusal`, or anything."""
+    """A method with one message in and one out, which may be there at once. It raises `Refusal`, or anything.
 
-    answer: Callable[[CallHead, bytes, str], Answer]
+    `answer` gets the call's head, its message, its name, and the address that it comes from.
+    """
+
+    answer: Callable[[CallHead, bytes, str, str], Answer]
     max_message_bytes: int
 
 
@@ -66,14 +69,15 @@ class Calls:
         """Calls that wait for their message or their answer."""
         self._refused = refused
 
-    def answer(self, method: Unary, call: Call, data: bytes, request_id: str) -> Answer:
+    def answer(self, method: Unary, call: Call, data: bytes, request_id: str, peer: str) -> Answer:
         """What a call that was read whole comes to. Raises nothing, and neither does what it returns."""
         if call.refusal is not None:
             return self.refuse(call.refusal, call.status)
         if call.timeout_s is not None and call.timeout_s <= 0:
             return self.refuse(_LATE)
         try:
-            answer = method.answer(call.head, parse_only_message(data, call.encoding, method.max_message_bytes), request_id)
+            message = parse_only_message(data, call.encoding, method.max_message_bytes)
+            answer = method.answer(call.head, message, request_id, peer)
         except Refusal as refusal:
             return self.refuse(refusal)
         except Exception:

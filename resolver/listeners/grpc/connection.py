@@ -44,13 +44,14 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_open", "_is_reading",
         "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s", "_transport", "calls",
-        "core",
+        "core", "peer",
     )  # fmt: skip
 
     def __init__(self, host: Host, number: int) -> None:
         self._host = host
         self.calls = host.calls
         self.core: ServerConnection[Call] = ServerConnection(parse_call, host.calls.limits.http2)
+        self.peer = ""
         self._name = str(number)
         self._transport: asyncio.Transport | None = None
         self._exchanges: dict[int, Exchange] = {}
@@ -73,6 +74,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of asyncio's kind without saying so.
         self._transport = made = cast(asyncio.Transport, transport)
+        peer = made.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""  # none if it has gone already
         made.set_write_buffer_limits(high=self.calls.limits.write_buffer_bytes)
         encryption: Any = made.get_extra_info("ssl_object")
         self._is_encrypted = encryption is not None
@@ -208,7 +211,7 @@ class Connection(asyncio.Protocol):
         request_id = call.head.request_id or calls.ids.new()
         method = calls.unary.get(call.path)
         if method is not None and ends:
-            answer = calls.answer(method, call, data, request_id)
+            answer = calls.answer(method, call, data, request_id, self.peer)
             if type(answer) is Response:
                 if answer.size <= SMALL_MESSAGE_BYTES:
                     self.core.respond(number, answer, compose_tail(request_id))

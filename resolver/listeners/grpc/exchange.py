@@ -30,6 +30,8 @@ class Line(Protocol):
 
     core: ServerConnection[Call]
     calls: Calls
+    peer: str
+    """The address that calls come from."""
 
     def finish(self, number: int, response: Response, request_id: str) -> None:
         """Answer a call, whole, and forget its exchange."""
@@ -157,7 +159,7 @@ class UnaryExchange(Exchange):
     def _answer(self, message: bytes) -> None:
         # It was unpacked: what the method sees is a call with its message as it would stand alone.
         call = Call(self._call.path, self._call.head)
-        answer = self._line.calls.answer(self._method, call, compose_message(message), self._request_id)
+        answer = self._line.calls.answer(self._method, call, compose_message(message), self._request_id, self._line.peer)
         if isinstance(answer, Response):
             self._finish(answer)
         else:

@@ -34,7 +34,7 @@ class Health:
             watcher.send(self._state())
             watcher.end()
 
-    def check(self, _head: CallHead, raw: bytes, _request_id: str) -> Response:
+    def check(self, _head: CallHead, raw: bytes, _request_id: str, _peer: str) -> Response:
         """`Check`. Raises `Refusal(NOT_FOUND)` for a service that is not here."""
         if self._asked(raw) not in self._known:
             raise Refusal(Reason.NOT_FOUND, "there is no such service here", "service")

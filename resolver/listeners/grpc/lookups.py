@@ -25,7 +25,7 @@ from proto.wire.http2.response import Response
 from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.plain import PlainLookups, is_plain
-from resolver.chain.step import Resolve, Result
+from resolver.chain.step import Resolve, Result, abandon
 from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES, MAX_KEPT_QUESTION_BYTES
 
@@ -64,7 +64,7 @@ class Lookups:
         self._kept = kept
         self._batches = asyncio.Semaphore(MAX_BATCHES)
 
-    def resolve(self, head: CallHead, raw: bytes, request_id: str) -> Response | Awaitable[Response]:
+    def resolve(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response | Awaitable[Response]:
         """`Resolve`. Raises `Refusal`."""
         key = b""
         if not head.authorization and len(raw) <= MAX_KEPT_QUESTION_BYTES:
@@ -77,10 +77,10 @@ class Lookups:
             response = self._resolve_plainly(identifier, key)
             if response is not None:
                 return response
-            query = Query(identifier, PROTOCOL, request_id=request_id)
+            query = Query(identifier, PROTOCOL, request_id=request_id, peer=peer)
         else:
             request = parse_message(resolver_pb2.ResolveRequest, raw, MAX_MESSAGE_BYTES)
-            (query,) = _queries(request, (request.identifier,), head, request_id)
+            (query,) = _queries(request, (request.identifier,), head, request_id, peer)
         query.reads = []
         answer = self._resolve(query)
         if not isinstance(answer, _ANSWERS):
@@ -104,13 +104,13 @@ class Lookups:
         self._kept.note(key)
         return answer_with(compose_public_response(record, identifier, plain.now_s()))
 
-    async def batch(self, head: CallHead, raw: bytes, request_id: str) -> Response:
+    async def batch(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response:
         """`BatchResolve`. Raises `Refusal`."""
         request = parse_message(resolver_pb2.BatchResolveRequest, raw, MAX_BATCH_BYTES)
         if len(request.identifiers) > MAX_RESOLVE_BATCH:
             why = f"{len(request.identifiers)} identifiers; the limit is {MAX_RESOLVE_BATCH}"
             raise Refusal(Reason.BATCH_TOO_LARGE, why, "identifiers")
-        queries = _queries(request, request.identifiers, head, request_id)
+        queries = _queries(request, request.identifiers, head, request_id, peer)
         # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile.
         first = await self._ask(queries[0]) if queries else None
         if isinstance(first, Refused) and _ends_call(first.refusal):
@@ -130,6 +130,7 @@ class Lookups:
             for place, (query, found) in enumerate(zip(part, looked_up, strict=True), start):
                 answer = await found if inspect.isawaitable(found) else found
                 if isinstance(answer, Refused) and _ends_call(answer.refusal):
+                    abandon(looked_up)
                     return fail_with(refusal_failure(answer.refusal, query.explain or ()))
                 result = answer if isinstance(answer, bytes) else _result(answer, query)
                 if len(result) > room:
@@ -171,6 +172,7 @@ def _queries(
     identifiers: Iterable[str],
     head: CallHead,
     request_id: str,
+    peer: str,
 ) -> list[Query]:
     """One query for each identifier. Raises `Refusal`: UNAUTHENTICATED, INVALID_ARGUMENT."""
     credential = parse_bearer(head.authorization)
@@ -179,6 +181,8 @@ def _queries(
         raise Refusal(Reason.INVALID_ARGUMENT, f"more than {MAX_FILTERS} filters", "indexes" if indexes else "types")
     after = parse_cursor(request.after) if request.after else None
     explains, wants_private = request.explain, request.wants_private
+    is_recursive = request.recursive if request.HasField("recursive") else None
+    max_age_s = request.max_age_s if request.HasField("max_age_s") else None
     return [
         Query(
             identifier,
@@ -190,6 +194,9 @@ def _queries(
             after=after,
             request_id=request_id,
             explain=[] if explains else None,
+            peer=peer,
+            is_recursive=is_recursive,
+            max_age_s=max_age_s,
         )
         for identifier in identifiers
     ]

@@ -40,14 +40,15 @@ class Connection(asyncio.Protocol):
     """Driven by the event loop. Holds no timer: the listener's sweep calls `check`."""
 
     __slots__ = (
-        "_active_s", "_begun_s", "_has_ended", "_host", "_is_open", "_is_reading", "_is_scheduled", "_parser", "_queue",
-        "_stalled_s", "_transport",
+        "_active_s", "_begun_s", "_has_ended", "_host", "_is_open", "_is_reading", "_is_scheduled", "_parser", "_peer",
+        "_queue", "_stalled_s", "_transport",
     )  # fmt: skip
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._transport: asyncio.Transport | None = None
         self._parser = StreamParser()
+        self._peer = ""
         self._queue: deque[bytes | asyncio.Future[bytes]] = _NO_QUEUE
         self._is_open = True  # more questions are taken
         self._has_ended = False  # the client sends no more
@@ -59,6 +60,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = made = cast(asyncio.Transport, transport)
+        peer = made.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else ""  # none if it has gone already
         made.set_write_buffer_limits(high=self._host.limits.write_buffer_bytes)
         if not self._host.admit(self):
             self._is_open = False
@@ -179,7 +182,7 @@ class Connection(asyncio.Protocol):
         dialogue = self._host.dialogue
         reply: bytes | Awaitable[bytes] | None = dialogue.respond_plainly(packet) if may_be_plain else None
         if reply is None:
-            reply = dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], self._reached)
+            reply = dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], self._reached, self._peer)
         if isinstance(reply, bytes):
             (self._queue or replies).append(reply)
             return len(reply)

@@ -123,7 +123,7 @@ class Datagrams:
             self._answer(envelope, payload, addr)
 
     def _answer(self, envelope: Envelope, payload: bytes, addr: Source) -> None:
-        reply = self._dialogue.respond(envelope, payload, lambda: self._reached(addr))
+        reply = self._dialogue.respond(envelope, payload, lambda: self._reached(addr), str(addr[0]))
         if isinstance(reply, bytes):
             self._send(reply, addr, mark_truncated=envelope.major == DO_IRP_MAJOR)
             return

@@ -78,10 +78,10 @@ class Dialogue:
         self._serial = site.serial
         self._primary_flag = codes.AUTHORITATIVE if site.is_primary else 0
 
-    def respond(self, envelope: Envelope, payload: bytes, reached: Callable[[], str]) -> bytes | Awaitable[bytes]:
+    def respond(self, envelope: Envelope, payload: bytes, reached: Callable[[], str], peer: str) -> bytes | Awaitable[bytes]:
         """The whole reply to a whole message, now or later. Raises nothing: whatever goes wrong is a reply.
 
-        `reached` tells the address of the node that the client sent to.
+        `reached` tells the address of the node that the client at `peer` sent to.
         """
         try:
             message = parse_message(envelope, payload)
@@ -91,7 +91,7 @@ class Dialogue:
             return self.reject(envelope, refusal)
         try:
             if message.op == OpCode.RESOLUTION:
-                return self._resolution(message)
+                return self._resolution(message, peer)
             if message.op == OpCode.GET_SITE_INFO:
                 return self._reply(message, Reply(ResponseCode.SUCCESS, (compose_site(self._site_at(reached())),)))
             raise Refusal(Reason.UNSUPPORTED_OPERATION, f"operation {message.op} is not offered here")
@@ -112,7 +112,7 @@ class Dialogue:
         key = _KEY + asked_by(packet)
         kept = self._kept.get(key)
         if kept is not None:
-            return self._reply_plainly(question, kept.code, kept.body, kept.flags)
+            return self._reply_plainly(question, kept.code, kept.body, kept.flags, kept.is_own)
         # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
         if self._plain is None or self._kept.has_seen(key):
             return None
@@ -137,7 +137,7 @@ class Dialogue:
         """Count a refusal."""
         self._refused.labels(reason).inc()
 
-    def _resolution(self, message: Message) -> bytes | Awaitable[bytes]:
+    def _resolution(self, message: Message, peer: str) -> bytes | Awaitable[bytes]:
         key = b"%b%b%b" % (_KEY, message.flags.to_bytes(4), message.body)
         kept = self._kept.get(key)
         if kept is not None:
@@ -153,26 +153,30 @@ class Dialogue:
             wants_private=not message.flags & codes.PUBLIC_ONLY,
             request_id=f"{message.envelope.request:08x}",
             reads=[],
+            peer=peer,
+            is_recursive=bool(message.flags & codes.RECURSIVE),
+            hops=message.recursion,
+            max_age_s=0 if message.flags & codes.AUTHORITATIVE else None,
         )
         result = self._resolve(query)
         if isinstance(result, ANSWERS):
-            reply = render(result, message.flags)
+            reply = render(result, message.flags, query.foreign is None)
             self._kept.keep(key, query, result, reply, sum(map(len, reply.body)))
             return self._reply(message, reply)
-        return self._answer_later(message, result)
+        return self._answer_later(message, query, result)
 
-    async def _answer_later(self, message: Message, result: Awaitable[Answer]) -> bytes:
+    async def _answer_later(self, message: Message, query: Query, result: Awaitable[Answer]) -> bytes:
         try:
-            return self._answer(message, await result)
+            return self._answer(message, query, await result)
         except Refusal as refusal:
             return self._refuse(message, refusal)
         except Exception:
             logger.exception(_FAILED, extra={"request_id": f"{message.envelope.request:08x}"})
             return self._refuse(message, _FAILURE)
 
-    def _answer(self, message: Message, answer: Answer) -> bytes:
+    def _answer(self, message: Message, query: Query, answer: Answer) -> bytes:
         # Refusals that come out of the chain were counted there.
-        return self._reply(message, render(answer, message.flags))
+        return self._reply(message, render(answer, message.flags, query.foreign is None))
 
     def _refuse(self, message: Message, refusal: Refusal) -> bytes:
         self.count(refusal.reason)
@@ -190,15 +194,17 @@ class Dialogue:
             reply.body,
             serial=self._serial,
             expiration=self._expiration(message.expiration),
-            flags=reply.flags | self._primary_flag,
+            flags=reply.flags | self._primary_flag if reply.is_own else reply.flags,
             session=session,
         )
 
-    def _reply_plainly(self, question: PlainQuestion, code: int, body: Iterable[bytes], flags: int) -> bytes:
+    def _reply_plainly(
+        self, question: PlainQuestion, code: int, body: Iterable[bytes], flags: int, is_own: bool = True
+    ) -> bytes:
         expiration = self._expiration(question.expiration)
-        return compose_plain_reply(
-            question, code, body, serial=self._serial, expiration=expiration, flags=flags | self._primary_flag
-        )
+        if is_own:
+            flags |= self._primary_flag
+        return compose_plain_reply(question, code, body, serial=self._serial, expiration=expiration, flags=flags)
 
     def _expiration(self, asked: int) -> int:
         now = self._clock.now_ms() // 1000

@@ -58,16 +58,19 @@ REASON_CODES: Final[dict[Reason, ResponseCode]] = {
     Reason.STORE_FAILED: ResponseCode.ERROR,
     Reason.NOT_READY: ResponseCode.TOO_BUSY,
     Reason.TIMEOUT: ResponseCode.TOO_BUSY,
+    Reason.UPSTREAM_FAILED: ResponseCode.TOO_BUSY,
+    Reason.TOO_MANY_HOPS: ResponseCode.RECURSION_TOO_HIGH,
     Reason.INTERNAL: ResponseCode.ERROR,
 }
 
 
 class Reply(NamedTuple):
-    """What an answer comes to: a code, the parts of a body, flags beside the echoed ones."""
+    """What an answer comes to: a code, the parts of a body, flags beside the echoed ones; not `is_own` if others gave it."""
 
     code: ResponseCode
     body: tuple[bytes, ...]
     flags: int = 0
+    is_own: bool = True
 
 
 ANSWERS: Final = (Found, ValuesNotFound, NotFound, Suspended, Retired, Referral, Refused)
@@ -79,8 +82,13 @@ def refuse(reason: Reason, detail: str) -> Reply:
     return Reply(REASON_CODES[reason], (compose_error_body(detail),))
 
 
-def render(answer: Answer, flags: int) -> Reply:
-    """An answer as a reply to a request with these flags."""
+def render(answer: Answer, flags: int, is_own: bool = True) -> Reply:
+    """An answer as a reply to a request with these flags; one that other nodes gave does not claim to be the primary's."""
+    reply = _render(answer, flags)
+    return reply if is_own else reply._replace(is_own=False)
+
+
+def _render(answer: Answer, flags: int) -> Reply:
     reply = _RENDERERS[type(answer)](answer, flags)
     if flags & codes.LIFE_CYCLE:
         life_cycle = _life_cycle(answer)
@@ -129,7 +137,7 @@ _RENDERERS: Final[dict[type, Callable[[Any, int], Reply]]] = {
 def _life_cycle(answer: Answer) -> LifeCycle | None:
     match answer:
         case Found() | ValuesNotFound():
-            return LifeCycle(State.ACTIVE, answer.version, answer.identifier)
+            return LifeCycle(State.ACTIVE, answer.version, answer.identifier, answer.source, answer.age_s)
         case Suspended():
             return LifeCycle(State.SUSPENDED, 0, "")
         case Retired():

@@ -14,7 +14,7 @@ from proto.model.answer import Answer, Refused
 from proto.model.query import Query
 from proto.wire.http.target import Target
 from resolver.chain.access import CREDENTIAL_FIELD
-from resolver.chain.step import Resolve
+from resolver.chain.step import Resolve, abandon
 from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.http.documents import resolve_reply, resolve_text
 from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
@@ -47,6 +47,7 @@ class Call:
     target: Target
     headers: Mapping[str, str]
     request_id: str
+    peer: str
     read_body: Callable[[], Awaitable[bytes]]
     count: Callable[[Refusal], None]
     """Counts a refusal that never reached the chain."""
@@ -112,10 +113,13 @@ class Api:
         except Refusal as refusal:
             call.count(refusal)
             return lookup.refuse(call.rest, call.target, refusal, call.is_authorised)
+        asked.query.peer = call.peer
         return lookup.render(asked, await self._ask(asked.query), call.is_authorised)
 
     async def _resolve_many(self, call: Call) -> Reply:
         queries = parse_batch(await call.read_body(), parse_bearer(call.headers), call.request_id)
+        for query in queries:
+            query.peer = call.peer
         first = await self._ask(queries[0]) if queries else None
         if isinstance(first, Refused) and _ends_batch(first.refusal):
             return resolve_reply(first, None, call.is_authorised)
@@ -141,9 +145,12 @@ class Api:
                 await asyncio.sleep(0)
             part = queries[start : start + BATCH_SLICE]
             found = self._resolve_together(part) if first is None or start else [first, *self._resolve_together(part[1:])]
-            for query, result in zip(part, found, strict=True):
-                answer = await result if inspect.isawaitable(result) else result
-                yield encode(resolve_text(answer, query.explain))
+            try:
+                for query, result in zip(part, found, strict=True):
+                    answer = await result if inspect.isawaitable(result) else result
+                    yield encode(resolve_text(answer, query.explain))
+            finally:
+                abandon(found)
 
     async def _ask(self, query: Query) -> Answer:
         result = self._resolve(query)

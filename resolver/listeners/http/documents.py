@@ -34,7 +34,7 @@ def handle_reply(answer: Answer, layout: Layout, is_authorised: bool) -> Reply:
     if isinstance(answer, RecordAnswer):
         text = f'{{"responseCode":{int(status.code)},"handle":{compose_string(answer.echo)},"values":{_render_values(answer)}}}'
         reply = Reply(status.http, _lay_out(text, layout), SCRIPT if layout.callback else JSON)
-        return keep(reply, answer.version, answer.ttl_s, is_authorised)
+        return keep(reply, answer.version, answer.ttl_s, is_authorised, answer.age_s)
     document = {"responseCode": int(status.code), "handle": answer.asked}
     document |= _problem_of(answer, status.http)
     if "detail" in document:
@@ -53,7 +53,7 @@ def resolve_reply(answer: Answer, explanation: Sequence[str] | None, is_authoris
     if explanation is not None:
         reply.headers["Cache-Control"] = "no-store"
         return reply
-    return keep(reply, answer.version, answer.ttl_s, is_authorised)
+    return keep(reply, answer.version, answer.ttl_s, is_authorised, answer.age_s)
 
 
 def resolve_text(answer: Answer, explanation: Sequence[str] | None) -> str:

@@ -43,11 +43,21 @@ _TYPE: Final = _parameter(
 _AFTER: Final = _parameter("after", "Wait until the change at this position shows.", {"type": "string", "maxLength": 64})
 _BOOLEAN: Final = {"type": "string", "enum": ["1", "true", "yes", "0", "false", "no", ""]}
 
+_RECURSIVE: Final = _parameter(
+    "recursive",
+    "`true`: ask the node that a prefix is delegated to, instead of referring to it; `false`: ask no other node at all.",
+    _BOOLEAN,
+)
+_MAX_AGE: Final = _parameter(
+    "max_age_s", "The age that a copy of another node's answer must be below.", {"type": "integer", "minimum": 0}
+)
+
 _ERRORS: Final = {
     "401": _problem("The token is wrong, or values are insisted on that need one."),
     "403": _problem("The identifier or its prefix is suspended, or the token does not open all that is insisted on."),
     "404": _problem("Nothing is registered under the identifier."),
     "410": _problem("The identifier is retired and will not be used again."),
+    "502": _problem("Another node knows the identifier, and has not answered."),
     "503": _problem("This worker cannot answer now, or does not show the position asked for yet."),
 }
 
@@ -58,7 +68,8 @@ _HANDLES: Final = {
     "parameters": [
         _IDENTIFIER, _INDEX, _TYPE, _AFTER,
         _parameter("publicOnly", "`true`: as if without token; `false`: refuse values that stay closed.", _BOOLEAN),
-        _parameter("auth", "Accepted; every answer is authoritative.", _BOOLEAN),
+        _RECURSIVE, _MAX_AGE,
+        _parameter("auth", "`true`: no copy of another node's answer will do.", _BOOLEAN),
         _parameter("pretty", "Indent the document.", _BOOLEAN),
         _parameter("callback", "Answer with a call of this function (JSONP).", {"type": "string", "maxLength": 128}),
     ],
@@ -78,6 +89,7 @@ _RESOLVE: Final = {
         _IDENTIFIER, _INDEX, _TYPE, _AFTER,
         _parameter("explain", "Say how the answer came about.", _BOOLEAN),
         _parameter("wants_private", "Refuse, instead of leaving out, values that the token does not open.", _BOOLEAN),
+        _RECURSIVE, _MAX_AGE,
     ],
     "responses": {
         "200": _reply("The record, or with `responseCode` 200 that no readable value matches.", _ref("Resolution")),
@@ -221,6 +233,8 @@ _SCHEMAS: Final = {
             "after": {"type": "string", "maxLength": 64},
             "explain": {"type": "boolean"},
             "wants_private": {"type": "boolean"},
+            "recursive": {"type": "boolean"},
+            "max_age_s": {"type": "integer", "minimum": 0},
         },
     },
 }  # fmt: skip

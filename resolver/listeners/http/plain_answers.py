@@ -70,8 +70,8 @@ class PlainAnswers:
         self._second = 0
         self._date = b""
 
-    def answer(self, line: bytes, block: Block) -> bytes | Coroutine[None, None, bytes] | None:
-        """The whole reply to a request with this request line and header block, at once or to be waited for.
+    def answer(self, line: bytes, block: Block, peer: str) -> bytes | Coroutine[None, None, bytes] | None:
+        """The whole reply to a request from `peer` with this request line and header block, at once or to be waited for.
 
         None: it is not plain, or what it asks cannot be read.
         """
@@ -85,9 +85,11 @@ class PlainAnswers:
         rendered = self._get(key)
         if rendered is not None:
             return self._compose(rendered, block.request_id or self._ids.new(), is_head, block)
-        return self._ask(key, line, is_head, block)
+        return self._ask(key, line, is_head, block, peer)
 
-    def _ask(self, key: bytes, line: bytes, is_head: bool, block: Block) -> bytes | Coroutine[None, None, bytes] | None:
+    def _ask(
+        self, key: bytes, line: bytes, is_head: bool, block: Block, peer: str
+    ) -> bytes | Coroutine[None, None, bytes] | None:
         raw = parse_line(line)
         if raw is None:
             return None
@@ -106,6 +108,7 @@ class PlainAnswers:
             return None
         query = asked.query
         query.reads = []
+        query.peer = peer
         result = self._resolve(query)
         if not isinstance(result, ANSWERS):
             return self._wait(lookup, asked, result, request_id, is_head, block)

@@ -75,13 +75,14 @@ class PlainConnection(asyncio.Protocol):
 
     __slots__ = (
         "_active_s", "_has_ended", "_head_due_s", "_head_timer", "_host", "_idle_timer", "_is_open", "_is_reading",
-        "_is_scheduled", "_loop", "_pending", "_stall_timer", "_transport", "_waiting",
+        "_is_scheduled", "_loop", "_peer", "_pending", "_stall_timer", "_transport", "_waiting",
     )  # fmt: skip
 
     def __init__(self, host: PlainHost) -> None:
         self._host = host
         self._loop = host.loop
         self._transport: asyncio.Transport | None = None
+        self._peer = ""
         self._pending = b""  # what has come and is not answered
         self._waiting: asyncio.Task[bytes] | None = None  # the answer that those behind it wait for
         self._is_open = True  # more requests are taken
@@ -100,6 +101,8 @@ class PlainConnection(asyncio.Protocol):
         if not admit(made, host.occupancy, host.count):
             return
         self._transport = made
+        peer = made.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else ""  # none if it has gone already
         host.connections.add(self)
         self._active_s = self._loop.time()
         self._idle_timer = self._loop.call_at(self._active_s + host.limits.idle_s, self._check_idle)
@@ -174,7 +177,7 @@ class PlainConnection(asyncio.Protocol):
             end += len(_HEAD_END)
             block = parse(data[line_end + len(_LINE_END) : end])
             # What follows the last request of a connection is aiohttp's to judge.
-            reply = answer(data[begin:line_end], block) if block and (block.is_kept or end == len(data)) else None
+            reply = answer(data[begin:line_end], block, self._peer) if block and (block.is_kept or end == len(data)) else None
             if block is None or reply is None:
                 self._pending = data[begin:]
                 if turn:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from proto.errors import Reason, Refusal
 from proto.handle_json import Members
-from proto.limits import MAX_FILTERS, MAX_IDENTIFIER_BYTES, MAX_RESOLVE_BATCH, MAX_TYPE_BYTES
+from proto.limits import MAX_FILTERS, MAX_IDENTIFIER_BYTES, MAX_RESOLVE_BATCH, MAX_TTL_S, MAX_TYPE_BYTES
 from proto.model.change import Position, parse_cursor
 from proto.model.query import Query
 from proto.model.value import MAX_INDEX
@@ -19,8 +19,11 @@ PROTOCOL: Final = "http"
 _TRUE: Final = frozenset({"", "1", "true", "yes"})
 _FALSE: Final = frozenset({"0", "false", "no"})
 _CALLBACK: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(?:\.[A-Za-z_$][A-Za-z0-9_$]*)*")
-_BATCH_MEMBERS: Final = frozenset({"identifiers", "types", "indexes", "after", "explain", "wants_private"})
+_BATCH_MEMBERS: Final = frozenset(
+    {"identifiers", "types", "indexes", "after", "explain", "wants_private", "recursive", "max_age_s"}
+)
 _INDEX_DIGITS: Final = len(str(MAX_INDEX))
+_AGE_DIGITS: Final = len(str(MAX_TTL_S))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,15 @@ class Parameters:
         cursor = self.last("after")
         return parse_cursor(cursor) if cursor else None
 
+    def max_age_s(self) -> int | None:
+        """The oldest copy that will do, in seconds. Raises `Refusal(INVALID_ARGUMENT)`."""
+        text = self.last("max_age_s")
+        if text is None:
+            return None
+        if not text.isascii() or not text.isdecimal() or len(text) > _AGE_DIGITS:
+            raise Refusal(Reason.INVALID_ARGUMENT, "a number of seconds is wanted", "max_age_s")
+        return int(text)
+
     def layout(self) -> Layout:
         """How to lay the document out. Raises `Refusal(INVALID_ARGUMENT)`."""
         callback = self.last("callback") or ""
@@ -87,7 +99,7 @@ def parse_handle_question(identifier: str, parameters: Parameters, credential: s
     """A question to the Handle JSON API.
 
     `publicOnly=true` sets credentials aside; `publicOnly=false` insists on values that the caller may not read, which are
-    then refused; without it they are left out. `auth` asks for the primary, which this answer always is.
+    then refused; without it they are left out. `auth` asks for the primary's answer: no copy will do.
     """
     public_only = parameters.flag("publicOnly")
     return Query(
@@ -99,6 +111,8 @@ def parse_handle_question(identifier: str, parameters: Parameters, credential: s
         wants_private=public_only is False,
         after=parameters.after(),
         request_id=request_id,
+        is_recursive=parameters.flag("recursive"),
+        max_age_s=0 if parameters.flag("auth") else parameters.max_age_s(),
     )
 
 
@@ -114,6 +128,8 @@ def parse_question(identifier: str, parameters: Parameters, credential: str, req
         after=parameters.after(),
         request_id=request_id,
         explain=[] if parameters.flag("explain") else None,
+        is_recursive=parameters.flag("recursive"),
+        max_age_s=parameters.max_age_s(),
     )
 
 
@@ -131,6 +147,8 @@ def parse_batch(body: bytes, credential: str, request_id: str) -> list[Query]:
     indexes = tuple(_check_index(index, "indexes") for index in members.items("indexes", MAX_FILTERS))
     after = parse_cursor(members.text("after")) if "after" in members.document else None
     explains, wants_private = members.flag("explain", False), members.flag("wants_private", False)
+    is_recursive = members.flag("recursive") if "recursive" in members.document else None
+    max_age_s = members.integer("max_age_s", high=MAX_TTL_S) if "max_age_s" in members.document else None
     return [
         Query(
             _check_identifier(identifier, place),
@@ -142,6 +160,8 @@ def parse_batch(body: bytes, credential: str, request_id: str) -> list[Query]:
             after=after,
             request_id=request_id,
             explain=[] if explains else None,
+            is_recursive=is_recursive,
+            max_age_s=max_age_s,
         )
         for place, identifier in enumerate(identifiers)
     ]

@@ -85,11 +85,14 @@ def refuse(refusal: Refusal, status: HTTPStatus | None = None, **headers: str) -
     return Reply(status, compose_json(document), PROBLEM, problem_headers(refusal) | headers)
 
 
-def keep(reply: Reply, version: int, ttl_s: int, is_authorised: bool) -> Reply:
-    """Let a reply be kept for `ttl_s` seconds, by everybody or by its owner only."""
+def keep(reply: Reply, version: int, ttl_s: int, is_authorised: bool, age_s: int = 0) -> Reply:
+    """Let a reply be kept for `ttl_s` more seconds, by everybody or by its owner only. One made of a copy tells its age."""
     who = "private" if is_authorised else "public"
     headers = reply.headers
-    headers["Cache-Control"] = f"{who}, max-age={ttl_s}" if ttl_s else f"{who}, no-cache"
+    if age_s:
+        # How long a reply holds is counted from when its origin made it (RFC 9111 4.2).
+        headers["Age"] = str(age_s)
+    headers["Cache-Control"] = f"{who}, max-age={ttl_s + age_s}" if ttl_s else f"{who}, no-cache"
     headers["ETag"] = f'"{version}-{len(reply.body):x}-{crc32(reply.body):08x}"'
     headers["Vary"] = "Authorization"
     return reply

@@ -67,6 +67,8 @@ _REASON_CODES: Final[dict[Reason, ResponseCode]] = {
     Reason.STORE_FAILED: ResponseCode.ERROR,
     Reason.NOT_READY: ResponseCode.TOO_BUSY,
     Reason.TIMEOUT: ResponseCode.TOO_BUSY,
+    Reason.UPSTREAM_FAILED: ResponseCode.TOO_BUSY,
+    Reason.TOO_MANY_HOPS: ResponseCode.RECURSION_TOO_HIGH,
     Reason.INTERNAL: ResponseCode.ERROR,
 }
 
