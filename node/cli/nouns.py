@@ -4,15 +4,17 @@
 """
 
 import argparse
+import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from node.cli.outcome import DONE, Failed
+from node.cli.outcome import DONE, Failed, WrongUsage
 from node.cli.registry_place import add_registry_options, registry_client
 from node.cli.table import as_json, columns
 from node.client.rest import RefusedByServer, RestClient, Unreachable
+from resolver.upstream.sites import parse_endpoint
 
 _PAGE: Final = "1000"
 _LIFE_CYCLE: Final = {
@@ -46,6 +48,7 @@ class Noun:
     fields: Sequence[Field]
     verbs: Mapping[str, str] = field(default_factory=dict)
     has_groups: bool = False
+    is_delegated: bool = False
 
     @property
     def HELP(self) -> str:  # noqa: N802  # the name that all commands have
@@ -67,6 +70,17 @@ class Noun:
                 granting = self._verb(verbs, verb, meaning, has_key=True)
                 granting.add_argument("granting", metavar="REGISTRANT", help="whose values the group opens")
                 granting.add_argument("group", metavar="GROUP")
+
+        if self.is_delegated:
+            delegating = self._verb(
+                verbs, "delegate", "hand it to another node, which answers for it from now on", has_key=True
+            )
+            delegating.add_argument(
+                "--site", metavar="ADDRESS:PORT", action="append", required=True,
+                help="Handle listener of that node; further ones are mirrors (repeatable)",
+            )  # fmt: skip
+            delegating.add_argument("--url", metavar="URL", default="", help="its HTTP address, for callers over HTTP")
+            self._verb(verbs, "host", "take it back: this node answers for it from now on", has_key=True)
 
     def run(self, arguments: argparse.Namespace) -> int:
         try:
@@ -103,6 +117,11 @@ class Noun:
             case "grant" | "revoke":
                 group = f"{one}/groups/{quote(arguments.granting, safe='')}/{quote(arguments.group, safe='')}"
                 return [client.call("PUT" if arguments.verb == "grant" else "DELETE", group)]
+            case "delegate":
+                document = {"sites": site_documents(arguments.site), "url": arguments.url}
+                return [client.call("PUT", f"{one}/delegation", document)]
+            case "host":
+                return [client.call("DELETE", f"{one}/delegation")]
             case verb:
                 return [client.call("POST", f"{one}/{verb}")]
 
@@ -117,6 +136,32 @@ class Noun:
 
     def _table(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return columns(self.heads, [[_text(document.get(head)) for head in self.heads] for document in documents])
+
+
+def site_documents(servers: Sequence[str]) -> list[dict[str, Any]]:
+    """A site of one server for each `ADDRESS:PORT`, the first of them the primary, as data of HS_SITE in JSON.
+
+    Raises `WrongUsage` for what is no address and port: a site holds addresses, not names.
+    """
+    documents = []
+    for place, text in enumerate(servers):
+        try:
+            endpoint = parse_endpoint(text)
+            ipaddress.ip_address(endpoint.host)
+        except ValueError:
+            raise WrongUsage(f'--site: "{text}" is not ADDRESS:PORT') from None
+        interfaces = [
+            {"query": True, "admin": False, "protocol": protocol, "port": endpoint.port} for protocol in ("TCP", "UDP")
+        ]
+        site = {
+            "version": 1,
+            "protocolVersion": "2.0",
+            "serialNumber": 1,
+            "primarySite": place == 0,
+            "servers": [{"serverId": 1, "address": endpoint.host, "interfaces": interfaces}],
+        }
+        documents.append({"format": "site", "value": site})
+    return documents
 
 
 def _facts(document: Mapping[str, Any]) -> Iterator[str]:
@@ -156,6 +201,7 @@ COMMANDS: Final[Mapping[str, Noun]] = {
                 _STATE,
             ),
             _LIFE_CYCLE,
+            is_delegated=True,
         ),
         Noun(
             "account", "accounts", "name", ("name", "role", "registrant", "enabled", "version", "changed", "groups"),

@@ -104,7 +104,11 @@ def parse_data(value: Members) -> bytes:
     """The bytes of a value's `data`: an object with its format, or simply a string. Raises `Refusal(INVALID_VALUE)`."""
     if isinstance(value.document.get("data"), str):
         return value.text("data").encode()
-    data = value.inner("data")
+    return parse_formatted(value.inner("data"))
+
+
+def parse_formatted(data: Members) -> bytes:
+    """The bytes of `{"format", "value"}`. Raises `Refusal`."""
     data.allow(_MEMBERS)
     composer = _COMPOSERS.get(data.text("format"))
     if composer is None:

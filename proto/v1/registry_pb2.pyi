@@ -654,6 +654,42 @@ class SetSuffixRuleRequest(_message.Message):
 Global___SetSuffixRuleRequest: _TypeAlias = SetSuffixRuleRequest  # noqa: Y015
 
 @_typing.final
+class SetDelegationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DELEGATION_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """which prefix"""
+    expected_version: _builtins.int
+    """as in Draft"""
+    idempotency_key: _builtins.str
+    """empty: none, or as in the metadata"""
+    @_builtins.property
+    def delegation(self) -> _model_pb2.Delegation:
+        """who serves it from now on; unset: this node"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        delegation: _model_pb2.Delegation | None = ...,
+        expected_version: _builtins.int | None = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "delegation", b"delegation", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "delegation", b"delegation", "expected_version", b"expected_version", "idempotency_key", b"idempotency_key", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___SetDelegationRequest: _TypeAlias = SetDelegationRequest  # noqa: Y015
+
+@_typing.final
 class PrefixWritten(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

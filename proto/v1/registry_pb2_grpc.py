@@ -99,6 +99,11 @@ class RegistryStub:
                 request_serializer=proto_dot_v1_dot_registry__pb2.SetSuffixRuleRequest.SerializeToString,
                 response_deserializer=proto_dot_v1_dot_registry__pb2.PrefixWritten.FromString,
                 _registered_method=True)
+        self.SetDelegation = channel.unary_unary(
+                '/biaojie.v1.Registry/SetDelegation',
+                request_serializer=proto_dot_v1_dot_registry__pb2.SetDelegationRequest.SerializeToString,
+                response_deserializer=proto_dot_v1_dot_registry__pb2.PrefixWritten.FromString,
+                _registered_method=True)
         self.GetPrefix = channel.unary_unary(
                 '/biaojie.v1.Registry/GetPrefix',
                 request_serializer=proto_dot_v1_dot_registry__pb2.NameRequest.SerializeToString,
@@ -260,6 +265,13 @@ class RegistryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetDelegation(self, request, context):
+        """Hands a prefix to another node, or takes it back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPrefix(self, request, context):
         """One prefix.
         """
@@ -414,6 +426,11 @@ def add_RegistryServicer_to_server(servicer, server):
             'SetSuffixRule': grpc.unary_unary_rpc_method_handler(
                     servicer.SetSuffixRule,
                     request_deserializer=proto_dot_v1_dot_registry__pb2.SetSuffixRuleRequest.FromString,
+                    response_serializer=proto_dot_v1_dot_registry__pb2.PrefixWritten.SerializeToString,
+            ),
+            'SetDelegation': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDelegation,
+                    request_deserializer=proto_dot_v1_dot_registry__pb2.SetDelegationRequest.FromString,
                     response_serializer=proto_dot_v1_dot_registry__pb2.PrefixWritten.SerializeToString,
             ),
             'GetPrefix': grpc.unary_unary_rpc_method_handler(
@@ -792,6 +809,33 @@ class Registry:
             target,
             '/biaojie.v1.Registry/SetSuffixRule',
             proto_dot_v1_dot_registry__pb2.SetSuffixRuleRequest.SerializeToString,
+            proto_dot_v1_dot_registry__pb2.PrefixWritten.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDelegation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/biaojie.v1.Registry/SetDelegation',
+            proto_dot_v1_dot_registry__pb2.SetDelegationRequest.SerializeToString,
             proto_dot_v1_dot_registry__pb2.PrefixWritten.FromString,
             options,
             channel_credentials,

@@ -65,6 +65,8 @@ class RegistryStub:
     """Moves a prefix along its life cycle: submit, approve, reject, suspend, resume (to approved)."""
     SetSuffixRule: _grpc.UnaryUnaryMultiCallable[_registry_pb2.SetSuffixRuleRequest, _registry_pb2.PrefixWritten]
     """Changes how suffixes compare; refused (INVALID_STATE) once an identifier was registered."""
+    SetDelegation: _grpc.UnaryUnaryMultiCallable[_registry_pb2.SetDelegationRequest, _registry_pb2.PrefixWritten]
+    """Hands a prefix to another node, or takes it back."""
     GetPrefix: _grpc.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Prefix]
     """One prefix."""
     ListPrefixes: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListPrefixesResponse]
@@ -130,6 +132,8 @@ class RegistryAsyncStub(RegistryStub):
     """Moves a prefix along its life cycle: submit, approve, reject, suspend, resume (to approved)."""
     SetSuffixRule: _aio.UnaryUnaryMultiCallable[_registry_pb2.SetSuffixRuleRequest, _registry_pb2.PrefixWritten]  # type: ignore[assignment]
     """Changes how suffixes compare; refused (INVALID_STATE) once an identifier was registered."""
+    SetDelegation: _aio.UnaryUnaryMultiCallable[_registry_pb2.SetDelegationRequest, _registry_pb2.PrefixWritten]  # type: ignore[assignment]
+    """Hands a prefix to another node, or takes it back."""
     GetPrefix: _aio.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Prefix]  # type: ignore[assignment]
     """One prefix."""
     ListPrefixes: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListPrefixesResponse]  # type: ignore[assignment]
@@ -258,6 +262,14 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.PrefixWritten, _abc.Awaitable[_registry_pb2.PrefixWritten]]:
         """Changes how suffixes compare; refused (INVALID_STATE) once an identifier was registered."""
+
+    @_abc_1.abstractmethod
+    def SetDelegation(
+        self,
+        request: _registry_pb2.SetDelegationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.PrefixWritten, _abc.Awaitable[_registry_pb2.PrefixWritten]]:
+        """Hands a prefix to another node, or takes it back."""
 
     @_abc_1.abstractmethod
     def GetPrefix(

@@ -30,7 +30,8 @@ class Grounds:
     def under(self, identifier: Identifier) -> Prefix:
         """The prefix of an identifier.
 
-        Raises `Refusal`: NOT_HOMED, UNKNOWN_PREFIX, PERMISSION_DENIED, PREFIX_SUSPENDED, PREFIX_NOT_APPROVED.
+        Raises `Refusal`: NOT_HOMED, UNKNOWN_PREFIX, PERMISSION_DENIED, PREFIX_SUSPENDED, PREFIX_NOT_APPROVED; INVALID_STATE if
+        it is delegated.
         """
         name = identifier.homing_prefix
         found = self._found.get(name)
@@ -38,6 +39,8 @@ class Grounds:
             found = self._found[name] = self._look_at(name)
         if isinstance(found, Refusal):
             raise replace(found)
+        if found.delegation is not None and not identifier.names_prefix:
+            raise Refusal(Reason.INVALID_STATE, f"prefix {name} is delegated: another node registers below it", "identifier")
         return found
 
     def _look_at(self, name: str) -> Prefix | Refusal:

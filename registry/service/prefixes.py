@@ -49,26 +49,26 @@ def plan_prefix_move(
     reader: RecordReader, caller: Caller, name: str, state: PrefixState, expected_version: int | None, now_ms: int
 ) -> Plan:
     """A prefix in another state. Raises `Refusal`: PERMISSION_DENIED, NOT_FOUND, VERSION_CONFLICT, INVALID_STATE."""
-    before = _find_own(reader, caller, name)
+    before = find_own(reader, caller, name)
     check_version(before.version, expected_version)
     if before.state is state:
         return plan_nothing(before.name, pack_prefix(before), before.version, before.state)
     check_move(before.state, state)
-    return _plan_next(before, replace(before, state=state), now_ms)
+    return plan_next(before, replace(before, state=state), now_ms)
 
 
 def plan_suffix_rule(
     reader: RecordReader, caller: Caller, name: str, rule: SuffixRule, expected_version: int | None, now_ms: int
 ) -> Plan:
     """A prefix with another suffix rule. Raises `Refusal`: as a move does; INVALID_STATE once it has been used."""
-    before = _find_own(reader, caller, name)
+    before = find_own(reader, caller, name)
     check_version(before.version, expected_version)
     if before.suffix_rule is rule:
         return plan_nothing(before.name, pack_prefix(before), before.version, before.state)
     if before.in_use:
         why = "an identifier was registered below it: how its suffixes compare is fixed"
         raise Refusal(Reason.INVALID_STATE, why, "suffix_rule")
-    return _plan_next(before, replace(before, suffix_rule=rule), now_ms)
+    return plan_next(before, replace(before, suffix_rule=rule), now_ms)
 
 
 def show_prefix(reader: RecordReader, caller: Caller, name: str) -> Prefix:
@@ -120,13 +120,15 @@ def _find(reader: RecordReader, name: str) -> Prefix:
     return prefix
 
 
-def _find_own(reader: RecordReader, caller: Caller, name: str) -> Prefix:
+def find_own(reader: RecordReader, caller: Caller, name: str) -> Prefix:
+    """The prefix of this name, for a caller who may change it. Raises `Refusal`: PERMISSION_DENIED, NOT_FOUND, ..."""
     enter(caller, Action.ADMINISTER_PREFIX)
     prefix = _find(reader, name)
     require(caller, Action.ADMINISTER_PREFIX, prefix.registrant)
     return prefix
 
 
-def _plan_next(before: Prefix, after: Prefix, now_ms: int) -> Plan:
+def plan_next(before: Prefix, after: Prefix, now_ms: int) -> Plan:
+    """`after` as the next version of `before`."""
     after = replace(after, version=before.version + 1, changed_ms=max(now_ms, before.changed_ms))
     return plan_row(Table.PREFIX, after.name, pack_prefix(after), after.version, after.state, before.state)

@@ -14,13 +14,14 @@ from proto.limits import DEFAULT_PAGE
 from proto.model.account import Account, Caller, GroupGrant, Role
 from proto.model.change import START, Position
 from proto.model.identifier import SuffixRule
-from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
 from registry.service import accounts, prefixes, registrants
 from registry.service.accounts import NewAccount, new_secret
 from registry.service.changes import ChangesPage, Follower
 from registry.service.context import Context
+from registry.service.delegation import plan_delegation
 from registry.service.execute import Executor, Written
 from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
@@ -144,6 +145,15 @@ class Registry:
         reader, caller = self._reader, context.caller
         return await self._write(
             context, lambda now_ms: prefixes.plan_suffix_rule(reader, caller, name, rule, expected_version, now_ms)
+        )
+
+    async def set_delegation(
+        self, context: Context, name: str, delegation: Delegation | None, expected_version: int | None = None
+    ) -> Written:
+        """Hand a prefix to another node, or (None) take it back."""
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: plan_delegation(reader, caller, name, delegation, expected_version, now_ms)
         )
 
     async def show_prefix(self, context: Context, name: str) -> Prefix:

@@ -4,10 +4,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from proto.convert import account_message, prefix_message, registrant_message
+from proto.convert import account_message, delegation_from, prefix_message, registrant_message
 from proto.model.account import GroupGrant, Role
 from proto.model.identifier import SuffixRule
-from proto.model.prefix import PrefixState
+from proto.model.prefix import Delegation, PrefixState
 from proto.v1 import model_pb2, registry_pb2
 from registry.doors.grpc.calls import Unary
 from registry.doors.grpc.replies import account_written, new_account, prefix_written, registrant_written
@@ -37,6 +37,7 @@ class Prefixes:
             "CreatePrefix": Unary(registry_pb2.CreatePrefixRequest, _read_new_prefix, self._create),
             "MovePrefix": Unary(registry_pb2.MovePrefixRequest, _read_prefix_move, self._move),
             "SetSuffixRule": Unary(registry_pb2.SetSuffixRuleRequest, _read_rule, self._set_rule),
+            "SetDelegation": Unary(registry_pb2.SetDelegationRequest, _read_delegation, self._set_delegation),
             "GetPrefix": Unary(registry_pb2.NameRequest, _as_it_is, self._get),
             "ListPrefixes": Unary(registry_pb2.ListRequest, _as_it_is, self._list),
         }
@@ -49,6 +50,9 @@ class Prefixes:
 
     async def _set_rule(self, context: Context, asked: tuple[str, SuffixRule, int | None]) -> Message:
         return prefix_written(await self._registry.set_suffix_rule(context, *asked))
+
+    async def _set_delegation(self, context: Context, asked: tuple[str, Delegation | None, int | None]) -> Message:
+        return prefix_written(await self._registry.set_delegation(context, *asked))
 
     async def _get(self, context: Context, asked: registry_pb2.NameRequest) -> Message:
         return prefix_message(await self._registry.show_prefix(context, asked.name))
@@ -144,6 +148,11 @@ def _read_prefix_move(request: registry_pb2.MovePrefixRequest) -> Move:
 
 def _read_rule(request: registry_pb2.SetSuffixRuleRequest) -> tuple[str, SuffixRule, int | None]:
     return request.name, suffix_rule_from(request.suffix_rule), expected_version(request)
+
+
+def _read_delegation(request: registry_pb2.SetDelegationRequest) -> tuple[str, Delegation | None, int | None]:
+    delegation = delegation_from(request.delegation) if request.HasField("delegation") else None
+    return request.name, delegation, expected_version(request)
 
 
 def _read_new_registrant(request: registry_pb2.CreateRegistrantRequest) -> NewRegistrant:

@@ -21,6 +21,7 @@ Conditional = (
     | registry_pb2.UpdateRequest
     | registry_pb2.IdentifierWrite
     | registry_pb2.MovePrefixRequest
+    | registry_pb2.SetDelegationRequest
     | registry_pb2.SetSuffixRuleRequest
     | registry_pb2.MoveRegistrantRequest
     | registry_pb2.AccountWrite

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from proto.handle_json import render_owned_value
+from proto.handle_json import render_data, render_owned_value
 from proto.model.account import Account
 from proto.model.change import Table
 from proto.model.job import Job, JobState
-from proto.model.prefix import Prefix, PrefixState, Registrant
+from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
 from registry.service.changes import VisibleChange, VisibleRow
 from registry.service.plan import RowOutcome
@@ -42,10 +42,16 @@ def prefix_document(prefix: Prefix) -> dict[str, Any]:
         "state": prefix.state.name.lower(),
         "suffix_rule": prefix.suffix_rule.name.lower(),
         "in_use": prefix.in_use,
+        "delegation": delegation_document(prefix.delegation) if prefix.delegation is not None else None,
         "version": prefix.version,
         "created": render_ms(prefix.created_ms),
         "changed": render_ms(prefix.changed_ms),
     }
+
+
+def delegation_document(delegation: Delegation) -> dict[str, Any]:
+    """Who serves a prefix."""
+    return {"sites": [render_data("HS_SITE", site) for site in delegation.sites], "url": delegation.url}
 
 
 def registrant_document(registrant: Registrant) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from registry.doors.rest.parameters import (
 )
 from registry.doors.rest.render import render_page
 from registry.doors.rest.reply import Reply, reply_versioned, reply_written
-from registry.doors.rest.requests import parse_prefix, parse_suffix_rule
+from registry.doors.rest.requests import parse_delegation, parse_prefix, parse_suffix_rule
 from registry.doors.rest.route import Body, Route
 from registry.service.execute import Written
 from registry.service.registry import Registry
 
 ALL: Final = "/api/v1/prefixes"
 ONE: Final = "/api/v1/prefixes/{prefix}"
+DELEGATION: Final = f"{ONE}/delegation"
 _NAME: Final = name_of("prefix", "The prefix, as `88.118.1001`.")
 
 MOVES: Final[dict[str, tuple[PrefixState, str]]] = {
@@ -63,6 +64,10 @@ class PrefixResource:
             Route("GET", ONE, "readPrefix", tag, "One prefix.", self.get, shown("Prefix"), (_NAME, KNOWN)),
             Route("PATCH", ONE, "changePrefix", tag, "Change how suffixes compare, until an identifier is registered.",
                   self.patch, written("PrefixWritten"), (_NAME, *WRITE), Body(small, "PrefixPatch")),
+            Route("PUT", DELEGATION, "delegatePrefix", tag, "Hand it to another node, which answers for it from now on.",
+                  self.delegate, written("PrefixWritten"), (_NAME, *WRITE), Body(small, "NewDelegation")),
+            Route("DELETE", DELEGATION, "hostPrefix", tag, "Take it back: this node answers for it from now on.",
+                  self.host, written("PrefixWritten"), (_NAME, *WRITE)),
             *moves,
         )  # fmt: skip
 
@@ -73,6 +78,14 @@ class PrefixResource:
     async def patch(self, call: Call) -> Reply:
         rule, expected = await call.read(lambda: (parse_suffix_rule(call.document()), call.expected_version()))
         return _reply(await self._registry.set_suffix_rule(call.context, call.path["prefix"], rule, expected))
+
+    async def delegate(self, call: Call) -> Reply:
+        delegation, expected = await call.read(lambda: (parse_delegation(call.document()), call.expected_version()))
+        return _reply(await self._registry.set_delegation(call.context, call.path["prefix"], delegation, expected))
+
+    async def host(self, call: Call) -> Reply:
+        expected = await call.read(call.expected_version)
+        return _reply(await self._registry.set_delegation(call.context, call.path["prefix"], None, expected))
 
     async def get(self, call: Call) -> Reply:
         prefix = await self._registry.show_prefix(call.context, call.path["prefix"])

@@ -5,13 +5,14 @@ from enum import IntEnum
 from typing import Final, TypeVar
 
 from proto.errors import Reason, Refusal
-from proto.handle_json import Members, parse_values
+from proto.handle_json import Members, parse_formatted, parse_values
 from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_VALUES
 from proto.model.account import GroupGrant, Role
 from proto.model.identifier import SuffixRule
-from proto.model.prefix import PrefixState
+from proto.model.prefix import Delegation, PrefixState
 from proto.model.value import Value
 from registry.service.accounts import MAX_GRANTS
+from registry.service.delegation import MAX_SITES
 from registry.service.patch import Patch
 from registry.service.plan import Draft, RowOutcome, refused
 from registry.service.register import Mode
@@ -87,6 +88,13 @@ def parse_suffix_rule(document: Members) -> SuffixRule:
     """`{"suffix_rule"}`."""
     document.allow(("suffix_rule",))
     return parse_member(document, "suffix_rule", SuffixRule)
+
+
+def parse_delegation(document: Members) -> Delegation:
+    """`{"sites": [data of HS_SITE], "url"?}`."""
+    document.allow(("sites", "url"))
+    sites = tuple(map(parse_formatted, document.objects("sites", MAX_SITES)))
+    return Delegation(sites, document.text("url", ""))
 
 
 def parse_registrant(document: Members) -> tuple[str, str, PrefixState]:

@@ -11,6 +11,7 @@ from proto.model.job import JobState
 from proto.model.prefix import PrefixState
 from proto.model.record import State
 from registry.service.accounts import MAX_GRANTS
+from registry.service.delegation import MAX_SITES
 from registry.service.lifecycle import FIRST_STATES
 from registry.service.plan import Outcome
 from registry.service.register import Mode
@@ -116,8 +117,16 @@ _RECORD: Final = closed(
     about="An identifier with the values that the caller may see.",
 )
 _PREFIX: Final = closed(
-    {"name": TEXT, "registrant": TEXT, "state": _PREFIX_STATE, "suffix_rule": _SUFFIX_RULE, "in_use": FLAG, **_STAMPS},
-    about="A prefix. Once it is in use, how its suffixes compare is fixed.",
+    {
+        "name": TEXT,
+        "registrant": TEXT,
+        "state": _PREFIX_STATE,
+        "suffix_rule": _SUFFIX_RULE,
+        "in_use": FLAG,
+        "delegation": {"anyOf": [closed({"sites": items(_DATA), "url": TEXT}), {"type": "null"}]},
+        **_STAMPS,
+    },
+    about="A prefix. Once it is in use, how its suffixes compare is fixed. With a delegation another node answers for it.",
 )
 _REGISTRANT: Final = closed({"code": TEXT, "name": TEXT, "state": _PREFIX_STATE, **_STAMPS}, about="An enterprise.")
 _ACCOUNT: Final = closed(
@@ -194,6 +203,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "PrefixPage": _page("prefixes", "Prefix"),
     "PrefixWritten": _written(_PREFIX),
     "NewPrefix": closed({"name": TEXT}, {"registrant": TEXT, "suffix_rule": _SUFFIX_RULE, "state": _FIRST_STATE}),
+    "NewDelegation": closed(
+        {"sites": {**items(_DATA, MAX_SITES), "minItems": 1}},
+        {"url": TEXT},
+        "The node that a prefix is handed to: the data of its HS_SITE values, and its HTTP address.",
+    ),
     "PrefixPatch": closed({"suffix_rule": _SUFFIX_RULE}),
     "Registrant": _REGISTRANT,
     "RegistrantPage": _page("registrants", "Registrant"),

@@ -18,9 +18,13 @@ from proto.v1.registry_pb2 import (
     MoveRegistrantRequest,
     NameRequest,
     RegisterRequest,
+    SetDelegationRequest,
     SetSuffixRuleRequest,
 )
+from proto.wire.handle.typed import compose_site
+from resolver.upstream.sites import Endpoint
 from tests.support.control_plane import ACME, ACME_CODE
+from tests.support.foreign_node import site
 from tests.support.grpc_calls import (
     bearer,
     failure_of,
@@ -31,6 +35,24 @@ if TYPE_CHECKING:
     pass
 
 Status = grpc.StatusCode
+
+
+async def test_a_prefix_is_handed_to_another_node_and_taken_back(node: Served) -> None:
+    chief = bearer(node.operator)
+    there = model_pb2.Delegation(sites=[compose_site(site(Endpoint("10.0.0.7", 2641)))], url="https://node.example")
+    handed = await node.stub.SetDelegation(SetDelegationRequest(name=ACME, delegation=there), metadata=chief)
+    assert handed.prefix.delegation == there
+    assert (await node.stub.GetPrefix(NameRequest(name=ACME), metadata=chief)).delegation == there
+    draft = Draft(identifier=f"{ACME}/a", values=[url("x")])
+    code, failure = await failure_of(node.stub.Register(RegisterRequest(draft=draft), metadata=bearer(node.acme)))
+    assert (code, failure.reason) == (Status.FAILED_PRECONDITION, "INVALID_STATE")
+    code, failure = await failure_of(node.stub.SetDelegation(SetDelegationRequest(name=ACME), metadata=bearer(node.acme)))
+    assert code is Status.PERMISSION_DENIED
+    nobody = SetDelegationRequest(name=ACME, delegation=model_pb2.Delegation(sites=[b"x"]))
+    code, failure = await failure_of(node.stub.SetDelegation(nobody, metadata=chief))
+    assert (code, failure.reason, failure.field) == (Status.INVALID_ARGUMENT, "INVALID_ARGUMENT", "sites[0]")
+    taken = await node.stub.SetDelegation(SetDelegationRequest(name=ACME), metadata=chief)
+    assert not taken.prefix.HasField("delegation")
 
 
 async def test_prefixes_are_created_moved_and_listed(node: Served) -> None:

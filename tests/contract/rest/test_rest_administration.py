@@ -43,6 +43,69 @@ async def test_a_life_takes_no_short_cuts(node: RestNode) -> None:
     assert (await node("POST", f"{one}/approve", If_Match='"4"')).document["version"] == 5
 
 
+SITE = {
+    "format": "site",
+    "value": {
+        "version": 1,
+        "protocolVersion": "2.0",
+        "serialNumber": 1,
+        "primarySite": True,
+        "servers": [
+            {
+                "serverId": 1,
+                "address": "10.0.0.7",
+                "interfaces": [{"query": True, "admin": False, "protocol": "TCP", "port": 2641}],
+            }
+        ],
+    },
+}
+
+
+async def test_a_prefix_is_handed_to_another_node_and_taken_back(node: RestNode) -> None:
+    one = "/api/v1/prefixes/88.118.1001"
+    given = {"sites": [SITE], "url": "https://node.example"}
+    handed = await node("PUT", f"{one}/delegation", given)
+    assert (handed.status, handed.document["version"], handed.document["delegation"]["url"]) == (200, 2, "https://node.example")
+    shown = (await node("GET", one)).document["delegation"]
+    assert shown["sites"][0]["value"]["servers"][0]["address"] == "10.0.0.7"
+    # What is shown can be given back as it is.
+    assert (await node("PUT", f"{one}/delegation", shown)).document["outcome"] == "unchanged"
+    refused = await node("PUT", "/api/v1/identifiers/88.118.1001/x", {"values": []})
+    assert (refused.status, refused.document["reason"]) == (409, "invalid_state")
+    assert (await node("DELETE", f"{one}/delegation", If_Match='"1"')).status == 412
+    taken = await node("DELETE", f"{one}/delegation")
+    assert (taken.status, taken.document["version"], taken.document["delegation"]) == (200, 3, None)
+    assert (await node("PUT", "/api/v1/identifiers/88.118.1001/x", {"values": []})).status == 201
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ({}, "sites"),
+        ({"sites": []}, "sites"),
+        ({"sites": "x"}, "sites"),
+        ({"sites": [SITE] * 9}, "sites"),
+        ({"sites": [{"format": "hex", "value": "0001"}]}, "sites[0]"),
+        ({"sites": [SITE], "url": 1}, "url"),
+        ({"sites": [SITE], "url": "node"}, "url"),
+        ({"sites": [SITE], "more": 1}, "more"),
+        ({"sites": [{"format": "site", "value": {}}]}, "sites[0].value.protocolVersion"),
+    ],
+)
+async def test_a_delegation_that_cannot_be_followed_is_refused_by_its_member(
+    node: RestNode, document: dict[str, Any], where: str
+) -> None:
+    refused = await node("PUT", "/api/v1/prefixes/88.118.1001/delegation", document)
+    assert (refused.status, refused.document["field"]) == (400, where)
+
+
+async def test_a_delegation_belongs_to_the_operator(node: RestNode) -> None:
+    for who, status in (("holder", 403), ("stranger", 403), ("city", 403), ("nobody", 401)):
+        for method in ("PUT", "DELETE"):
+            body = {"sites": [SITE]} if method == "PUT" else None
+            assert (await node(method, "/api/v1/prefixes/88.118.1001/delegation", body, by=who)).status == status
+
+
 async def test_how_suffixes_compare_is_fixed_by_the_first_identifier(node: RestNode) -> None:
     await node("POST", "/api/v1/prefixes", {"name": "88.118.7", "registrant": HOLDER})
     changed = await node("PATCH", "/api/v1/prefixes/88.118.7", {"suffix_rule": "exact"})
