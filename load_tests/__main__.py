@@ -17,8 +17,8 @@ from load_tests.figure import Figure, as_json
 from load_tests.report import ROOT, Measured
 
 DRIVERS: Final = ("committer", "view", "node", "imports", "lookups", "mixes")
-# Not part of `make bench`: a store that takes minutes to fill, and a peer that somebody else has to start.
-OTHERS: Final = ("large", "handle_net")
+# Not part of `make bench`: a store that takes minutes to fill, a peer that somebody else has to start, two nodes on one core.
+OTHERS: Final = ("large", "handle_net", "foreign")
 
 
 def main() -> int:
