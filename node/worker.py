@@ -175,7 +175,7 @@ def build_listeners(
             ),
             ports["resolver.grpc_port"],
         ),
-        (DnsListener(resolve, view, metrics, clock, answers, zone), ports["resolver.dns_port"]),
+        (DnsListener(resolve, view, metrics, clock, answers, zone, plain=plain), ports["resolver.dns_port"]),
     )
     return [(listener, port) for listener, port in every if port is not None]
 

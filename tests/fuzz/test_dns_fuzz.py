@@ -20,8 +20,9 @@ from proto.wire.dns.pieces import parse_piece
 from proto.wire.dns.stream import StreamParser
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
 from resolver.listeners.dns import Zone
-from resolver.listeners.dns.dialogue import Dialogue, datagram_room, stream_room
+from resolver.listeners.dns.dialogue import Dialogue, Room, datagram_room, stream_room
 from resolver.listeners.dns.interiors import Interiors
 from tests.support.dns import HOME, HUGE, LARGE, WHOLE, ZONE, asked, framed, furnish, question
 from tests.support.garbage import SEEDS, mutate
@@ -83,10 +84,13 @@ def test_garbage_is_answered_with_what_dnspython_can_read_or_not_at_all(seed: in
     metrics = build_metrics(CollectorRegistry())
     clock, reader, answers = StoppedClock(), furnish(DictReader()), AnswerCache()
     resolve, interiors = build_chain(reader, clock, metrics), Interiors(reader, answers)
-    datagrams, streams = (
-        Dialogue(resolve, name, metrics.refused, Zone(ZONE), reader, interiors, answers.shelf(name, metrics), room)
-        for name, room in (("dns", datagram_room), ("dns-tcp", stream_room))
-    )
+
+    def answering(name: str, room: Room) -> Dialogue:
+        shelf, now_ms = answers.shelf(name, metrics), clock.now_ms
+        plain = PlainLookups(reader, clock, metrics, name)
+        return Dialogue(resolve, name, metrics.refused, Zone(ZONE), reader, interiors, shelf, room, now_ms, plain)
+
+    datagrams, streams = answering("dns", datagram_room), answering("dns-tcp", stream_room)
     for _ in range(ROUNDS):
         raw = chance.choice(QUESTIONS)
         raw = garble(raw, chance) if chance.random() < 0.8 else raw

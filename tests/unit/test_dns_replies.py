@@ -11,7 +11,7 @@ from proto.wire.dns.codes import Rcode, RRType
 from proto.wire.handle.value import compose_value
 from resolver.listeners.dns.replies import ANSWERS, REASON_CODES, Asked, render
 
-ASKED = Asked(RRType.TXT, None, (b"id", b"internal"), 20, 40)
+ASKED = Asked(RRType.TXT, None, (b"id", b"internal"), 20, 40, 0)
 URL = compose_value(Value(1, "URL", b"https://example.cn/"))
 FACTS = ("88.118/A", "88.118/a", 7, (), "", "", 60)
 

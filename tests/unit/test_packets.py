@@ -1,4 +1,4 @@
-"""The UDP socket of the Handle listener: what is read in a turn, and what happens when the kernel takes no more."""
+"""The UDP socket of a listener: what is read in a turn, and what happens when the kernel takes no more."""
 
 import asyncio
 import socket

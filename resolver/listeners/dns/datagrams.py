@@ -8,7 +8,7 @@ somebody else floods the node still gets its answers, over TCP.
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any, cast
+from typing import Any, Protocol
 
 from proto.errors import Reason, Refusal
 from proto.ports import Clock
@@ -22,7 +22,17 @@ logger = logging.getLogger(__name__)
 Source = tuple[Any, ...]
 
 
-class Datagrams(asyncio.DatagramProtocol):
+class Transport(Protocol):
+    """Where packets go out: `resolver.listeners.packets.Packets`."""
+
+    def sendto(self, packet: bytes, addr: Source) -> None:
+        """Send a packet, or drop it."""
+
+    def close(self) -> None:
+        """Free the address."""
+
+
+class Datagrams:
     """Driven by the event loop; one per socket."""
 
     def __init__(self, dialogue: Dialogue, limits: DnsLimits, clock: Clock) -> None:
@@ -30,16 +40,20 @@ class Datagrams(asyncio.DatagramProtocol):
         self._clock = clock
         self._budget = SourceBudget(limits.udp_source_bytes_per_s, limits.udp_source_burst_bytes, limits.max_udp_sources)
         self._refused = 0
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transport: Transport | None = None
         self._pending: set[asyncio.Task[None]] = set()
         self._is_stalled = False
         self._is_open = True
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
+    def connect(self, transport: Transport) -> None:
+        """Send through `transport` from now on."""
+        self._transport = transport
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._transport = None
+    def close(self) -> None:
+        """Send no more."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
 
     def error_received(self, exc: Exception) -> None:
         logger.debug("a client's host reported %s", exc)
@@ -88,8 +102,8 @@ class Datagrams(asyncio.DatagramProtocol):
         self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if not self._is_open and not self._pending and self._transport:
-            self._transport.close()
+        if not self._is_open and not self._pending:
+            self.close()
 
     def _send(self, data: bytes, reply: bytes, addr: Source) -> None:
         if self._transport is None:

@@ -1,8 +1,8 @@
 """One message in, one reply out or none, whatever carried it: the part of the listener that TCP and UDP share.
 
 What the zone alone decides (its apex, names outside of it, names that only hold others) is answered here; every name of an
-identifier is asked of the chain, with the question's type as its filter. A response is never replied to, so that two servers
-cannot be made to talk to each other for ever.
+identifier is asked of the chain, for all that the record shows: the question's type selects from it. A response is never
+replied to, so that two servers cannot be made to talk to each other for ever.
 """
 
 import logging
@@ -13,6 +13,7 @@ from proto.errors import Reason, Refusal
 from proto.metrics import Counter
 from proto.model.answer import Answer, Found
 from proto.model.query import Query
+from proto.packing import PackedRecord, least_ttl_s
 from proto.ports import RecordReader
 from proto.wire.dns import codes, message
 from proto.wire.dns.codes import Rcode, RRType
@@ -33,9 +34,10 @@ from proto.wire.dns.serial import serial_of
 from proto.wire.dns.stream import MAX_STREAM_BYTES
 from proto.wire.handle.trailer import compose_trailer
 from resolver.answer_cache import Shelf
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.dns.interiors import Interiors
-from resolver.listeners.dns.replies import ANSWERS, REASON_CODES, URL_TYPES, Asked, Content, refuse, render
+from resolver.listeners.dns.replies import ANSWERS, REASON_CODES, Asked, Content, refuse, render
 from resolver.listeners.dns.zone import Zone
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,8 @@ class Dialogue:
         interiors: Interiors,
         shelf: Shelf[Reply],
         room: Room,
+        now_ms: Callable[[], int],
+        plain: PlainLookups | None,
     ) -> None:
         self._resolve = resolve
         self._protocol = protocol
@@ -86,6 +90,8 @@ class Dialogue:
         self._interiors = interiors
         self._shelf = shelf
         self._room = room
+        self._now_ms = now_ms
+        self._plain = plain
 
     def respond(self, raw: bytes) -> bytes | Awaitable[bytes] | None:
         """The whole reply to a whole message, now or later, or None. Raises nothing: whatever goes wrong is a reply."""
@@ -140,24 +146,30 @@ class Dialogue:
             self._zone.labels,
             self._zone_at(query),
             codes.HEADER_BYTES + len(query.question),
+            self._now_ms() // 1_000,
             has_names_below=found.is_prefix and self._reader.homing(found.identifier) is not None,
         )
-        is_filtered = found.piece is None and query.kind in (RRType.NAPTR, RRType.URI)
-        asking = Query(
-            found.identifier,
-            self._protocol,
-            types=URL_TYPES if is_filtered else (),
-            request_id=f"{query.ident:04x}",
-            reads=[],
-        )
+        # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
+        if self._plain is not None and not self._shelf.has_seen(key):
+            record = self._plain.find(found.identifier)
+            if record is not None:
+                self._shelf.note(key)
+                return self._reply(query, asked, _found(found.identifier, record, asked.now_s))[1]
+        asking = Query(found.identifier, self._protocol, request_id=f"{query.ident:04x}", reads=[])
         result = self._resolve(asking)
         if not isinstance(result, ANSWERS):
             return self._answer_later(query, asked, result)
-        if self._is_too_long(query, asked, result):
-            return self._assemble(query, Content(Rcode.NOERROR)).shorten(query)
-        reply = self._assemble(query, render(result, asked))
-        self._shelf.keep(key, asking, result, reply, reply.size)
-        return self._finish(query, reply)
+        reply, raw = self._reply(query, asked, result)
+        if reply is not None:
+            self._shelf.keep(key, asking, result, reply, reply.size)
+        return raw
+
+    def _reply(self, query: message.Query, asked: Asked, answer: Answer) -> tuple[Reply | None, bytes]:
+        """The reply as it may be kept, and as it is sent; a long one is not even made if it does not fit."""
+        if self._is_too_long(query, asked, answer):
+            return None, self._assemble(query, Content(Rcode.NOERROR)).shorten(query)
+        reply = self._assemble(query, render(answer, asked))
+        return reply, self._finish(query, reply)
 
     async def _answer_later(self, query: message.Query, asked: Asked, result: Awaitable[Answer]) -> bytes:
         try:
@@ -238,6 +250,12 @@ class Dialogue:
     def _zone_at(self, query: message.Query) -> int:
         """Where the zone's name stands in a message with this question."""
         return codes.HEADER_BYTES + len(query.question) - _KIND_BYTES - self._zone.size
+
+
+def _found(asked: str, record: PackedRecord, now_s: int) -> Found:
+    """What the chain would answer, of a plain record."""
+    values, _ = record.select()
+    return Found(asked, record.identifier, record.version, (), "", "", least_ttl_s(values, now_s, 0), values=values)
 
 
 def _key(query: message.Query) -> bytes:

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import resource
 import socket
+from collections.abc import Callable
 
 from proto.metrics import Metrics
 from proto.ports import Clock, RecordReader
 from resolver.answer_cache import AnswerCache
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.dns.connection import Connection
 from resolver.listeners.dns.datagrams import Datagrams
@@ -15,14 +17,18 @@ from resolver.listeners.dns.dialogue import Dialogue, Room, datagram_room, strea
 from resolver.listeners.dns.interiors import Interiors
 from resolver.listeners.dns.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, DnsLimits
 from resolver.listeners.dns.zone import Zone
+from resolver.listeners.packets import Packets
 from resolver.listeners.twin_sockets import bind_both
+
+PlainOf = Callable[[str], PlainLookups | None]
+"""Plain look-ups that are counted under a protocol's name; None: the chain answers everything."""
 
 
 class DnsListener:
     """Serves one zone; implements `resolver.listeners.listener.Listener`.
 
-    `reader` tells the zone's serial and which prefixes are homed. Metrics name the two transports `dns` (UDP, where nearly all
-    questions come) and `dns-tcp`.
+    `plain` answers what need not pass the chain. `reader` tells the zone's serial and which prefixes are homed. Metrics name
+    the two transports `dns` (UDP, where nearly all questions come) and `dns-tcp`.
     """
 
     protocol = "dns"
@@ -37,6 +43,7 @@ class DnsListener:
         answers: AnswerCache,
         zone: Zone,
         limits: DnsLimits | None = None,
+        plain: PlainOf = lambda _protocol: None,
     ) -> None:
         self.limits = limits or DnsLimits()
         self.now_s = clock.monotonic()
@@ -46,14 +53,15 @@ class DnsListener:
         self._gauge = metrics.connections.labels(self.stream_protocol)
         self._server: asyncio.Server | None = None
         self._datagrams: Datagrams | None = None
-        self._datagram_transport: asyncio.DatagramTransport | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         interiors = Interiors(reader, answers)
 
         def dialogue(protocol: str, room: Room) -> Dialogue:
             shelf = answers.shelf(protocol, metrics)
-            return Dialogue(resolve, protocol, metrics.refused, zone, reader, interiors, shelf, room)
+            return Dialogue(
+                resolve, protocol, metrics.refused, zone, reader, interiors, shelf, room, clock.now_ms, plain(protocol)
+            )
 
         self.dialogue = dialogue(self.stream_protocol, stream_room)
         self._datagram_dialogue = dialogue(self.protocol, datagram_room)
@@ -66,9 +74,10 @@ class DnsListener:
         bound: int = stream.getsockname()[1]
         self.now_s = self._clock.monotonic()
         self._server = await loop.create_server(lambda: Connection(self), sock=stream, backlog=LISTEN_BACKLOG)
-        self._datagram_transport, self._datagrams = await loop.create_datagram_endpoint(
-            lambda: Datagrams(self._datagram_dialogue, self.limits, self._clock), sock=datagram
-        )
+        self._datagrams = Datagrams(self._datagram_dialogue, self.limits, self._clock)
+        packets = Packets(datagram, self._datagrams)
+        self._datagrams.connect(packets)
+        packets.open()
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY:
             self._max_connections = min(self.limits.max_connections, int(soft * MAX_DESCRIPTOR_SHARE))
@@ -90,9 +99,9 @@ class DnsListener:
         await self._drain(grace_s)
         for connection in tuple(self._connections):
             connection.abort()
-        if self._datagram_transport:
-            self._datagram_transport.close()
-        self._datagram_transport = self._datagrams = None
+        if self._datagrams:
+            self._datagrams.close()
+        self._datagrams = None
 
     def admit(self, connection: Connection) -> bool:
         """Take a new connection in; False: there are too many."""

@@ -1,7 +1,7 @@
 """Answers and refusals as DNS response codes and records: the one table of this edge, and nothing but rendering.
 
-A question's type is a filter: NAPTR and URI ask for values of type URL, TXT for what the record is. Where a name exists and the
-filter matches nothing, DNS says so with NOERROR and an empty answer; that a name does not exist it says of all names below it
+A question's type selects: NAPTR and URI ask for values of type URL, TXT for what the record is. Where a name exists and nothing
+is of its type, DNS says so with NOERROR and an empty answer; that a name does not exist it says of all names below it
 as well, so that the name of a homed prefix is never denied, whatever is registered under it.
 """
 
@@ -22,13 +22,14 @@ from proto.model.answer import (
     ValuesNotFound,
 )
 from proto.model.record import State
+from proto.packing import least_ttl_s
 from proto.wire.dns.codes import ExtendedError, Rcode, RRType
 from proto.wire.dns.identifier_name import name_of
 from proto.wire.dns.name import Labels, compose_name, pointer_to
 from proto.wire.dns.pieces import count_pieces, piece_strings, summary_of, summary_strings
 from proto.wire.dns.records import QUESTION_NAME, RECORD_HEAD_BYTES, compose_rr, naptr_data, txt_data, uri_data, uri_of
 from proto.wire.handle.trailer import LifeCycle
-from proto.wire.handle.value import parse_value
+from proto.wire.handle.value import TYPE_OFFSET
 from resolver.listeners.dns.zone import NEGATIVE_TTL_S
 
 REASON_CODES: Final[dict[Reason, Rcode]] = {
@@ -86,8 +87,10 @@ _EXTENDED: Final = {
 ANSWERS: Final = (Found, ValuesNotFound, NotFound, Suspended, Retired, Referral, Refused)
 """Every type of answer, the commonest first: what a result is that need not be waited for."""
 
-URL_TYPES: Final = ("URL.",)
-"""The filter of NAPTR and URI: values of type URL, and of any type below it."""
+# What NAPTR and URI tell of: values of this type, and of any type below it. ASCII letters of types are compared without case.
+_URL: Final = b"url"
+_URL_FAMILY: Final = b"url."
+_LENGTH_BYTES: Final = 4
 
 # Who wants an address tries the first ones; and the records of as many longest URIs fit one message over TCP.
 MAX_URIS: Final = 16
@@ -96,8 +99,9 @@ MAX_URIS: Final = 16
 class Asked(NamedTuple):
     """A question as far as rendering needs it: type, piece of the record (None: the record), and where names stand.
 
-    `zone_at` is the offset of the zone's name in the message, `end` that after the question. `has_names_below` says that the
-    name exists whatever is registered under it.
+    `zone_at` is the offset of the zone's name in the message, `end` that after the question. `now_s` (UTC seconds since 1970)
+    is from when a TTL counts that ends at a certain second. `has_names_below` says that the name exists whatever is registered
+    under it.
     """
 
     kind: int
@@ -105,6 +109,7 @@ class Asked(NamedTuple):
     zone: Labels
     zone_at: int
     end: int
+    now_s: int
     has_names_below: bool = False
 
 
@@ -139,7 +144,7 @@ def _found(answer: Found, asked: Asked) -> Content:
     if asked.kind in (RRType.TXT, RRType.ANY):
         return _record(answer, asked, alias, [compose_rr(owner, RRType.TXT, answer.ttl_s, _text(answer, asked.piece))])
     if asked.piece is None and asked.kind in (RRType.URI, RRType.NAPTR):
-        return _record(answer, asked, alias, _addresses(answer, asked.kind, owner))
+        return _record(answer, asked, alias, _addresses(answer, asked, owner))
     return _record(answer, asked, alias, [])
 
 
@@ -183,17 +188,29 @@ def _alias(answer: RecordAnswer, asked: Asked) -> tuple[int, list[bytes]]:
     return asked.end + RECORD_HEAD_BYTES, [compose_rr(QUESTION_NAME, RRType.CNAME, ttl_s, written)]
 
 
-def _addresses(answer: Found, kind: int, owner: int) -> list[bytes]:
-    """NAPTR or URI records for the values, which are of type URL, in the record's order."""
-    records: list[bytes] = []
+def _addresses(answer: Found, asked: Asked, owner: int) -> list[bytes]:
+    """NAPTR or URI records for the values of type URL, in the record's order."""
+    told: list[tuple[bytes, bytes]] = []
     for value in answer.values:
-        uri = uri_of(parse_value(value)[0].data)
-        data = _address(kind, len(records) + 1, uri) if uri else None
-        if data:
-            records.append(compose_rr(owner, kind, answer.ttl_s, data))
-            if len(records) == MAX_URIS:
+        data = _address_in(value)
+        uri = uri_of(data) if data is not None else None
+        told_of = _address(asked.kind, len(told) + 1, uri) if uri else None
+        if told_of:
+            told.append((value, told_of))
+            if len(told) == MAX_URIS:
                 break
-    return records
+    ttl_s = least_ttl_s([value for value, _ in told], asked.now_s, 0)
+    return [compose_rr(owner, asked.kind, ttl_s, data) for _, data in told]
+
+
+def _address_in(value: bytes) -> bytes | None:
+    """The data of a packed value if it is of type URL or below."""
+    end = TYPE_OFFSET + int.from_bytes(value[TYPE_OFFSET - _LENGTH_BYTES : TYPE_OFFSET])
+    kind = value[TYPE_OFFSET:end].lower()
+    if kind != _URL and not kind.startswith(_URL_FAMILY):
+        return None
+    begin = end + _LENGTH_BYTES
+    return value[begin : begin + int.from_bytes(value[end:begin])]
 
 
 def _address(kind: int, place: int, uri: bytes) -> bytes | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 import pytest
@@ -13,6 +14,7 @@ from proto.errors import Reason
 from proto.wire.dns.name import Labels
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.dns import DnsLimits, DnsListener, Zone
 from tests.support.dns import ZONE, Caller, PacketCaller, furnish
@@ -41,8 +43,10 @@ class Served:
         metrics = build_metrics(self._registry)
         # The dictionaries tell nobody what changes in them, so nothing is kept.
         answers = AnswerCache(0)
+        # Whoever brings a resolver of his own wants it asked.
+        plain = partial(PlainLookups, self.reader, self.clock, metrics) if resolve is None else lambda _protocol: None
         resolve = resolve or build_chain(self.reader, self.clock, metrics)
-        self.listener = DnsListener(resolve, self.reader, metrics, self.clock, answers, Zone(ZONE, servers), limits)
+        self.listener = DnsListener(resolve, self.reader, metrics, self.clock, answers, Zone(ZONE, servers), limits, plain)
         self.host = HOST
         self.port = 0
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import dns.flags
 import dns.message
@@ -18,7 +17,7 @@ from proto.model.value import Value
 from proto.wire.handle.value import compose_value
 from resolver.answer_cache import AnswerCache
 from resolver.listeners.dns import DnsLimits, Zone
-from resolver.listeners.dns.datagrams import Datagrams
+from resolver.listeners.dns.datagrams import Datagrams, Source
 from resolver.listeners.dns.dialogue import Dialogue, datagram_room
 from resolver.listeners.dns.interiors import Interiors
 from resolver.listeners.dns.limits import MAX_UDP_PENDING
@@ -80,13 +79,13 @@ async def test_late_answers_go_to_who_asked(serve: Serve) -> None:
 
 
 class Socket:
-    """A datagram transport that notes what is sent through it."""
+    """A transport that notes what is sent through it."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[bytes, tuple[str, int]]] = []
+        self.sent: list[tuple[bytes, Source]] = []
 
-    def sendto(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.sent.append((data, addr))
+    def sendto(self, packet: bytes, addr: Source) -> None:
+        self.sent.append((packet, addr))
 
     def close(self) -> None:
         pass
@@ -101,10 +100,12 @@ class Bench:
         self.clock = StoppedClock()
         answers, reader = AnswerCache(0), furnish(DictReader())
         kept, interiors = answers.shelf("dns", metrics), Interiors(reader, answers)
-        dialogue = Dialogue(resolve, "dns", metrics.refused, Zone(ZONE), reader, interiors, kept, datagram_room)
+        dialogue = Dialogue(
+            resolve, "dns", metrics.refused, Zone(ZONE), reader, interiors, kept, datagram_room, self.clock.now_ms, None
+        )
         self.datagrams = Datagrams(dialogue, limits or DnsLimits(), self.clock)
         self.socket = Socket()
-        self.datagrams.connection_made(cast(asyncio.DatagramTransport, self.socket))
+        self.datagrams.connect(self.socket)
 
     def ask(self, raw: bytes, source: tuple[str, int] = STRANGER) -> list[bytes]:
         """What is sent in reply to one packet."""
