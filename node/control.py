@@ -48,6 +48,13 @@ class Assignment:
     config: Config
     ports: Mapping[str, int | None]
     sample: bool = False
+    workers: int = 1
+    """How many workers the node has."""
+
+    @property
+    def number(self) -> int:
+        """Which of the workers this is, counted from 1."""
+        return int(self.name.rpartition("-")[2])
 
     def compose(self) -> bytes:
         document = {
@@ -55,13 +62,15 @@ class Assignment:
             "config": self.config.to_document(),
             "ports": dict(self.ports),
             "sample": self.sample,
+            "workers": self.workers,
         }
         return json.dumps(document).encode()
 
 
 def parse_assignment(message: bytes) -> Assignment:
     document = json.loads(message)
-    return Assignment(document["name"], config_of_document(document["config"]), document["ports"], document["sample"])
+    config = config_of_document(document["config"])
+    return Assignment(document["name"], config, document["ports"], document["sample"], document["workers"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class Supervisor:
         descriptors = (self.folder.lock,)
         for name in (REGISTRY, *(f"{WORKER}-{number}" for number in range(1, self._worker_count() + 1))):
             program = Program(self._programs[_kind_of(name)], descriptors)
-            assignment = Assignment(name, self.config, self.ports, self.sample)
+            assignment = Assignment(name, self.config, self.ports, self.sample, self._worker_count())
             self._children[name] = Child(program, assignment, self._changed)
 
     def _worker_count(self) -> int:

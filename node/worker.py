@@ -1,4 +1,5 @@
-"""A worker: everything that answers, wired. One of several equal processes; the kernel spreads connections over them.
+"""A worker: everything that answers, wired. One of several equal processes; the kernel spreads connections over
+them, and they even out what it does not.
 
 It binds its sockets when its view is ready and closes them when it is not: the kernel goes on routing to whatever is bound.
 """
@@ -18,6 +19,7 @@ from node.loop_wait import measure_loop_wait
 from node.metrics import build_metrics
 from node.part import Announce, run_part
 from node.tally import Tally
+from proto import places
 from proto.metrics import Metrics
 from proto.ports import Clock
 from proto.wire.dns.name import parse_written_name
@@ -31,6 +33,7 @@ from resolver.listeners.grpc import GrpcListener
 from resolver.listeners.handle import HandleListener, node_site
 from resolver.listeners.http.listener import HttpListener
 from resolver.listeners.listener import Listener
+from resolver.listeners.neighbours import Neighbours
 from resolver.upstream.copies import Terms
 from resolver.upstream.limits import UpstreamLimits
 from resolver.upstream.upstream import Shared, Upstream
@@ -164,17 +167,28 @@ def build_listeners(
 
     resolver = assignment.config.resolver
     zone = Zone(parse_written_name(resolver.dns_zone), tuple(map(parse_written_name, resolver.dns_servers)))
+    def beside(protocol: str) -> Neighbours | None:
+        if assignment.workers == 1:
+            return None
+        folder = assignment.config.node.data / places.RUN
+        return Neighbours(folder, protocol, assignment.number - 1, assignment.workers, clock)
+
     site = partial(node_site, http_port=http_port)
     plain = partial(PlainLookups, view, clock, metrics)
+    http = HttpListener(
+        resolve, view, metrics, answers=answers, resolve_many=resolve_many, neighbours=beside(HttpListener.protocol)
+    )
+    handle = HandleListener(
+        resolve, metrics, clock, site, answers=answers, plain=plain, neighbours=beside(HandleListener.protocol)
+    )
+    grpc = GrpcListener(
+        resolve, metrics, clock, answers=answers, resolve_many=resolve_many, plain=plain(GrpcListener.protocol),
+        neighbours=beside(GrpcListener.protocol),
+    )  # fmt: skip
     every: Sequence[tuple[Listener, int | None]] = (
-        (HttpListener(resolve, view, metrics, answers=answers, resolve_many=resolve_many), http_port),
-        (HandleListener(resolve, metrics, clock, site, answers=answers, plain=plain), ports["resolver.handle_port"]),
-        (
-            GrpcListener(
-                resolve, metrics, clock, answers=answers, resolve_many=resolve_many, plain=plain(GrpcListener.protocol)
-            ),
-            ports["resolver.grpc_port"],
-        ),
+        (http, http_port),
+        (handle, ports["resolver.handle_port"]),
+        (grpc, ports["resolver.grpc_port"]),
         (DnsListener(resolve, view, metrics, clock, answers, zone, plain=plain), ports["resolver.dns_port"]),
     )
     return [(listener, port) for listener, port in every if port is not None]

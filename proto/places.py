@@ -7,6 +7,8 @@ Names only: whoever opens a file knows what is in it.
     checkpoints/<epoch>-<sequence>/         a whole store as it was after that change; it gets this name when it is complete
     checkpoints/<epoch>-<sequence>.lease    readers of the checkpoint hold a shared flock on it; who deletes, an exclusive one
     run/stream.sock                         the wake-up socket (`proto.wake`)
+    run/<protocol>.seats                    how many connections each worker has (`resolver.listeners.seats`)
+    run/<protocol>-<worker>.sock            where a worker takes connections from others (`resolver.listeners.neighbours`)
 
 A segment has no head of its own: its name says where it begins, and each frame's header what it follows. It is sealed
 when the segment after it exists. Of two segments that claim the same sequence the one of the higher epoch is right.

@@ -30,6 +30,7 @@ from resolver.listeners.grpc.limits import (
 )
 from resolver.listeners.grpc.lookups import PROTOCOL, SERVICE, Lookups
 from resolver.listeners.grpc.reflection import Reflection
+from resolver.listeners.neighbours import Make, Neighbours
 
 _SERVED: Final = (SERVICE, health.SERVICE)
 
@@ -39,7 +40,7 @@ class GrpcListener:
     is the chain for batches (by default one by one), `plain` answers what of them need not pass it.
 
     `encryption` is a context for TLS whose ALPN offers `h2`; without it HTTP/2 is spoken in clear, with prior knowledge
-    (RFC 9113 3.3).
+    (RFC 9113 3.3). Without `neighbours`, and over TLS, every connection stays where the kernel puts it.
     """
 
     protocol = PROTOCOL
@@ -54,11 +55,13 @@ class GrpcListener:
         encryption: ssl.SSLContext | None = None,
         resolve_many: ResolveMany | None = None,
         plain: PlainLookups | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.limits = limits or GrpcLimits()
         self.now_s = clock.monotonic()
         self._clock = clock
         self._encryption = encryption
+        self._neighbours = neighbours if encryption is None else None
         self._gauge = metrics.connections.labels(self.protocol)
         self._max_connections = self.limits.max_connections
         self._connections: set[Connection] = set()
@@ -85,7 +88,7 @@ class GrpcListener:
         try:
             port = await self._bind(host, port)
         except OSError as error:
-            self._unbind()
+            await self._unbind()
             raise OSError(f"gRPC cannot listen on {host}:{port}: {error}") from error
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != resource.RLIM_INFINITY:
@@ -97,7 +100,7 @@ class GrpcListener:
         """Stop accepting at once, finish what is in flight for at most `grace_s`; watchers of the health are let go."""
         if not self._servers:
             return
-        self._unbind()
+        await self._unbind()
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._health.end()
@@ -130,19 +133,24 @@ class GrpcListener:
     async def _bind(self, host: str, port: int) -> int:
         """Every address of the host, with one port for all of them."""
         loop = asyncio.get_running_loop()
+        make: Make = self._connect
+        if self._neighbours is not None:
+            make = self._neighbours.open(make, lambda: len(self._connections))
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for address in dict.fromkeys(str(info[4][0]) for info in found):
             server = await loop.create_server(
-                self._connect, address, port, reuse_port=True, backlog=LISTEN_BACKLOG, ssl=self._encryption
+                make, address, port, reuse_port=True, backlog=LISTEN_BACKLOG, ssl=self._encryption
             )
             self._servers.append(server)
             port = server.sockets[0].getsockname()[1]
         return port
 
-    def _unbind(self) -> None:
+    async def _unbind(self) -> None:
         for server in self._servers:
             server.close()
         self._servers = []
+        if self._neighbours is not None:
+            await self._neighbours.close()
 
     def _connect(self) -> Connection:
         self._made += 1

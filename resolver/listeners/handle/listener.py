@@ -16,6 +16,7 @@ from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, HandleLimits
+from resolver.listeners.neighbours import Make, Neighbours
 from resolver.listeners.packets import Packets
 from resolver.listeners.twin_sockets import bind_both
 
@@ -30,7 +31,8 @@ class HandleListener:
     """Serves resolutions over the Handle protocol; implements `resolver.listeners.listener.Listener`.
 
     `plain` answers what need not pass the chain. `site` is asked when a client wants to know the site: `node_site`, or anything
-    of its shape. Metrics name the two transports `handle` and `handle-udp`.
+    of its shape. Metrics name the two transports `handle` and `handle-udp`. Without `neighbours` every connection stays where
+    the kernel puts it.
     """
 
     protocol = "handle"
@@ -45,7 +47,9 @@ class HandleListener:
         limits: HandleLimits | None = None,
         answers: AnswerCache | None = None,
         plain: PlainOf = lambda _protocol: None,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours
         self.limits = limits or HandleLimits()
         self.now_s = clock.monotonic()
         self._clock = clock
@@ -75,7 +79,10 @@ class HandleListener:
         stream, datagram = bind_both(family, tuple(address))
         self._port = stream.getsockname()[1]
         self.now_s = self._clock.monotonic()
-        self._server = await loop.create_server(lambda: Connection(self), sock=stream, backlog=LISTEN_BACKLOG)
+        make: Make = self._make
+        if self._neighbours is not None:
+            make = self._neighbours.open(make, lambda: len(self._connections))
+        self._server = await loop.create_server(make, sock=stream, backlog=LISTEN_BACKLOG)
         self._datagrams = Datagrams(self._datagram_dialogue, self.limits, self._clock)
         packets = Packets(datagram, self._datagrams)
         self._datagrams.connect(packets)
@@ -92,6 +99,8 @@ class HandleListener:
             return
         self._server.close()
         self._server = None
+        if self._neighbours is not None:
+            await self._neighbours.close()
         if self._sweeper:
             self._sweeper.cancel()
         if self._datagrams:
@@ -120,6 +129,9 @@ class HandleListener:
             self._gauge.dec()
         if not self._connections:
             self._emptied.set()
+
+    def _make(self) -> Connection:
+        return Connection(self)
 
     def _sweep(self) -> None:
         """Move the coarse clock on and end what is overdue: now and then, for all connections at once."""

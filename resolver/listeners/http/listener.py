@@ -18,6 +18,7 @@ from resolver.listeners.http.limits import LISTEN_BACKLOG, HttpLimits
 from resolver.listeners.http.lookups import LOOKUPS
 from resolver.listeners.http.plain_answers import PlainAnswers, Rendered
 from resolver.listeners.http.plain_connection import PlainHost
+from resolver.listeners.neighbours import Make, Neighbours
 
 # Handlers that are cancelled after the grace get this long to unwind.
 _UNWIND_S: Final = 1.0
@@ -27,7 +28,8 @@ class HttpListener:
     """Serves `Api` on a port. `resolve` is the chain; `readiness` is the view's; `answers` is told by that view.
 
     `plain_lookups` are those that plain requests are answered for without aiohttp, all of them; a test may empty it before the
-    listener opens, and every connection is then aiohttp's from its first byte.
+    listener opens, and every connection is then aiohttp's from its first byte. Without `neighbours` all stay where the
+    kernel puts them.
     """
 
     protocol = "http"
@@ -40,7 +42,9 @@ class HttpListener:
         limits: HttpLimits | None = None,
         answers: AnswerCache | None = None,
         resolve_many: ResolveMany | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours
         self._limits = limits or HttpLimits()
         self._api = Api(resolve, readiness, resolve_many)
         self._ids = RequestIds(secrets.token_bytes(SEED_BYTES))
@@ -62,14 +66,19 @@ class HttpListener:
         plain = PlainHost(answers, connections)
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         servers: list[asyncio.Server] = []
+        make: Make = plain
         try:
+            if self._neighbours is not None:
+                make = self._neighbours.open(plain, lambda: connections.occupancy.count)
             for address in dict.fromkeys(str(info[4][0]) for info in found):
-                server = await loop.create_server(plain, address, port, reuse_port=True, backlog=LISTEN_BACKLOG)
+                server = await loop.create_server(make, address, port, reuse_port=True, backlog=LISTEN_BACKLOG)
                 servers.append(server)
                 port = server.sockets[0].getsockname()[1]
         except OSError:
             for server in servers:
                 server.close()
+            if self._neighbours is not None:
+                await self._neighbours.close()
             raise
         self._plain, self._connections, self._sockets = plain, connections, servers
         return port
@@ -80,6 +89,8 @@ class HttpListener:
         self._plain, self._connections, self._sockets = None, None, []
         for server in servers:
             server.close()
+        if self._neighbours is not None:
+            await self._neighbours.close()
         if plain is not None and connections is not None:
             plain.retire()
             connections.pre_shutdown()

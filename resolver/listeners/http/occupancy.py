@@ -11,6 +11,11 @@ class Occupancy:
         self._gauge = gauge
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return self._count
+
     def admit(self) -> bool:
         """Take one more in; False: there are too many."""
         if self._count >= self._limit:
