@@ -250,6 +250,110 @@ class JobImage(_message.Message):
 Global___JobImage: _TypeAlias = JobImage  # noqa: Y015
 
 @_typing.final
+class FeedImage(_message.Message):
+    """A feed: how far a city system has been told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    CHANGED_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    account: _builtins.str
+    """who delivers"""
+    state: _builtins.int
+    epoch: _builtins.int
+    """of the cursor"""
+    sequence: _builtins.int
+    """likewise"""
+    delivered: _builtins.int
+    """events acknowledged in all"""
+    note: _builtins.str
+    """why it is paused"""
+    created_ms: _builtins.int
+    changed_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        account: _builtins.str = ...,
+        state: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        note: _builtins.str = ...,
+        created_ms: _builtins.int = ...,
+        changed_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "changed_ms", b"changed_ms", "created_ms", b"created_ms", "delivered", b"delivered", "epoch", b"epoch", "name", b"name", "note", b"note", "sequence", b"sequence", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedImage: _TypeAlias = FeedImage  # noqa: Y015
+
+@_typing.final
+class LetterImage(_message.Message):
+    """A dead letter: an event of a feed that its system refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEED_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ROW_VERSION_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    IS_REQUESTED_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    feed: _builtins.str
+    kind: _builtins.str
+    """record, prefix, registrant"""
+    name: _builtins.str
+    """normalised"""
+    epoch: _builtins.int
+    """of a position before its change and behind the one before"""
+    sequence: _builtins.int
+    """likewise"""
+    row_version: _builtins.int
+    """of the named thing"""
+    attempts: _builtins.int
+    reason: _builtins.str
+    is_requested: _builtins.bool
+    """to be delivered again"""
+    created_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        feed: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        row_version: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        is_requested: _builtins.bool = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "created_ms", b"created_ms", "epoch", b"epoch", "feed", b"feed", "is_requested", b"is_requested", "kind", b"kind", "name", b"name", "reason", b"reason", "row_version", b"row_version", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LetterImage: _TypeAlias = LetterImage  # noqa: Y015
+
+@_typing.final
 class IdempotencyImage(_message.Message):
     """What an idempotency key remembers."""
 

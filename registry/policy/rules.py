@@ -33,6 +33,8 @@ class Action(StrEnum):
     GRANT = "grant or revoke a group"
     RUN_JOB = "run jobs"
     READ_JOB = "read jobs"
+    RUN_FEED = "run feeds"
+    ADMINISTER_FEED = "pause, resume or replay feeds"
 
 
 class Reach(IntEnum):
@@ -76,6 +78,8 @@ TABLE: Final[dict[Action, tuple[Reach, Reach, Reach, Reach, Reach]]] = {
     Action.GRANT:                  (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
     Action.RUN_JOB:                (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
     Action.READ_JOB:               (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.RUN_FEED:               (_NOTHING, _WHOLE,   _NOTHING, _NOTHING, _WHOLE),
+    Action.ADMINISTER_FEED:        (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
 }  # fmt: skip
 
 

@@ -13,15 +13,17 @@ from proto.errors import Refusal
 from proto.limits import DEFAULT_PAGE
 from proto.model.account import Account, Caller, GroupGrant, Role
 from proto.model.change import START, Position
+from proto.model.feed import FeedKind, Letter
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
-from registry.service import accounts, prefixes, registrants
+from registry.service import accounts, feeds, prefixes, registrants
 from registry.service.accounts import NewAccount, new_secret
 from registry.service.changes import ChangesPage, Follower
 from registry.service.context import Context
 from registry.service.execute import Executor, Written
+from registry.service.feeds import FeedStanding, Progress
 from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
@@ -243,6 +245,61 @@ class Registry:
         """The accounts of a registrant, by name."""
         await self.executor.catch_up()
         return accounts.list_accounts(self._reader, context.caller, registrant, after, limit)
+
+    # Feeds
+
+    async def create_feed(self, context: Context, name: str, account: str = "", after: Position = START) -> Written:
+        """Create a feed that begins after a position; the same again changes nothing."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: feeds.plan_feed(reader, caller, name, account, after, now_ms))
+
+    async def move_feed(self, context: Context, name: str, progress: Progress, expected_version: int | None = None) -> Written:
+        """Move a feed's cursor with what a delivery came to."""
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: feeds.plan_progress(reader, caller, name, progress, expected_version, now_ms)
+        )
+
+    async def pause_feed(self, context: Context, name: str, note: str = "") -> Written:
+        """Let a feed deliver nothing until it is resumed."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: feeds.plan_pause(reader, caller, name, note, now_ms))
+
+    async def resume_feed(self, context: Context, name: str) -> Written:
+        """Let a feed go on from where it stopped."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: feeds.plan_resumed(reader, caller, name, now_ms))
+
+    async def replay_feed(self, context: Context, name: str, after: Position, expected_version: int | None = None) -> Written:
+        """Let a feed go on from another place."""
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: feeds.plan_replay(reader, caller, name, after, expected_version, now_ms)
+        )
+
+    async def request_letters(
+        self, context: Context, name: str, wanted: Sequence[tuple[FeedKind, str]] | None = None
+    ) -> Written:
+        """Let a feed deliver dead letters again: those named by kind and name, or all."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda _: feeds.plan_requests(reader, caller, name, wanted))
+
+    async def show_feed(self, context: Context, name: str) -> FeedStanding:
+        """One feed, and how it stands."""
+        await self.executor.catch_up()
+        return feeds.show_feed(self._reader, context.caller, name)
+
+    async def list_feeds(self, context: Context, after: str = "", limit: int = DEFAULT_PAGE) -> Page[FeedStanding]:
+        """The feeds that the caller delivers; all for the operator."""
+        await self.executor.catch_up()
+        return feeds.list_feeds(self._reader, context.caller, after, limit)
+
+    async def list_letters(
+        self, context: Context, name: str, after: str = "", limit: int = DEFAULT_PAGE, *, requested_only: bool = False
+    ) -> Page[Letter]:
+        """The dead letters of a feed."""
+        await self.executor.catch_up()
+        return feeds.list_letters(self._reader, context.caller, name, after, limit, requested_only=requested_only)
 
     # Changes
 

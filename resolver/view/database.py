@@ -42,6 +42,8 @@ FAMILY_OF_SPACE: Final[dict[int, Family]] = {
     keys.REGISTRANTS[0]: Family.TABLES,
     keys.ACCOUNTS[0]: Family.TABLES,
     keys.JOBS[0]: Family.TABLES,
+    keys.FEEDS[0]: Family.TABLES,
+    keys.LETTERS[0]: Family.TABLES,
     keys.IDEMPOTENCY[0]: Family.IDEMPOTENCY,
     keys.LOG[0]: Family.LOG,
     keys.META[0]: Family.META,

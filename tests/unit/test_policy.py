@@ -33,6 +33,8 @@ EXPECTED = {
     Action.GRANT: "---ww",
     Action.RUN_JOB: "---ww",
     Action.READ_JOB: "---ww",
+    Action.RUN_FEED: "-w--w",
+    Action.ADMINISTER_FEED: "----w",
 }
 LETTERS = {"-": Reach.NOTHING, "s": Reach.SHARED, "w": Reach.WHOLE}
 WHO = dict(zip(("anonymous", "city", "stranger", "holder", "operator"), Standing, strict=True))
