@@ -72,6 +72,11 @@ def _check_homed(name: str) -> None:
         raise ValueError(f'"{name}": {refusal.detail}') from None
 
 
+def _check_file(name: str) -> None:
+    if not name.strip():
+        raise ValueError("expected the path of a file, not an empty string")
+
+
 Host = Annotated[str, kinds.text("an address")]
 Port = Annotated[int | None, kinds.port()]
 Text = Annotated[str, kinds.text()]
@@ -142,6 +147,13 @@ class RedisSection:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedsSection:
+    """Which systems of the city are told what changes."""
+
+    profiles: Annotated[tuple[str, ...], kinds.texts(_check_file)] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole, valid configuration. Field names are the sections of the TOML file."""
 
@@ -151,6 +163,7 @@ class Config:
     store: StoreSection = StoreSection()
     upstream: UpstreamSection = UpstreamSection()
     redis: RedisSection = RedisSection()
+    feeds: FeedsSection = FeedsSection()
 
     def to_document(self) -> dict[str, dict[str, Any]]:
         """The configuration as TOML or JSON would hold it, secrets in clear: for the node's own processes only."""
@@ -241,3 +254,5 @@ def mistakes_between(config: Config) -> Iterator[str]:
         port = value_of(config, key)
         if port and taken.setdefault(port, key) != key:
             yield f"{key}: port {port} is already that of {taken[port]}"
+    if config.feeds.profiles and config.registry.http_port is None:
+        yield "feeds.profiles: feeds read changes from registry.http_port, which is off"

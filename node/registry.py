@@ -18,7 +18,7 @@ from aiohttp import web
 
 from node.clock import SystemClock
 from node.control import Assignment
-from node.folder import TOKEN_FILE
+from node.folder import FEEDS_TOKEN_FILE, TOKEN_FILE
 from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
 from proto.errors import Refusal
@@ -123,7 +123,9 @@ class RegistryPart:
 
     async def _first_start(self, registry: Registry) -> None:
         try:
-            await bootstrap(registry.executor, self._assignment.config.node.homed, self._data / TOKEN_FILE)
+            config = self._assignment.config
+            feeds_file = self._data / FEEDS_TOKEN_FILE if config.feeds.profiles else None
+            await bootstrap(registry.executor, config.node.homed, self._data / TOKEN_FILE, feeds_file)
         except (ValueError, OSError) as error:
             raise RefusesToStart(str(error)) from None
         if self._assignment.sample:

@@ -136,7 +136,7 @@ CATALOGUE: Final[dict[str, Spec]] = {
     ),
     "process_restarts": Spec(
         "biaojie_process_restarts_total", Kind.COUNTER, "Children restarted by the supervisor.", ("process",),
-        (("registry",), ("worker",)),
+        (("registry",), ("worker",), ("adapters",)),
     ),
 }  # fmt: skip
 

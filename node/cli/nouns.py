@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from node.cli.outcome import DONE, Failed
 from node.cli.registry_place import add_registry_options, registry_client
-from node.cli.table import as_json, columns
+from node.cli.table import as_json, columns, facts, shown
 from node.client.rest import RefusedByServer, RestClient, Unreachable
 
 _PAGE: Final = "1000"
@@ -77,7 +77,7 @@ class Noun:
         if arguments.json:
             print(as_json(documents if arguments.verb == "list" else documents[0]))
         else:
-            print("\n".join(self._table(documents) if arguments.verb == "list" else _facts(documents[0])))
+            print("\n".join(self._table(documents) if arguments.verb == "list" else facts(documents[0])))
         return DONE
 
     def _verb(self, verbs: Any, verb: str, meaning: str, *, has_key: bool = False) -> argparse.ArgumentParser:
@@ -116,27 +116,7 @@ class Noun:
             query["after"] = page["cursor"]
 
     def _table(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-        return columns(self.heads, [[_text(document.get(head)) for head in self.heads] for document in documents])
-
-
-def _facts(document: Mapping[str, Any]) -> Iterator[str]:
-    lines = columns(("", ""), [(name, _text(value)) for name, value in document.items()])
-    next(lines)  # a table without heads
-    return lines
-
-
-def _text(value: object) -> str:
-    """A member as people read it."""
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case None:
-            return ""
-        case list():
-            return ", ".join(_text(item) for item in value)
-        case dict():
-            return "/".join(_text(item) for item in value.values())
-    return str(value)
+        return columns(self.heads, [[shown(document.get(head)) for head in self.heads] for document in documents])
 
 
 _STATE: Final = Field("state", "where its life cycle begins (default: approved)", choices=_STATES)

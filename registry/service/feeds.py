@@ -111,6 +111,8 @@ def plan_progress(
     made = 0
     for refused in progress.refused:
         letter = _letter_of(name, refused, images, now_ms)
+        if letter is None:
+            continue
         made += letter.key not in images
         changed[letter.key] = Row(Table.LETTER, letter.key, pack_letter(letter), letter.version, letter.version - 1)
     if made and _count(images, name) + made > MAX_LETTERS:
@@ -226,12 +228,15 @@ def _may_see(caller: Caller, feed: Feed) -> bool:
     return caller.role is Role.OPERATOR or feed.account == caller.account
 
 
-def _letter_of(feed: str, refused: Refused, images: dict[str, bytes], now_ms: int) -> Letter:
+def _letter_of(feed: str, refused: Refused, images: dict[str, bytes], now_ms: int) -> Letter | None:
+    """The letter of a refused event; None if there is one of a newer image of the same thing."""
     check_sentence(refused.reason, "refused.reason")
     if not 0 < len(refused.name.encode()) <= MAX_IDENTIFIER_BYTES:
         raise Refusal(Reason.INVALID_ARGUMENT, f"a name is 1 to {MAX_IDENTIFIER_BYTES} bytes", "refused.name")
     image = images.get(letter_key(feed, refused.kind, refused.name))
     there = unpack_letter(image) if image is not None else None
+    if there is not None and there.row_version > refused.row_version:
+        return None
     return Letter(
         feed,
         refused.kind,

@@ -147,3 +147,10 @@ async def test_cursors_are_not_news_to_those_who_follow(node: RestNode, cursor: 
     page = (await node("GET", f"/api/v1/changes?after={cursor}")).document
     assert page["changes"] == []
     assert page["cursor"] == page["head"] != cursor
+
+
+async def test_the_letter_of_a_newer_image_stays(node: RestNode, cursor: str) -> None:
+    await move(node, 1, cursor, refused=[letter("a", row_version=4)])
+    await move(node, 2, cursor, refused=[letter("a", row_version=3, reason="older")])
+    (left,) = (await node("GET", f"{ONE}/letters")).document["letters"]
+    assert (left["row_version"], left["reason"]) == (4, "422: no")
