@@ -14,8 +14,8 @@ from adapters.city.core.profile import Profile
 from adapters.city.pages import Pages
 from adapters.city.registry_client import NotTaken, RegistryClient, StoredFeed, Unreachable
 from adapters.city.run import REGISTRY_RETRY, Run, Stale
+from adapters.city.transports.order import make_transport
 from adapters.city.transports.transport import Transport
-from adapters.city.transports.webhook import WebhookTransport
 from proto.metrics import Gauge, Metrics
 from proto.model.change import parse_cursor
 
@@ -114,7 +114,7 @@ class Feeds:
         self._client = client
         self._pages = Pages(client)
         self._announce = announce
-        self._feeds = [Feed(profile, WebhookTransport(profile.place), client, self._pages, metrics) for profile in profiles]
+        self._feeds = [Feed(profile, make_transport(profile), client, self._pages, metrics) for profile in profiles]
 
     async def run(self) -> None:
         """Feed until cancelled. Raises `NotTaken` if the registry does not let this account run a feed."""

@@ -50,6 +50,7 @@ class StoredFeed:
     name: str
     is_paused: bool
     cursor: str
+    delivered: int
     version: int
     letters: int
     requested: int
@@ -182,6 +183,7 @@ def _feed_of(document: Mapping[str, Any]) -> StoredFeed:
         document["name"],
         document["state"] == "paused",
         document["cursor"],
+        document["delivered"],
         document["version"],
         document["letters"],
         document["requested"],

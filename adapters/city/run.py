@@ -15,7 +15,7 @@ from dataclasses import replace
 from random import random
 from typing import Any, Final, TypeVar
 
-from adapters.city.core.backlog import Backlog
+from adapters.city.core.backlog import Backlog, Entry
 from adapters.city.core.event import Event, Key, event_of, events_of
 from adapters.city.core.pace import Pace
 from adapters.city.core.profile import Profile
@@ -23,7 +23,7 @@ from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_set
 from adapters.city.core.retry import RetryPolicy
 from adapters.city.pages import Pages
 from adapters.city.registry_client import NotTaken, Page, RegistryClient, StoredFeed, StoredLetter, Unreachable
-from adapters.city.transports.transport import Transport
+from adapters.city.transports.transport import Batch, Transport
 from proto.errors import Reason
 from proto.metrics import Metrics
 from proto.model.change import parse_cursor
@@ -71,7 +71,10 @@ class Run:
         self._transport = transport
         self._deliveries = {verdict: metrics.feed_deliveries.labels(profile.name, verdict) for verdict in Verdict}
         self._backlog = Backlog(stored.cursor)
+        self._place = profile.place
         self._pace = Pace(profile.place.batch)
+        self._now = asyncio.get_running_loop().time
+        self._since = self._now()
         self._letters: dict[Key, int] = {}
         self._fetching: asyncio.Task[Page] | None = None
         self._wake = asyncio.Event()
@@ -104,32 +107,63 @@ class Run:
                 if self._wants_letters:
                     await self._deliver_letters()
                 await self._read_ahead()
-                if self._backlog:
+                if self._is_due():
                     await self._deliver()
+                elif self._backlog:
+                    continue
                 elif _sequence(self._backlog.cursor) - _sequence(self._stored.cursor) >= PASSED_OVER:
                     await self._commit(0, (), ())
+                else:
+                    await self._look_for_losses()
         finally:
             if self._fetching is not None:
                 self._fetching.cancel()
                 await asyncio.gather(self._fetching, return_exceptions=True)
 
     async def _read_ahead(self) -> None:
-        """Take in what was read, and begin to read what comes next; waits only if there is nothing to deliver."""
+        """Take in what was read, and begin to read what comes next; waits only if there is nothing to deliver yet."""
         fetching = self._fetch()
         if fetching is None:
             return
-        if not self._backlog:
+        if not self._is_due():
             self._wake.clear()
             waking = asyncio.create_task(self._wake.wait())
-            await asyncio.wait((fetching, waking), return_when=asyncio.FIRST_COMPLETED)
+            left_s = self._since + self._place.gather_s - self._now() if self._backlog else None
+            await asyncio.wait((fetching, waking), return_when=asyncio.FIRST_COMPLETED, timeout=left_s)
             waking.cancel()
         if fetching.done():
             self._fetching = None
             page = fetching.result()
+            if not self._backlog:
+                self._since = self._now()
             for change in page.changes:
                 self._backlog.add(events_of(change, self._profile), change["position"])
             self._backlog.pass_over(page.cursor)
             self._fetch()  # it comes while what was read is delivered
+
+    def _is_due(self) -> bool:
+        """Whether there is something to deliver, and it was gathered for long enough."""
+        backlog, place = self._backlog, self._place
+        is_full = len(backlog) >= place.batch or backlog.size_bytes >= BATCH_BYTES
+        waited = self._pace.attempts > 0 or self._now() >= self._since + place.gather_s
+        return len(backlog) > 0 and (is_full or waited)
+
+    async def _look_for_losses(self) -> None:
+        """A system that was emptied is told again, also if nothing changes."""
+        after = await self._transport.missing_after(self._stored.delivered)
+        if after is not None:
+            await self._tell_again(after)
+
+    async def _tell_again(self, after: str) -> None:
+        """Go back to what a system still has."""
+        log.warning("a system has lost what it was told", extra={"feed": self._profile.name, "cursor": after})
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._fetching = None
+        self._backlog = Backlog(after)
+        await self._commit(0, (), ())
+        # If this is not noted the next delivery finds the same loss, and it is told from there once more.
+        await self._transport.begin_after(self._stored.delivered, after)
 
     def _fetch(self) -> asyncio.Task[Page] | None:
         """The reading of the next page; none while there is enough to deliver."""
@@ -141,7 +175,10 @@ class Run:
 
     async def _deliver(self) -> None:
         batch = self._backlog.first(self._pace.size, BATCH_BYTES)
-        receipt = await self._hand_over([entry.event for entry in batch])
+        receipt = await self._hand_over(batch, batch[-1].end or batch[-1].before)
+        if receipt.missing_after is not None:
+            await self._tell_again(receipt.missing_after)
+            return
         settlement = settle(batch, receipt)
         if len(batch) > 1 and len(settlement.refused) == len(batch) and not receipt.single:
             self._pace.refuse(len(batch))
@@ -150,7 +187,7 @@ class Run:
             settlement = await self._isolate(settlement, receipt)
         await self._settle(settlement, receipt)
         if settlement.delivered or settlement.refused:
-            self.hindrance = ""
+            self.hindrance, self._since = "", self._now()
             self._pace.succeed()
         if settlement.left:
             await self._back_off(receipt)
@@ -161,7 +198,7 @@ class Run:
         other = self._backlog.first_other(first.event.key)
         if not self._pace.is_isolating or settlement.delivered or other is None or len(settlement.left) > 1:
             return settlement
-        probed = await self._hand_over([other.event])
+        probed = await self._hand_over([other], self._backlog.cursor)
         if probed.on(other.event.id) is not Verdict.DELIVERED:
             return settlement
         log.warning("one event fails while others are taken", extra={"feed": self._profile.name, "why": receipt.detail})
@@ -193,7 +230,7 @@ class Run:
                 raise Stale from None
             await self._stop(not_taken.detail)
         else:
-            self._stored = replace(stored, cursor=cursor, version=version)
+            self._stored = replace(stored, cursor=cursor, version=version, delivered=stored.delivered + delivered)
         finally:
             self.is_committing = False
 
@@ -207,7 +244,9 @@ class Run:
                 await self._commit(0, (), [letter.key])
                 self._letters.pop(letter.key, None)
                 continue
-            receipt = await self._hand_over([event]) if event is not None else Receipt(Verdict.REFUSED, why)
+            receipt = Receipt(Verdict.REFUSED, why)
+            if event is not None:
+                receipt = await self._hand_over([Entry(event, letter.before)], self._backlog.cursor)
             if event is not None and receipt.on(event.id) is Verdict.DELIVERED:
                 await self._commit(1, (), [letter.key])
                 self._letters.pop(letter.key, None)
@@ -227,8 +266,10 @@ class Run:
                     return event_of(row, change["time"], self._profile), ""
         return None, "its change cannot be read any more"
 
-    async def _hand_over(self, events: Sequence[Event]) -> Receipt:
-        receipt = await self._transport.deliver(events)
+    async def _hand_over(self, entries: Sequence[Entry], end: str) -> Receipt:
+        """Deliver; if it is taken the system has everything up to `end`."""
+        events = [entry.event for entry in entries]
+        receipt = await self._transport.deliver(Batch(events, self._stored.delivered, entries[0].before, end))
         for verdict in Verdict:
             count = sum(receipt.on(event.id) is verdict for event in events)
             if count:

@@ -1,7 +1,8 @@
 """kill -9 of the adapters, the registry, the whole node and the systems of the city, at random moments, under registrations.
 
-In the end each system knows every identifier in the version that the node has, and was never told an older version of one after
-a newer: not even by the retries. Nothing became a dead letter: dying is no refusal.
+Two systems take webhooks, one reads a Redis that forgets everything when it is killed, one collects files. In the end each
+knows every identifier in the version that the node has; and those that remember were never told an older version after a
+newer. Nothing became a dead letter: dying is no refusal.
 """
 
 import json
@@ -11,15 +12,18 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
+from adapters.city.core.exchange import MANIFEST_SUFFIX, parse_file
 from tests.support.node import RunningNode, run_biaojie
+from tests.support.redis_port import RedisServer
 from tests.support.systems import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -43,6 +47,13 @@ def systems(tmp_path: Path) -> Iterator[list[System]]:
     yield running
     for system in running:
         system.destroy()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    running = RedisServer(tmp_path / "redis")
+    yield running
+    running.kill()
 
 
 class Writer(threading.Thread):
@@ -86,7 +97,7 @@ def put(data: Path, name: int, content: float) -> int:
             return error.code
 
 
-def profiles(folder: Path, systems: list[System]) -> str:
+def profiles(folder: Path, systems: list[System], redis: RedisServer, exchange: Path) -> str:
     files = []
     for name, system in zip(("platform", "brain"), systems, strict=True):
         file = folder / f"{name}.toml"
@@ -95,12 +106,23 @@ def profiles(folder: Path, systems: list[System]) -> str:
             "timeout_s = 2\n[retry]\nfirst_s = 0.05\nlast_s = 0.5\n"
         )
         files.append(str(file))
+    common = "batch = 20\n[retry]\nfirst_s = 0.05\nlast_s = 0.5\n"
+    for name, place in (
+        ("stream", f'kind = "redis"\nurl = "{redis.url}"\nstream = "feed"\ntimeout_s = 2'),
+        ("exchange", f'kind = "files"\nfolder = "{exchange}"\ngather_s = 0.2'),
+    ):
+        file = folder / f"{name}.toml"
+        file.write_text(f'name = "{name}"\n[transport]\n{place}\n{common}')
+        files.append(str(file))
     return ",".join(files)
 
 
-def test_whatever_dies_every_system_comes_to_know_everything(tmp_path: Path, seed: int, systems: list[System]) -> None:
-    moments, data = random.Random(seed), tmp_path / "data"
-    settings = ("node.homed=88.118", f"feeds.profiles={profiles(tmp_path, systems)}")
+def test_whatever_dies_every_system_comes_to_know_everything(
+    tmp_path: Path, seed: int, systems: list[System], redis: RedisServer
+) -> None:
+    moments, data, exchange = random.Random(seed), tmp_path / "data", tmp_path / "exchange"
+    exchange.mkdir()
+    settings = ("node.homed=88.118", f"feeds.profiles={profiles(tmp_path, systems, redis, exchange)}")
     node = RunningNode(data, *settings, workers=1)
     try:
         node.until_whole()
@@ -109,7 +131,7 @@ def test_whatever_dies_every_system_comes_to_know_everything(tmp_path: Path, see
         writer = Writer(data, random.Random(seed + 1))
         writer.start()
         try:
-            victims = ["adapters", "registry", "supervisor", "platform", "brain"] * KILLS_OF_EACH
+            victims = ["adapters", "registry", "supervisor", "platform", "brain", "redis"] * KILLS_OF_EACH
             moments.shuffle(victims)
             for victim in victims:
                 wait_for_some(writer, moments.randrange(5, 40))
@@ -117,8 +139,8 @@ def test_whatever_dies_every_system_comes_to_know_everything(tmp_path: Path, see
                 if victim == "supervisor":
                     node.destroy()
                     node = RunningNode(data, *settings, workers=1)
-                elif victim in ("platform", "brain"):
-                    system = systems[victim == "brain"]
+                elif victim in ("platform", "brain", "redis"):
+                    system = redis if victim == "redis" else systems[victim == "brain"]
                     system.kill()
                     wait_for_some(writer, moments.randrange(3))
                     system.start()
@@ -131,6 +153,8 @@ def test_whatever_dies_every_system_comes_to_know_everything(tmp_path: Path, see
         assert len(versions) > NAMES / 4, "too little was written to prove anything"
         for system in systems:
             node.until(partial(knows_all, system, versions))
+        node.until(lambda: told_by_stream(redis) == versions)
+        node.until(lambda: told_by_files(exchange) == versions)
         for feed in node.call("GET", "/api/v1/feeds").json()["feeds"]:
             assert feed["letters"] == 0
         for name in ("platform", "brain"):
@@ -158,6 +182,24 @@ def registered(node: RunningNode) -> dict[str, int]:
 
 def knows_all(system: System, versions: dict[str, int]) -> bool:
     return versions == {subject: version for subject, (version, _) in system.state()["subjects"].items()}
+
+
+def newest(events: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for event in events:
+        found[event["subject"]] = max(event["rowversion"], found.get(event["subject"], 0))
+    return found
+
+
+def told_by_stream(redis: RedisServer) -> dict[str, int]:
+    with Redis.from_url(redis.url) as client:
+        entries: Any = client.xrange("feed")
+        return newest(json.loads(fields[b"event"]) for _, fields in entries)
+
+
+def told_by_files(folder: Path) -> dict[str, int]:
+    manifests = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*{MANIFEST_SUFFIX}"))]
+    return newest(event for each in manifests for event in parse_file(each, (folder / each["file"]).read_bytes()))
 
 
 def check_order(journal: Path) -> None:

@@ -1,7 +1,7 @@
 """Feeds of a registry in memory into stand-ins, in one process: the engine as it runs in a node, without the node."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -63,6 +63,13 @@ class RunningFeeds:
 
     def lag(self, name: str = "platform") -> float | None:
         return self.scrape.get_sample_value("biaojie_feed_lag_changes", {"feed": name})
+
+
+async def until_so(holds: Callable[[], Awaitable[bool]]) -> None:
+    """The same for what has to be asked for."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not await holds():  # noqa: ASYNC110 # as below
+            await asyncio.sleep(0.02)
 
 
 async def until(holds: Callable[[], bool]) -> None:

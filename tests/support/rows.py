@@ -34,5 +34,7 @@ def noun_row(kind: str, name: str, state: str = "approved", **more: Any) -> dict
 
 def make_profile(**sections: Any) -> Profile:
     """A webhook profile."""
-    transport = {"kind": "webhook", "url": "http://127.0.0.1/", **sections.pop("transport", {})}
+    usual = {"kind": "webhook", "url": "http://127.0.0.1/"}
+    given = sections.pop("transport", {})
+    transport = given if "kind" in given else usual | given
     return parse_profile({"name": "platform", "transport": transport, **sections}, lambda said: said)

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from adapters.city.core.places import WebhookPlace
 from adapters.city.core.profile import ProfileMistakes, parse_profile
 from tests.support.rows import make_profile
 
+REDIS = {"kind": "redis", "url": "redis://127.0.0.1/0", "stream": "s"}
+FILES = {"kind": "files", "folder": "/srv/exchange"}
 WEBHOOK = {"kind": "webhook", "url": "https://platform.example/events"}
 
 
@@ -38,6 +41,16 @@ def reveal(said: str) -> str:
         ({"name": "x", "transport": {**WEBHOOK, "batch": 0}}, "transport.batch: "),
         ({"name": "x", "transport": {**WEBHOOK, "batch": True}}, "transport.batch: "),
         ({"name": "x", "transport": {**WEBHOOK, "timeout_s": 1e9}}, "transport.timeout_s: "),
+        ({"name": "x", "transport": {**WEBHOOK, "stream": "s"}}, "transport.stream: unknown key"),
+        ({"name": "x", "transport": {**WEBHOOK, "gather_s": -1}}, "transport.gather_s: "),
+        ({"name": "x", "transport": {"kind": "redis", "url": "http://x/", "stream": "s"}}, "transport.url: "),
+        ({"name": "x", "transport": {"kind": "redis", "url": "redis://x/0"}}, "transport.stream: it is missing"),
+        ({"name": "x", "transport": {**REDIS, "max_length": 1}}, "transport.max_length: "),
+        ({"name": "x", "transport": {"kind": "files"}}, "transport.folder: it is missing"),
+        ({"name": "x", "transport": {**FILES, "format": "xls"}}, "transport.format: "),
+        ({"name": "x", "transport": {**FILES, "encoding": "big5"}}, "transport.encoding: "),
+        ({"name": "x", "transport": {**FILES, "columns": ["state"]}}, "only a CSV has columns"),
+        ({"name": "x", "transport": {**FILES, "format": "csv", "columns": ["values"]}}, "transport.columns: "),
         ({"name": "x", "retry": {"first_s": -1}}, "retry.first_s: "),
     ],
 )
@@ -51,10 +64,21 @@ def test_a_mistake_is_named_by_its_key(document: dict[str, Any], mistake: str) -
 def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(ProfileMistakes) as found:
         parse_profile({"name": "X", "select": {"states": ["a", "b"]}, "transport": {}}, reveal)
-    assert len(found.value.mistakes) == 5
+    assert [mistake.partition(":")[0] for mistake in found.value.mistakes] == [
+        "name",
+        "transport.kind",
+        "select.states",
+        "select.states",
+    ]
 
 
 def test_a_secret_does_not_show() -> None:
     profile = make_profile(transport={"secret": "our secret"})
+    assert isinstance(profile.place, WebhookPlace)
     assert profile.place.secret == b"our secret"
     assert "our secret" not in repr(profile)
+    url = "redis://:our secret@127.0.0.1/0"
+    assert "our secret" not in repr(make_profile(transport={**REDIS, "url": url}))
+    with pytest.raises(ProfileMistakes) as found:
+        make_profile(transport={**REDIS, "url": "http://our secret@127.0.0.1"})
+    assert "our secret" not in str(found.value)

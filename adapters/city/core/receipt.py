@@ -38,13 +38,15 @@ MAX_VERSION: Final = 2**63 - 1
 class Receipt:
     """The verdict on a batch; `single` are verdicts on events by their id, for which `verdict` does not hold.
 
-    `retry_after_s` is what the system asks for; `detail` what it said, for people.
+    `retry_after_s` is what the system asks for; `detail` what it said, for people. `missing_after` is set if the system has
+    lost what it was told before: everything behind that cursor is to be told again.
     """
 
     verdict: Verdict
     detail: str = ""
     retry_after_s: float | None = None
     single: Mapping[str, Verdict] = field(default_factory=dict)
+    missing_after: str | None = None
 
     def on(self, event_id: str) -> Verdict:
         """The verdict on one event."""

@@ -8,18 +8,17 @@ where data of the city goes is decided here and not there.
 import hashlib
 import json
 import time
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
 
 from adapters.city.answer_body import read_up_to
-from adapters.city.core.event import Event
-from adapters.city.core.profile import WebhookPlace
+from adapters.city.core.places import WebhookPlace
 from adapters.city.core.receipt import Receipt, Verdict, verdict_of
 from adapters.city.core.retry import parse_retry_after
 from adapters.city.core.signature import ID, sign
+from adapters.city.transports.transport import Batch, Forgetful
 
 BATCH_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
 
@@ -30,7 +29,7 @@ MAX_ANSWER_BYTES: Final = 512 * 1024
 _DETAIL_CHARS: Final = 200
 
 
-class WebhookTransport:
+class WebhookTransport(Forgetful):
     """Posts to one place over kept-open connections."""
 
     def __init__(self, place: WebhookPlace) -> None:
@@ -38,9 +37,9 @@ class WebhookTransport:
         self._timeout = aiohttp.ClientTimeout(total=place.timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
-    async def deliver(self, events: Sequence[Event]) -> Receipt:
-        body = b"[" + b",".join(event.body for event in events) + b"]"
-        delivery = hashlib.sha256("".join(event.id for event in events).encode()).hexdigest()
+    async def deliver(self, batch: Batch) -> Receipt:
+        body = b"[" + b",".join(event.body for event in batch.events) + b"]"
+        delivery = hashlib.sha256("".join(event.id for event in batch.events).encode()).hexdigest()
         headers = {"Content-Type": BATCH_TYPE, ID: delivery}
         if self._place.secret:
             headers.update(sign(self._place.secret, delivery, int(time.time()), body))
