@@ -18,8 +18,9 @@ PACKAGES = ("proto", "resolver", "registry", "adapters", "node")
 MAX_MODULE_LINES = 400
 FORBIDDEN_MODULE_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "common", "misc"}
 TOP_LEVEL = {
-    ".ci", ".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md",
-    "adapters", "deploy", "load_tests", "node", "proto", "pyproject.toml", "registry", "resolver", "run", "test", "tests",
+    ".ci", ".containerignore", ".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile",
+    "README.md", "adapters", "deploy", "load_tests", "node", "proto", "pyproject.toml", "registry", "resolver", "run", "test",
+    "tests",
 }  # fmt: skip
 
 
