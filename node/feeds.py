@@ -19,7 +19,7 @@ def load_profiles(config: Config, environ: Mapping[str, str]) -> tuple[Profile, 
     mistakes: list[str] = []
     for name in config.feeds.profiles:
         try:
-            profile = parse_profile(_read(Path(name)), lambda said: reveal(Secret(said), environ))
+            profile = load_profile(Path(name), environ)
         except ProfileMistakes as error:
             mistakes += [f"{name}: {mistake}" for mistake in error.mistakes]
             continue
@@ -28,6 +28,11 @@ def load_profiles(config: Config, environ: Mapping[str, str]) -> tuple[Profile, 
     if mistakes:
         raise ProfileMistakes(mistakes)
     return tuple(profiles.values())
+
+
+def load_profile(file: Path, environ: Mapping[str, str]) -> Profile:
+    """The profile in a file. Raises `ProfileMistakes`."""
+    return parse_profile(_read(file), lambda said: reveal(Secret(said), environ))
 
 
 def _read(file: Path) -> dict[str, object]:

@@ -3,7 +3,8 @@
 It does what the engine asks of a system: it checks signatures, deals with each event id once, and keeps of every subject the
 highest version. With a journal it is durable: what it acknowledged is there after it was killed. `POST /misbehave` with a list
 of `Misbehaviour` says how it meets its next deliveries; `POST /dislikes` names subjects that it refuses, or breaks at, always;
-`GET /state` tells what it holds. `python -m adapters.city.fake --port 9000 --journal FILE` runs one.
+`POST /forget` names some that it loses; `GET /state` and `GET /holdings` tell what it holds.
+`python -m adapters.city.fake --port 9000 --journal FILE` runs one.
 """
 
 import argparse
@@ -21,7 +22,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from adapters.city.core.reconciliation import BucketKey
 from adapters.city.core.signature import verify
+from adapters.city.transports.told import told
 
 # Of one delivery; the engine sends a megabyte at most, and a record of 256 kB alone.
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -77,7 +80,9 @@ class Consumer:
             web.post("/events", self._take),
             web.post("/misbehave", self._misbehave),
             web.post("/dislikes", self._dislike),
+            web.post("/forget", self._forget),
             web.get("/state", self._state),
+            web.get("/holdings", self._holdings),
         ])  # fmt: skip
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -169,6 +174,31 @@ class Consumer:
         os.truncate(journal, len(whole))
         for line in whole.splitlines():
             self._learn(json.loads(line))
+
+    def forget(self, subject: str) -> None:
+        """Lose something, without noticing."""
+        del self.subjects[subject]
+
+    async def _holdings(self, request: web.Request) -> web.Response:
+        """What it holds, as sums of prefixes and days, or one by one for one of those."""
+        if self._secret and not verify(self._secret, request.headers, b"", time.time()):
+            return web.Response(status=HTTPStatus.UNAUTHORIZED)
+        newest = {(event["data"]["kind"], subject): event for subject, event in self.subjects.items()}
+        if not request.query:
+            sums = [
+                {**held.key._asdict(), "count": held.bucket.count, "digest": held.bucket.digest}
+                for held in told(newest, None)
+                if held.bucket is not None
+            ]
+            return web.json_response({"buckets": sums})
+        key = BucketKey(*(request.query[name] for name in BucketKey._fields))
+        holdings = [held.holding for held in told(newest, frozenset({key})) if held.holding is not None]
+        return web.json_response({"holdings": [{"subject": each.subject, "rowversion": each.version} for each in holdings]})
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        for subject in await request.json():
+            self.forget(subject)
+        return web.Response()
 
     async def _misbehave(self, request: web.Request) -> web.Response:
         self.misbehaviours.extend(Misbehaviour(each) for each in await request.json())

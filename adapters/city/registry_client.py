@@ -5,11 +5,11 @@ request itself is refused, and would be again).
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
@@ -133,6 +133,17 @@ class RegistryClient:
         path = f"{CHANGES}?after={quote(after, safe='')}&limit={limit}&wait_s={wait_s:g}"
         document = await self._ask("GET", path, timeout_s=wait_s + TIMEOUT_S)
         return Page(document["changes"], document["cursor"], document["head"])
+
+    async def everything(self, plural: str, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """All nouns of a listing, page by page: registrants, prefixes, or the identifiers below exactly one prefix."""
+        asked = {**query, "limit": str(PAGE)}
+        while True:
+            document = await self._ask("GET", f"/api/v1/{plural}?{urlencode(asked)}")
+            for noun in document[plural]:
+                yield noun
+            if not document.get("cursor"):
+                return
+            asked["after"] = document["cursor"]
 
     async def _ask(
         self,

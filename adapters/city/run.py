@@ -263,7 +263,7 @@ class Run:
         for change in page.changes:
             for row in change["rows"]:
                 if (row["kind"], row["name"]) == letter.key:
-                    return event_of(row, change["time"], self._profile), ""
+                    return event_of(row, self._profile), ""
         return None, "its change cannot be read any more"
 
     async def _hand_over(self, entries: Sequence[Entry], end: str) -> Receipt:

@@ -1,14 +1,19 @@
 """`biaojie feed VERB ...`: how far systems of the city have been told, and the operator's hand on that."""
 
 import argparse
+import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from node.cli.outcome import DONE, Failed
+from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
+from node.cli.place import in_url, locate, read_token
 from node.cli.registry_place import add_registry_options, registry_client
 from node.cli.table import as_json, columns, facts, shown
 from node.client.rest import RefusedByServer, RestClient, Unreachable
+from node.folder import FEEDS_TOKEN_FILE
 
 HELP: Final = "list, show, create, pause, resume and replay feeds, and see to their dead letters"
 
@@ -25,6 +30,8 @@ _VERBS: Final[Mapping[str, str]] = {
     "letters": "list the dead letters of a feed",
     "replay-letters": "deliver its dead letters again",
 }
+_RECONCILE: Final = "compare what a system holds with what it should, by prefix and day"
+_RESULT_HEADS: Final = ("kind", "prefix", "day", "here", "there", "missing", "different", "superfluous")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +44,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parsers["create"].add_argument("--after", metavar="CURSOR", help="where it begins (default: the first change kept)")
     parsers["pause"].add_argument("--note", default="", help="why, in a sentence")
     parsers["replay"].add_argument("--after", metavar="CURSOR", required=True, help='"" is before the first change kept')
-    for each in (listing, *parsers.values()):
+    reconciling = verbs.add_parser("reconcile", help=_RECONCILE, description=_RECONCILE)
+    reconciling.add_argument("profile", metavar="PROFILE", type=Path, help="the feed's profile, a TOML file")
+    reconciling.add_argument(
+        "--repair", action="store_true", help="deliver just what is missing or different, and compare again"
+    )
+    for each in (listing, reconciling, *parsers.values()):
         add_registry_options(each)
         each.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.verb == "reconcile":
+        return _reconcile(arguments)
     try:
         with registry_client(arguments) as client:
             lines = list(_lines(client, arguments))
@@ -50,6 +64,48 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failed(str(failure)) from None
     print("\n".join(lines))
     return DONE
+
+
+def _reconcile(arguments: argparse.Namespace) -> int:
+    """Exit status 0 only if both sides agree in the end."""
+    import asyncio
+
+    from adapters.city.core.profile import ProfileMistakes
+    from adapters.city.reconcile import Report, reconcile
+    from adapters.city.registry_client import NotTaken, RegistryClient
+    from adapters.city.registry_client import Unreachable as RegistryUnreachable
+    from adapters.city.transports.order import make_transport
+    from adapters.city.transports.transport import Unknowable
+    from node.feeds import load_profile
+
+    async def work() -> Report:
+        transport = make_transport(profile)
+        try:
+            async with RegistryClient(url, token) as client:
+                return await reconcile(profile, client, transport, repair=arguments.repair)
+        finally:
+            await transport.close()
+
+    try:
+        profile = load_profile(arguments.profile, os.environ)
+        host, port = locate(arguments, "registry.http_port")
+        url, token = f"http://{in_url(host)}:{port}", read_token(arguments, FEEDS_TOKEN_FILE)
+        report = asyncio.run(work())
+    except ProfileMistakes as mistakes:
+        raise WrongUsage(*mistakes.mistakes) from None
+    except (NotTaken, RegistryUnreachable, Unknowable) as failure:
+        raise Failed(str(failure)) from None
+    rows = [
+        (*result.key, result.here, result.there, len(result.missing), len(result.different), len(result.superfluous))
+        for result in report.results
+    ]
+    if arguments.json:
+        print(as_json([dataclasses.asdict(result) | {"key": result.key._asdict()} for result in report.results]))
+    else:
+        print("\n".join(columns(_RESULT_HEADS, rows)))
+        print(f"{report.repaired} repaired; " if arguments.repair else "", end="")
+        print("both sides agree" if report.agrees else "the sides DIFFER")
+    return DONE if report.agrees else REFUSED
 
 
 def _lines(client: RestClient, arguments: argparse.Namespace) -> Iterator[str]:

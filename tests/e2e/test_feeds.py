@@ -33,6 +33,7 @@ def write_profile(folder: Path, system: System, name: str = "platform", select: 
         [transport]
         kind = "webhook"
         url = "{system.url}"
+        holdings_url = "{system.url.replace("/events", "/holdings")}"
         secret = "env:PLATFORM_SECRET"
         timeout_s = 5
         [retry]
@@ -86,10 +87,18 @@ def test_a_feed_from_its_profile_to_its_system_and_under_the_operators_hand(
     node.until(lambda: system.knows(f"{PREFIX}/c", 1))
     node.until(lambda: json.loads(node.run("feed", "show", "platform", "--json").stdout)["letters"] == 0)
 
+    assert "both sides agree" in node.run("feed", "reconcile", str(profile)).stdout
+    system.forget(f"{PREFIX}/a")
+    found = node.run("feed", "reconcile", str(profile), "--json")
+    assert (found.returncode, json.loads(found.stdout)[0]["missing"]) == (1, [f"{PREFIX}/a"])
+    repaired = node.run("feed", "reconcile", str(profile), "--repair")
+    assert (repaired.returncode, "1 repaired; both sides agree" in repaired.stdout) == (0, True)
+    assert system.knows(f"{PREFIX}/a", 1)
+
     attempts = system.state()["attempts"]
     assert node.run("feed", "replay", "platform", "--after", "").returncode == 0
     node.until(lambda: system.state()["attempts"] > attempts)
-    assert system.state()["distinct"] == 3
+    assert system.state()["distinct"] == 4
     assert node.run("feed", "pause", "nobody").returncode == 1
     assert node.end() == 0
     assert run_biaojie("verify", "--data", str(node.data)).returncode == 0
@@ -129,9 +138,9 @@ def test_feeds_that_cannot_begin_are_not_the_nodes_trouble(
 
 def test_every_mistake_of_every_profile_is_named_before_anything_starts(tmp_path: Path) -> None:
     bad = tmp_path / "bad.toml"
-    bad.write_text('name = "Bad"\n[select]\nshare = ["none"]\nstates = ["lost"]\n[transport]\nkind = "pigeon"\nurl = "here"\n')
+    bad.write_text('name = "Bad"\n[select]\nshare = ["none"]\nstates = ["lost"]\n[transport]\nkind = "pigeon"\n')
     missing = tmp_path / "missing.toml"
     found = run_biaojie("check", "--set", f"feeds.profiles={bad},{missing}")
     assert found.returncode == 2
-    for part in ("name: ", "不予共享", "select.states", "transport.kind", "transport.url", "missing.toml: it cannot be read"):
+    for part in ("name: ", "不予共享", "select.states", "transport.kind", "missing.toml: it cannot be read"):
         assert part in found.stderr, part

@@ -32,6 +32,8 @@ PREFIX = "88.118.77"
 NAMES = 150
 KILLS_OF_EACH = 2
 SECRET = "our secret"
+# A node of four feeds that begins another life on a machine with other work.
+PATIENCE_S = 180
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ def test_whatever_dies_every_system_comes_to_know_everything(
 def wait_for_some(writer: Writer, count: int) -> None:
     """Until so many more registrations are acknowledged: moments are counted in what was done, not in seconds."""
     until = writer.acknowledged + count
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while writer.acknowledged < until:
         assert time.monotonic() < deadline, "nothing is registered any more"
         time.sleep(0.005)

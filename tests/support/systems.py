@@ -65,6 +65,10 @@ class System:
         """Subjects that it refuses or breaks at from now on."""
         self._ask("/dislikes", {"refused": list(refused), "broken": list(broken)})
 
+    def forget(self, *subjects: str) -> None:
+        """Lose these."""
+        self._ask("/forget", list(subjects))
+
     def _ask(self, path: str, document: Any = None) -> Any:
         body = None if document is None else json.dumps(document).encode()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -58,7 +58,7 @@ def test_what_is_told_of_a_row(selection: Selection, row: dict[str, Any], intere
 
 
 def told(row: dict[str, Any], **sections: Any) -> dict[str, Any]:
-    event = event_of(row, "2026-01-01T00:00:00.123Z", make_profile(**sections))
+    event = event_of(row, make_profile(**sections))
     assert event is not None
     document: dict[str, Any] = json.loads(event.body)
     assert document["id"] == event.id

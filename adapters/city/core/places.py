@@ -3,6 +3,7 @@
     kind = "webhook"
     url = "https://platform.example/events"
     secret = "env:PLATFORM_SECRET"       # signs; or file:PATH; empty: unsigned
+holdings_url = ""                    # where the system says what it holds, for reconciliation
     timeout_s = 10                       # for a request and its answer
 
     kind = "redis"
@@ -89,6 +90,7 @@ class WebhookPlace(Place):
     url: str
     secret: bytes = field(default=b"", repr=False)
     timeout_s: float = DEFAULT_TIMEOUT_S
+    holdings_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class FilesPlace(Place):
 
 _COMMON: Final = ("kind", "batch", "gather_s")
 _KEYS: Final = {
-    TransportKind.WEBHOOK: (*_COMMON, "url", "secret", "timeout_s"),
+    TransportKind.WEBHOOK: (*_COMMON, "url", "secret", "timeout_s", "holdings_url"),
     TransportKind.REDIS: (*_COMMON, "url", "stream", "max_length", "timeout_s"),
     TransportKind.FILES: (*_COMMON, "folder", "format", "columns", "encoding"),
 }
@@ -133,7 +135,10 @@ def parse_place(document: Any, mistakes: list[str], reveal: Reveal) -> Place:
         case TransportKind.WEBHOOK:
             url = section.text("url", check=_check_http)
             secret = _reveal(section, "secret", section.text("secret", ""), reveal).encode()
-            return WebhookPlace(batch=batch, gather_s=gather_s, url=url, secret=secret, timeout_s=_timeout(section))
+            holdings, timeout_s = section.text("holdings_url", "", _check_http), _timeout(section)
+            return WebhookPlace(
+                batch=batch, gather_s=gather_s, url=url, secret=secret, timeout_s=timeout_s, holdings_url=holdings
+            )
         case TransportKind.REDIS:
             address = _reveal(section, "url", section.text("url"), reveal)
             _check(section, "url", address, _check_redis)

@@ -78,6 +78,10 @@ class Selection:
         was_selected = row["prior_version"] > 0 and (not self.states or row.get("prior_state") in self.states)
         return Interest.REMOVED if was_selected else Interest.NONE
 
+    def reaches(self, prefix: str) -> bool:
+        """Whether anything that lies at a prefix may be selected."""
+        return not self.prefixes or any(is_below(prefix, each, FeedKind.PREFIX) for each in self.prefixes)
+
     def _fits(self, kind: str, noun: Document) -> bool:
         if self.states and noun["state"] not in self.states:
             return False
@@ -100,7 +104,7 @@ class Selection:
 
 def is_below(name: str, prefix: str, kind: str) -> bool:
     """Whether a record or prefix lies at `prefix` or derives from it by labels."""
-    own = name.partition("/")[0] if kind == FeedKind.RECORD else name
+    own = name.partition("/")[0].lower() if kind == FeedKind.RECORD else name
     return own == prefix or own.startswith(f"{prefix}.")
 
 

@@ -20,6 +20,8 @@ _ALWAYS: Final[Mapping[str, tuple[str, ...]]] = {
     FeedKind.PREFIX: ("name", "version", "state"),
     FeedKind.REGISTRANT: ("code", "version", "state"),
 }
+NAME_MEMBER: Final[Mapping[str, str]] = {kind: members[0] for kind, members in _ALWAYS.items()}
+"""The member that names a thing, by its kind."""
 FIELDS: Final = frozenset({
     "identifier", "name", "code", "version", "state", "registrant", "template", "aliases", "created", "changed", "suffix_rule",
     "in_use", _VALUES,
@@ -57,7 +59,7 @@ def render_removed(kind: FeedKind, noun: Document) -> dict[str, Any]:
 
 def subject_of(kind: FeedKind, noun: Document) -> str:
     """What a thing is called, as registered."""
-    return str(noun[_ALWAYS[kind][0]])
+    return str(noun[NAME_MEMBER[kind]])
 
 
 def is_field(name: str) -> bool:

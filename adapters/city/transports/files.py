@@ -5,14 +5,20 @@ or a folder that is gone (not mounted), is a failure like any other: the feed wa
 """
 
 import asyncio
+import json
 import os
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from adapters.city.core.exchange import ExchangeFile, compose_file
-from adapters.city.core.places import FilesPlace
+from adapters.city.core.event import Event
+from adapters.city.core.exchange import MANIFEST_SUFFIX, ExchangeFile, compose_file, parse_file
+from adapters.city.core.places import FileFormat, FilesPlace
 from adapters.city.core.receipt import Receipt, Verdict
-from adapters.city.transports.transport import Batch, Forgetful
+from adapters.city.core.reconciliation import BucketKey
+from adapters.city.transports.told import learn, told
+from adapters.city.transports.transport import Batch, Forgetful, Held, Unknowable
+from proto.model.change import START
 
 # Readers that come by another account of the machine read what is there; only the node writes.
 _MODE: Final = 0o644
@@ -34,8 +40,31 @@ class FilesTransport(Forgetful):
             return Receipt(Verdict.FAILED, f"{error.strerror}: {error.filename or self._place.folder}")
         return Receipt(Verdict.DELIVERED)
 
+    async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+        """What the files in the folder tell; those that were collected and taken away are missing from it."""
+        if self._place.format is not FileFormat.JSON:
+            raise Unknowable("a CSV does not say of which kind its things are: only JSON files can be reconciled")
+        try:
+            newest = await asyncio.to_thread(_read_all, Path(self._place.folder), self._feed)
+        except (OSError, ValueError, KeyError) as error:
+            raise Unknowable(f"{type(error).__name__}: {error}") from None
+        for held in told(newest, wanted):
+            yield held
+
+    async def repair(self, events: Sequence[Event]) -> Receipt:
+        return await self.deliver(Batch(events, 0, START.to_cursor(), ""))
+
     async def close(self) -> None:
         return None
+
+
+def _read_all(folder: Path, feed: str) -> dict[tuple[str, str], dict[str, Any]]:
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted(folder.glob(f"{feed}-*{MANIFEST_SUFFIX}")):
+        manifest = json.loads(path.read_text())
+        for event in parse_file(manifest, (folder / manifest["file"]).read_bytes()):
+            learn(newest, event)
+    return newest
 
 
 def _put(folder: Path, file: ExchangeFile) -> None:

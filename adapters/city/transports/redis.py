@@ -6,6 +6,8 @@ mark that is behind the feed's own count; then the feed goes back to the mark's 
 rebuilt.
 """
 
+import json
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -13,9 +15,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from adapters.city.core.event import Event
 from adapters.city.core.places import RedisPlace
 from adapters.city.core.receipt import Receipt, Verdict
-from adapters.city.transports.transport import Batch
+from adapters.city.core.reconciliation import BucketKey
+from adapters.city.transports.told import learn, told
+from adapters.city.transports.transport import Batch, Held, Unknowable
 from proto.model.change import START
 
 # KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, then id and event of each.
@@ -31,6 +36,9 @@ redis.call('HSET', KEYS[2], 'delivered', ARGV[2], 'cursor', ARGV[3])
 return 1
 """
 _TAKEN: Final = 1
+
+# Entries read at once.
+_PAGE: Final = 1_000
 
 
 class RedisTransport:
@@ -75,6 +83,34 @@ class RedisTransport:
         except (RedisError, OSError, TimeoutError):
             return False
         return True
+
+    async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+        """What the stream tells from its first entry on; what was trimmed is missing from it."""
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        after = "-"
+        while True:
+            try:
+                entries: Any = await self._client.xrange(self._place.stream, min=after, count=_PAGE)
+            except (RedisError, OSError, TimeoutError) as error:
+                raise Unknowable(_why(error)) from None
+            for _, fields in entries:
+                learn(newest, json.loads(fields[b"event"]))
+            if len(entries) < _PAGE:
+                break
+            after = f"({entries[-1][0].decode()}"
+        for held in told(newest, wanted):
+            yield held
+
+    async def repair(self, events: Sequence[Event]) -> Receipt:
+        try:
+            async with self._client.pipeline() as pipeline:
+                for event in events:
+                    entry: Any = {"id": event.id, "event": event.body}
+                    pipeline.xadd(self._place.stream, entry, maxlen=self._place.max_length, approximate=True)
+                await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            return Receipt(Verdict.FAILED, _why(error))
+        return Receipt(Verdict.DELIVERED)
 
     async def close(self) -> None:
         await self._client.aclose()

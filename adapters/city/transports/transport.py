@@ -1,11 +1,12 @@
 """The interface of all transports."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from adapters.city.core.event import Event
 from adapters.city.core.receipt import Receipt
+from adapters.city.core.reconciliation import Bucket, BucketKey, Holding
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,19 @@ class Batch:
     end: str
 
 
+class Unknowable(Exception):
+    """What a system holds cannot be found out; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something that a system holds: a bucket as a sum, or one thing of it."""
+
+    key: BucketKey
+    bucket: Bucket | None = None
+    holding: Holding | None = None
+
+
 class Transport(Protocol):
     """A way to one system."""
 
@@ -36,6 +50,15 @@ class Transport(Protocol):
 
     async def begin_after(self, delivered: int, cursor: str) -> bool:
         """What was lost is going to be told again after `cursor`; whether that is noted."""
+
+    def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+        """What the system holds: every thing that it was told and not told to forget.
+
+        With `wanted` only things of these buckets need be told one by one; without, sums will do. Raises `Unknowable`.
+        """
+
+    async def repair(self, events: Sequence[Event]) -> Receipt:
+        """Hand over events that the system lacks, beside what the feed delivers."""
 
     async def close(self) -> None:
         """Let go of connections and files."""

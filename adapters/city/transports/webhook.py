@@ -7,23 +7,30 @@ where data of the city goes is decided here and not there.
 
 import hashlib
 import json
+import secrets
 import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
 
 from adapters.city.answer_body import read_up_to
+from adapters.city.core.event import Event
 from adapters.city.core.places import WebhookPlace
 from adapters.city.core.receipt import Receipt, Verdict, verdict_of
+from adapters.city.core.reconciliation import Bucket, BucketKey, Holding
 from adapters.city.core.retry import parse_retry_after
 from adapters.city.core.signature import ID, sign
-from adapters.city.transports.transport import Batch, Forgetful
+from adapters.city.transports.transport import Batch, Forgetful, Held, Unknowable
 
 BATCH_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
 
 # A result for each event of the largest batch; of a longer answer nothing is believed.
 MAX_ANSWER_BYTES: Final = 512 * 1024
+
+# The holdings of one prefix and day: a line of a hundred bytes for each of some hundred thousand registrations.
+MAX_HOLDINGS_BYTES: Final = 64 * 1024 * 1024
 
 # What a system said, as far as people need it to find the cause.
 _DETAIL_CHARS: Final = 200
@@ -50,16 +57,54 @@ class WebhookTransport(Forgetful):
         except (aiohttp.ClientError, OSError) as error:
             return Receipt(Verdict.FAILED, _short(str(error) or type(error).__name__))
 
+    async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+        """`GET holdings_url`: `{"buckets": [{"kind", "prefix", "day", "count", "digest"}]}`; with `?kind=&prefix=&day=`:
+        `{"holdings": [{"subject", "rowversion"}]}`. Signed as deliveries are, over an empty body."""
+        if not self._place.holdings_url:
+            raise Unknowable("its profile has no transport.holdings_url")
+        if wanted is None:
+            for each in await self._fetch("buckets", {}):
+                key = BucketKey(each["kind"], each["prefix"], each["day"])
+                yield Held(key, Bucket(int(each["count"]), int(each["digest"], 16)))
+            return
+        for key in sorted(wanted):
+            for each in await self._fetch("holdings", key._asdict()):
+                yield Held(key, holding=Holding(each["subject"], int(each["rowversion"])))
+
+    async def repair(self, events: Sequence[Event]) -> Receipt:
+        return await self.deliver(Batch(events, 0, "", ""))
+
     async def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> Receipt:
+    async def _fetch(self, member: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The list that an answer holds. Raises `Unknowable`."""
+        headers = sign(self._place.secret, secrets.token_hex(16), int(time.time()), b"") if self._place.secret else {}
+        get = self._open().get(
+            self._place.holdings_url, params=query, headers=headers, timeout=self._timeout, allow_redirects=False
+        )
+        try:
+            async with get as answer:
+                raw = await read_up_to(answer, MAX_HOLDINGS_BYTES)
+                if answer.status != HTTPStatus.OK or raw is None:
+                    raise Unknowable(f"it answers {answer.status}" if raw is not None else "its answer is too long")
+            found = json.loads(raw)[member]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, TypeError, KeyError) as error:
+            raise Unknowable(_short(f"{type(error).__name__}: {error}")) from None
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise Unknowable(f"its answer has no list of {member}")
+        return found
+
+    def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(trust_env=False)
+        return self._session
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> Receipt:
         place = self._place
-        post = self._session.post(place.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False)
+        post = self._open().post(place.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False)
         async with post as answer:
             raw = await read_up_to(answer, MAX_ANSWER_BYTES)
             if answer.status == HTTPStatus.MULTI_STATUS:
