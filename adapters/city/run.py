@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from adapters.city.core.backlog import Backlog, Entry
 from adapters.city.core.event import Event, Key, event_of, events_of
-from adapters.city.core.pace import Pace
+from adapters.city.core.pace import Pace, Suspicion
 from adapters.city.core.profile import Profile
 from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_settled, settle
 from adapters.city.core.retry import RetryPolicy
@@ -73,6 +73,7 @@ class Run:
         self._backlog = Backlog(stored.cursor)
         self._place = profile.place
         self._pace = Pace(profile.place.batch)
+        self._suspicion = Suspicion()
         self._now = asyncio.get_running_loop().time
         self._since = self._now()
         self._letters: dict[Key, int] = {}
@@ -183,8 +184,9 @@ class Run:
         if len(batch) > 1 and len(settlement.refused) == len(batch) and not receipt.single:
             self._pace.refuse(len(batch))
             return
-        if settlement.left:
-            settlement = await self._isolate(settlement, receipt)
+        if settlement.left and not settlement.delivered and self._pace.is_isolating:
+            await self._examine(settlement.left[0], receipt)
+            return
         await self._settle(settlement, receipt)
         if settlement.delivered or settlement.refused:
             self.hindrance, self._since = "", self._now()
@@ -192,17 +194,21 @@ class Run:
         if settlement.left:
             await self._back_off(receipt)
 
-    async def _isolate(self, settlement: Settlement, receipt: Receipt) -> Settlement:
+    async def _examine(self, first: Entry, receipt: Receipt) -> None:
         """Nothing was taken for long: find out whether it is the first event or the system."""
-        first = settlement.left[0]
+        if self._suspicion.fail(first.event.id):
+            log.warning("one event fails while others are taken", extra={"feed": self._profile.name, "why": receipt.detail})
+            await self._settle(Settlement((), [first], (), ()), receipt)
+            self._pace.succeed()
+            return
         other = self._backlog.first_other(first.event.key)
-        if not self._pace.is_isolating or settlement.delivered or other is None or len(settlement.left) > 1:
-            return settlement
-        probed = await self._hand_over([other], self._backlog.cursor)
-        if probed.on(other.event.id) is not Verdict.DELIVERED:
-            return settlement
-        log.warning("one event fails while others are taken", extra={"feed": self._profile.name, "why": receipt.detail})
-        return Settlement([other], [first], (), ())
+        if other is not None:
+            probed = await self._hand_over([other], self._backlog.cursor)
+            if probed.on(other.event.id) is Verdict.DELIVERED:
+                self._suspicion.take_other()
+                await self._settle(Settlement([other], (), (), ()), receipt)
+                return  # and the first once more, at once: the system is there
+        await self._back_off(receipt)
 
     async def _settle(self, settlement: Settlement, receipt: Receipt) -> None:
         """Commit what a delivery came to, if it came to anything."""

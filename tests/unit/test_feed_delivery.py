@@ -4,7 +4,7 @@ import pytest
 
 from adapters.city.core.backlog import Backlog, Entry
 from adapters.city.core.event import Event
-from adapters.city.core.pace import ISOLATE_AFTER, Pace
+from adapters.city.core.pace import ISOLATE_AFTER, PROOFS, Pace, Suspicion
 from adapters.city.core.receipt import Receipt, Verdict, settle, verdict_of
 from adapters.city.core.retry import MAX_RETRY_AFTER_S, RetryPolicy, parse_retry_after
 from adapters.city.core.signature import TOLERANCE_S, sign, verify
@@ -109,6 +109,18 @@ def test_after_some_failures_events_go_one_by_one() -> None:
     assert (pace.size, pace.is_isolating) == (1, True)
     pace.succeed()
     assert (pace.size, pace.is_isolating, pace.attempts) == (2, False, 0)
+
+
+def test_an_event_is_the_culprit_only_if_it_fails_again_and_again_right_after_others_were_taken() -> None:
+    suspicion = Suspicion()
+    assert not any(suspicion.fail("a") for _ in range(10))
+    verdicts = []
+    for _ in range(PROOFS):
+        suspicion.take_other()
+        verdicts.append(suspicion.fail("a"))
+    assert verdicts == [False] * (PROOFS - 1) + [True]
+    suspicion.take_other()
+    assert not suspicion.fail("b")
 
 
 def test_delays_double_up_to_the_last_and_half_of_them_is_chance() -> None:

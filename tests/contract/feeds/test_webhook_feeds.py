@@ -155,6 +155,19 @@ async def test_one_event_that_is_not_wanted_does_not_stop_the_others(node: RestN
         await until_letters(running, letters=0, requested=0)
 
 
+@pytest.mark.parametrize("failures", range(4, 10))
+async def test_a_system_that_comes_back_between_two_attempts_gives_no_event_up(
+    node: RestNode, consumer: Consumer, failures: int
+) -> None:
+    names = [f"p{number}" for number in range(4)]
+    await register(node, *names)
+    consumer.misbehaviours.extend([Misbehaviour.FAIL] * failures)
+    async with feeding(node, consumer) as running:
+        await until(lambda: knows(consumer, *names))
+        await settled(running, len(names))
+        assert (await running.stored())["letters"] == 0
+
+
 async def until_letters(running: RunningFeeds, letters: int, requested: int, attempts: int | None = None) -> None:
     async with asyncio.timeout(30):
         while True:
