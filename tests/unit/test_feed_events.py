@@ -116,3 +116,33 @@ def test_a_change_is_told_row_by_row() -> None:
 def test_what_is_never_shared_cannot_be_selected() -> None:
     with pytest.raises(ValueError, match="不予共享"):
         share_class("none")
+
+
+def test_members_are_taken_from_where_the_profile_says() -> None:
+    values = [
+        value(1, "TITLE", "变压器"),
+        value(2, "META", '{"rated": {"power_kva": 400}, "list": [1]}'),
+        value(3, "CODE", "a b"),
+    ]
+    members: dict[str, Any] = {
+        "device": "identifier",
+        "maker": "registrant",
+        "title": "values.TITLE",
+        "power": "values.META#rated.power_kva",
+        "nothing": "values.META#rated.power_kva.x",
+        "no_json": "values.TITLE#x",
+        "absent": "values.ABSENT",
+        "code": {"from": "values.CODE", "pattern": r"\S+"},
+        "number": {"from": "values.META#rated.power_kva", "pattern": r"\d+"},
+    }
+    data = told(record_row("88.118.1001/a", *values), shape={"members": members})["data"]
+    assert data == {
+        "kind": "record", "identifier": "88.118.1001/a", "version": 1, "state": "active",
+        "device": "88.118.1001/a", "maker": "R-1", "title": "变压器", "power": 400, "unfit": ["code", "number"],
+    }  # fmt: skip
+
+
+def test_a_pattern_is_not_tried_on_a_document() -> None:
+    long = value(1, "CODE", "a" * 10_000)
+    members = {"code": {"from": "values.CODE", "pattern": "(a+)+b"}}
+    assert told(record_row("88.118.1001/a", long), shape={"members": members})["data"]["unfit"] == ["code"]

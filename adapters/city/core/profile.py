@@ -14,6 +14,9 @@ share = ["unconditional"]            # and "conditional"
 
 [shape]
 fields = []                          # a mask: "registrant", "values.URL"; empty: everything shared
+[shape.members]                      # or what the system calls its own, as core/members.py describes it
+equipment = "identifier"
+operator = { from = "values.OPERATOR_ID", pattern = "[0-9A-Z]{9}" }
 
 [transport]                          # as core/places.py describes each kind
 kind = "webhook"
@@ -30,6 +33,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.city.core.members import parse_member
 from adapters.city.core.places import Place, Reveal, parse_place
 from adapters.city.core.retry import RetryPolicy
 from adapters.city.core.section import Section
@@ -86,7 +90,7 @@ def parse_profile(document: Mapping[str, Any], reveal: Reveal) -> Profile:
         name,
         top.text("system", name),
         _selection(top.section("select", _SELECT)),
-        Shape(top.section("shape", ("fields",)).texts("fields", (), _check_field)),
+        _shape(top.section("shape", ("fields", "members"))),
         place,
         _retry(top.section("retry", ("first_s", "last_s"))),
     )
@@ -107,6 +111,19 @@ def _selection(section: Section) -> Selection:
         frozenset(section.texts("states", (), _check_state)),
         frozenset(Share(name) for name in share if name in list(Share)),
     )
+
+
+def _shape(section: Section) -> Shape:
+    fields = section.texts("fields", (), _check_field)
+    members = []
+    for name, given in section.entries("members"):
+        try:
+            members.append(parse_member(name, given))
+        except ValueError as error:
+            section.note(f"members.{name}", str(error))
+    if fields and members:
+        section.note("fields", "there are members: one or the other says what is sent")
+    return Shape(fields, tuple(members))
 
 
 def _retry(section: Section) -> RetryPolicy:

@@ -51,6 +51,14 @@ class Section:
             self._check(key, each, check)
         return tuple(found)
 
+    def entries(self, key: str) -> list[tuple[str, Any]]:
+        """The entries of a section whose keys are the writer's own."""
+        found = self._document.get(key, {})
+        if not isinstance(found, dict) or len(found) > MAX_ITEMS:
+            self.note(key, f"a section of at most {MAX_ITEMS} entries is wanted")
+            return []
+        return list(found.items())
+
     def number(self, key: str, default: float, least: float, most: float) -> float:
         """A number within bounds."""
         found = self._document.get(key, default)

@@ -1,4 +1,4 @@
-"""What of a selected thing is sent: a field mask over its document.
+"""What of a selected thing is sent: a field mask over its document, or members under names of the system's own.
 
 Fields are members of the document as the REST API gives it (`identifier`, `state`, `registrant`, ...); `values` are all shared
 values of a record, `values.URL` those of one type. Without a mask everything shared is sent.
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.city.core.members import Member, render_members
 from adapters.city.core.selection import Document, Selection, share_of
 from proto.model.feed import FeedKind
 from proto.model.value import type_filter
@@ -31,12 +32,17 @@ FIELDS: Final = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A field mask; empty: everything."""
+    """A field mask; empty: everything. `members` take its place (`core.members`)."""
 
     fields: tuple[str, ...] = ()
+    members: tuple[Member, ...] = ()
 
     def render(self, kind: FeedKind, noun: Document, selection: Selection) -> dict[str, Any]:
         """The document of a selected thing."""
+        if self.members:
+            always = {name: noun[name] for name in _ALWAYS[kind]}
+            shared = selection.shared_values(noun) if kind is FeedKind.RECORD else ()
+            return {"kind": kind, **always, **render_members(self.members, noun, shared)}
         wanted = {*self.fields, *_ALWAYS[kind]} if self.fields else noun.keys()
         document = {"kind": kind, **{name: part for name, part in noun.items() if name in wanted and name != _VALUES}}
         if kind is FeedKind.RECORD:
