@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from random import random
 from typing import Any, Final, TypeVar
 
@@ -40,6 +41,9 @@ BATCH_BYTES: Final = 1024 * 1024
 
 # Passed-over changes after which the cursor is committed although nothing was delivered: what a new start reads once more.
 PASSED_OVER: Final = 20_000
+
+# Pages read to find a letter's change: the one that it was found in may have begun with thousands that are not for us.
+LETTER_PAGES: Final = 3
 
 # The registry comes back within seconds.
 REGISTRY_RETRY: Final = RetryPolicy(0.1, 5.0)
@@ -262,10 +266,15 @@ class Run:
 
     async def _event_of(self, letter: StoredLetter) -> tuple[Event | None, str]:
         """The event of a letter, read once more. None and no reason: the profile does not select it any more."""
-        try:
-            page = await self._persist(lambda: self._client.changes(letter.before, 1, 0))
-        except NotTaken as not_taken:
-            return None, str(not_taken)
+        after = letter.before
+        for _ in range(LETTER_PAGES):
+            try:
+                page = await self._persist(partial(self._client.changes, after, 1, 0))
+            except NotTaken as not_taken:
+                return None, str(not_taken)
+            after = page.cursor
+            if page.changes:
+                break
         for change in page.changes:
             for row in change["rows"]:
                 if (row["kind"], row["name"]) == letter.key:
