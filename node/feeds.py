@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.city.core.profile import Profile, ProfileMistakes, parse_profile
+from adapters.city.mappings import MAPPINGS
 from node.config import Config
 from node.kinds import Secret, reveal
 
@@ -32,7 +33,7 @@ def load_profiles(config: Config, environ: Mapping[str, str]) -> tuple[Profile, 
 
 def load_profile(file: Path, environ: Mapping[str, str]) -> Profile:
     """The profile in a file. Raises `ProfileMistakes`."""
-    return parse_profile(_read(file), lambda said: reveal(Secret(said), environ))
+    return parse_profile(_read(file), lambda said: reveal(Secret(said), environ), MAPPINGS)
 
 
 def _read(file: Path) -> dict[str, object]:

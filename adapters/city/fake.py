@@ -76,14 +76,7 @@ class Consumer:
     async def open(self, port: int = 0) -> "Consumer":
         """Serve on loopback."""
         application = web.Application(client_max_size=MAX_BODY_BYTES)
-        application.add_routes([
-            web.post("/events", self._take),
-            web.post("/misbehave", self._misbehave),
-            web.post("/dislikes", self._dislike),
-            web.post("/forget", self._forget),
-            web.get("/state", self._state),
-            web.get("/holdings", self._holdings),
-        ])  # fmt: skip
+        application.add_routes(self.routes())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True)
@@ -96,6 +89,17 @@ class Consumer:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """What it answers; a system of its own kind answers more."""
+        return (
+            web.post("/events", self._take),
+            web.post("/misbehave", self._misbehave),
+            web.post("/dislikes", self._dislike),
+            web.post("/forget", self._forget),
+            web.get("/state", self._state),
+            web.get("/holdings", self._holdings),
+        )
 
     @property
     def url(self) -> str:
@@ -214,21 +218,21 @@ class Consumer:
         return web.json_response({"distinct": self.distinct, "attempts": self.attempts, "subjects": newest})
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
-    consumer = await Consumer(arguments.secret.encode(), arguments.journal).open(arguments.port)
+async def _serve(make: type[Consumer], arguments: argparse.Namespace) -> None:
+    consumer = await make(arguments.secret.encode(), arguments.journal).open(arguments.port)
     print(f"a stand-in takes events at {consumer.url}", flush=True)
     await asyncio.Event().wait()
 
 
-def main() -> int:
-    """Run a stand-in in the foreground."""
-    parser = argparse.ArgumentParser(prog="python -m adapters.city.fake", description="A stand-in that takes webhooks.")
+def run_stand_in(make: type[Consumer]) -> int:
+    """Run a stand-in in the foreground, as the command line says."""
+    parser = argparse.ArgumentParser(description="A stand-in for a system of the city that takes webhooks.")
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--secret", default="", help="what deliveries have to be signed with")
     parser.add_argument("--journal", type=Path, help="keep what was taken in this file")
-    asyncio.run(_serve(parser.parse_args()))
+    asyncio.run(_serve(make, parser.parse_args()))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_stand_in(Consumer))

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ from tests.support.node import DEADLINE_S
 
 
 class System:
-    """`python -m adapters.city.fake` on a port that it keeps over all its lives."""
+    """`python -m MODULE` (a stand-in of `adapters.city`) on a port that it keeps over all its lives."""
 
-    def __init__(self, folder: Path, secret: str = "") -> None:
+    def __init__(self, folder: Path, secret: str = "", module: str = "adapters.city.fake") -> None:
+        self._module = module
         self._folder = folder
         self._secret = secret
         self.port = 0
@@ -30,7 +32,7 @@ class System:
     def start(self) -> None:
         """Begin a life; returns when it serves."""
         self.lives += 1
-        command = [sys.executable, "-m", "adapters.city.fake", "--port", str(self.port), "--secret", self._secret]
+        command = [sys.executable, "-m", self._module, "--port", str(self.port), "--secret", self._secret]
         self._process = subprocess.Popen(
             [*command, "--journal", str(self._folder / "journal")], stdout=subprocess.PIPE, text=True
         )
@@ -68,6 +70,14 @@ class System:
     def forget(self, *subjects: str) -> None:
         """Lose these."""
         self._ask("/forget", list(subjects))
+
+    def ask(self, path: str) -> Any:
+        """What it answers as the system that it stands for; None if it does not know."""
+        try:
+            return self._ask(path)
+        except urllib.error.HTTPError as error:
+            with error:
+                return None
 
     def _ask(self, path: str, document: Any = None) -> Any:
         body = None if document is None else json.dumps(document).encode()

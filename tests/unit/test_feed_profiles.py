@@ -44,6 +44,7 @@ def reveal(said: str) -> str:
             "shape.members.code: the pattern",
         ),
         ({"name": "x", "shape": {"fields": ["state"], "members": {"code": "identifier"}}}, "shape.fields: there are members"),
+        ({"name": "x", "shape": {"mapping": "unheard"}}, "shape.mapping: "),
         ({"name": "x", "transport": {"kind": "pigeon", "url": "https://x/"}}, "transport.kind: "),
         ({"name": "x", "transport": {"kind": "webhook", "url": "ftp://x/"}}, "transport.url: "),
         ({"name": "x", "transport": {"kind": "webhook"}}, "transport.url: it is missing"),

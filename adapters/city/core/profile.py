@@ -38,7 +38,7 @@ from adapters.city.core.places import Place, Reveal, parse_place
 from adapters.city.core.retry import RetryPolicy
 from adapters.city.core.section import Section
 from adapters.city.core.selection import Selection, Share, share_class
-from adapters.city.core.shape import FIELDS, Shape, is_field
+from adapters.city.core.shape import FIELDS, MapNoun, Shape, is_field
 from proto.errors import Refusal
 from proto.model.feed import FeedKind
 from proto.model.identifier import parse_prefix
@@ -80,8 +80,8 @@ class Profile:
         return f"/biaojie/feeds/{self.name}"
 
 
-def parse_profile(document: Mapping[str, Any], reveal: Reveal) -> Profile:
-    """The profile that a TOML document is. Raises `ProfileMistakes`."""
+def parse_profile(document: Mapping[str, Any], reveal: Reveal, mappings: Mapping[str, MapNoun] | None = None) -> Profile:
+    """The profile that a TOML document is; `mappings` are those it may name. Raises `ProfileMistakes`."""
     mistakes: list[str] = []
     top = Section(document, "", mistakes, ("name", "system", "select", "shape", "transport", "retry"))
     name = top.text("name", check=_check_name)
@@ -90,7 +90,7 @@ def parse_profile(document: Mapping[str, Any], reveal: Reveal) -> Profile:
         name,
         top.text("system", name),
         _selection(top.section("select", _SELECT)),
-        _shape(top.section("shape", ("fields", "members"))),
+        _shape(top.section("shape", ("fields", "members", "mapping")), mappings or {}),
         place,
         _retry(top.section("retry", ("first_s", "last_s"))),
     )
@@ -113,7 +113,7 @@ def _selection(section: Section) -> Selection:
     )
 
 
-def _shape(section: Section) -> Shape:
+def _shape(section: Section, mappings: Mapping[str, MapNoun]) -> Shape:
     fields = section.texts("fields", (), _check_field)
     members = []
     for name, given in section.entries("members"):
@@ -121,9 +121,12 @@ def _shape(section: Section) -> Shape:
             members.append(parse_member(name, given))
         except ValueError as error:
             section.note(f"members.{name}", str(error))
-    if fields and members:
-        section.note("fields", "there are members: one or the other says what is sent")
-    return Shape(fields, tuple(members))
+    mapping = section.text("mapping", "")
+    if mapping and mapping not in mappings:
+        section.note("mapping", f"one of {', '.join(sorted(mappings)) or 'none'} is wanted")
+    if fields and (members or mapping):
+        section.note("fields", "there are members or a mapping: one or the other says what is sent")
+    return Shape(fields, tuple(members), mappings.get(mapping))
 
 
 def _retry(section: Section) -> RetryPolicy:

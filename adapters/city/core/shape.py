@@ -4,7 +4,7 @@ Fields are members of the document as the REST API gives it (`identifier`, `stat
 values of a record, `values.URL` those of one type. Without a mask everything shared is sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,19 +30,25 @@ FIELDS: Final = frozenset({
 """Every member that some kind of thing has."""
 
 
+MapNoun = Callable[[FeedKind, Document, Sequence[Document]], dict[str, Any]]
+"""The members of a thing, of its document and its shared values: code that a system has of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A field mask; empty: everything. `members` take its place (`core.members`)."""
+    """A field mask; empty: everything. `members` (`core.members`) or a `mapping` take its place."""
 
     fields: tuple[str, ...] = ()
     members: tuple[Member, ...] = ()
+    mapping: MapNoun | None = None
 
     def render(self, kind: FeedKind, noun: Document, selection: Selection) -> dict[str, Any]:
         """The document of a selected thing."""
-        if self.members:
-            always = {name: noun[name] for name in _ALWAYS[kind]}
-            shared = selection.shared_values(noun) if kind is FeedKind.RECORD else ()
-            return {"kind": kind, **always, **render_members(self.members, noun, shared)}
+        if self.members or self.mapping is not None:
+            always = {"kind": kind, **{name: noun[name] for name in _ALWAYS[kind]}}
+            shared = selection.shared_values(noun) if kind is FeedKind.RECORD else []
+            own = self.mapping(kind, noun, shared) if self.mapping is not None else {}
+            return {**own, **render_members(self.members, noun, shared), **always}
         wanted = {*self.fields, *_ALWAYS[kind]} if self.fields else noun.keys()
         document = {"kind": kind, **{name: part for name, part in noun.items() if name in wanted and name != _VALUES}}
         if kind is FeedKind.RECORD:
