@@ -21,10 +21,11 @@ ACCOUNTS: Final = b"a"
 JOBS: Final = b"j"
 FEEDS: Final = b"f"
 LETTERS: Final = b"d"
+FILINGS: Final = b"u"
 IDEMPOTENCY: Final = b"i"
 LOG: Final = b"l"
 META: Final = b"m"
-SPACES: Final = (RECORDS, PREFIXES, REGISTRANTS, ACCOUNTS, JOBS, FEEDS, LETTERS, IDEMPOTENCY, LOG, META)
+SPACES: Final = (RECORDS, PREFIXES, REGISTRANTS, ACCOUNTS, JOBS, FEEDS, LETTERS, FILINGS, IDEMPOTENCY, LOG, META)
 
 HANDLE_SCHEME: Final = b"h"
 
@@ -36,6 +37,7 @@ _TABLE_SPACE: Final = {
     Table.JOB: JOBS,
     Table.FEED: FEEDS,
     Table.LETTER: LETTERS,
+    Table.FILING: FILINGS,
 }
 _RECORD_HEAD: Final = LAYOUT + RECORDS + HANDLE_SCHEME
 _SEQUENCE: Final = struct.Struct(">IQ")

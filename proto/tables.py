@@ -6,6 +6,7 @@ from typing import Final
 from proto.model.account import Account, GroupGrant, Role
 from proto.model.change import Head, Memory, Position
 from proto.model.feed import Feed, FeedState, Letter
+from proto.model.filing import Filing, FilingKind, FilingState, Step
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Prefix, PrefixState, Registrant
@@ -178,6 +179,53 @@ def unpack_letter(image: bytes) -> Letter:
         message.is_requested,
         version,
         message.created_ms,
+    )
+
+
+def pack_filing(filing: Filing) -> bytes:
+    message = tables_pb2.FilingImage(
+        kind=filing.kind,
+        name=filing.name,
+        registrant=filing.registrant,
+        state=filing.state,
+        content=filing.content,
+        steps=[
+            tables_pb2.FilingStep(
+                at_ms=step.at_ms, state=step.state, transaction=step.transaction, code=step.code, message=step.message
+            )
+            for step in filing.steps
+        ],
+        subject_version=filing.subject_version,
+        created_ms=filing.created_ms,
+        changed_ms=filing.changed_ms,
+        details=dict(filing.details),
+        transaction=filing.transaction,
+        server_transaction=filing.server_transaction,
+        entity=filing.entity,
+        is_known=filing.is_known,
+    )
+    return frame_image(filing.version, message.SerializeToString(deterministic=True))
+
+
+def unpack_filing(image: bytes) -> Filing:
+    version, body = split_image(image)
+    message = tables_pb2.FilingImage.FromString(body)
+    return Filing(
+        FilingKind(message.kind),
+        message.name,
+        message.registrant,
+        FilingState(message.state),
+        message.content,
+        tuple(Step(step.at_ms, FilingState(step.state), step.transaction, step.code, step.message) for step in message.steps),
+        message.subject_version,
+        version,
+        message.created_ms,
+        message.changed_ms,
+        tuple(sorted(message.details.items())),
+        message.transaction,
+        message.server_transaction,
+        message.entity,
+        message.is_known,
     )
 
 

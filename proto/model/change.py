@@ -59,6 +59,7 @@ class Table(IntEnum):
     JOB = 5
     FEED = 6
     LETTER = 7
+    FILING = 8
 
 
 @frozen

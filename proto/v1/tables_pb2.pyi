@@ -354,6 +354,132 @@ class LetterImage(_message.Message):
 Global___LetterImage: _TypeAlias = LetterImage  # noqa: Y015
 
 @_typing.final
+class FilingImage(_message.Message):
+    """A filing: what the upstream is told, and how far it has come with that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DetailsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REGISTRANT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    SUBJECT_VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    CHANGED_MS_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    SERVER_TRANSACTION_FIELD_NUMBER: _builtins.int
+    ENTITY_FIELD_NUMBER: _builtins.int
+    IS_KNOWN_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """registrant, prefix, statistics"""
+    name: _builtins.str
+    registrant: _builtins.str
+    """whose it is; empty: the node's"""
+    state: _builtins.int
+    content: _builtins.str
+    """JSON"""
+    subject_version: _builtins.int
+    """of what the content was taken from"""
+    created_ms: _builtins.int
+    changed_ms: _builtins.int
+    transaction: _builtins.str
+    """clTRID of the newest submission"""
+    server_transaction: _builtins.str
+    """the upstream's name of it"""
+    entity: _builtins.str
+    """the upstream's id of a registrant"""
+    is_known: _builtins.bool
+    """approved once"""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilingStep]: ...
+    @_builtins.property
+    def details(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        registrant: _builtins.str = ...,
+        state: _builtins.int = ...,
+        content: _builtins.str = ...,
+        steps: _abc.Iterable[Global___FilingStep] | None = ...,
+        subject_version: _builtins.int = ...,
+        created_ms: _builtins.int = ...,
+        changed_ms: _builtins.int = ...,
+        details: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        transaction: _builtins.str = ...,
+        server_transaction: _builtins.str = ...,
+        entity: _builtins.str = ...,
+        is_known: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "content", b"content", "created_ms", b"created_ms", "details", b"details", "entity", b"entity", "is_known", b"is_known", "kind", b"kind", "name", b"name", "registrant", b"registrant", "server_transaction", b"server_transaction", "state", b"state", "steps", b"steps", "subject_version", b"subject_version", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilingImage: _TypeAlias = FilingImage  # noqa: Y015
+
+@_typing.final
+class FilingStep(_message.Message):
+    """One step of a filing's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    state: _builtins.int
+    """that it led to"""
+    transaction: _builtins.str
+    code: _builtins.int
+    """the upstream's"""
+    message: _builtins.str
+    """likewise"""
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        state: _builtins.int = ...,
+        transaction: _builtins.str = ...,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "code", b"code", "message", b"message", "state", b"state", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilingStep: _TypeAlias = FilingStep  # noqa: Y015
+
+@_typing.final
 class IdempotencyImage(_message.Message):
     """What an idempotency key remembers."""
 

@@ -31,6 +31,7 @@ _TABLES: Final[dict[bytes, tuple[Callable[[bytes], Any], str]]] = {
     keys.JOBS: (tables.unpack_job, "id"),
     keys.FEEDS: (tables.unpack_feed, "name"),
     keys.LETTERS: (tables.unpack_letter, "key"),
+    keys.FILINGS: (tables.unpack_filing, "key"),
 }
 
 

@@ -6,7 +6,7 @@ caller may see, or raise `Refusal` (NOT_FOUND, RETIRED, SUSPENDED, ...), and sho
 Every listing names its registrant: a code, empty for what is the node's own, `EVERY_REGISTRANT` for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from proto.errors import Refusal
@@ -14,16 +14,19 @@ from proto.limits import DEFAULT_PAGE
 from proto.model.account import Account, Caller, GroupGrant, Role
 from proto.model.change import START, Position
 from proto.model.feed import FeedKind, Letter
+from proto.model.filing import Filing, FilingKind
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
-from registry.service import accounts, feeds, prefixes, registrants
+from registry.policy.rules import Action, enter
+from registry.service import accounts, feeds, filings, prefixes, registrants, statistics
 from registry.service.accounts import NewAccount, new_secret
 from registry.service.changes import ChangesPage, Follower
 from registry.service.context import Context
 from registry.service.execute import Executor, Written
 from registry.service.feeds import FeedStanding, Progress
+from registry.service.filings import EVERY_FILING, FilingCounts, UpstreamAnswer, Wanted
 from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
@@ -46,6 +49,7 @@ class Registry:
     ) -> None:
         self.executor = Executor(reader, committer, stream, clock)
         self._reader = reader
+        self._stream = stream
         self._follower = Follower(reader, stream, clock)
         self._make_secret = make_secret
 
@@ -300,6 +304,66 @@ class Registry:
         """The dead letters of a feed."""
         await self.executor.catch_up()
         return feeds.list_letters(self._reader, context.caller, name, after, limit, requested_only=requested_only)
+
+    # Filings
+
+    async def draft_filings(self, context: Context, home: str) -> Written:
+        """Draft the filings that are due, at most one batch."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_drafts(reader, caller, home, now_ms))
+
+    async def report_day(self, context: Context) -> Written:
+        """Draft the report of the next day that is over; nothing is drafted if there is none."""
+        enter(context.caller, Action.RUN_FILING)
+        await self.executor.catch_up()
+        day = statistics.next_day(self._reader, self.executor.clock.now_ms())
+        if not day:
+            return Written((), self._reader.position)
+        counted = await statistics.count_day(self._reader, self._stream, day)
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: statistics.plan_report(reader, caller, counted, now_ms))
+
+    async def detail_filing(self, context: Context, code: str, details: Mapping[str, str]) -> Written:
+        """Say more about a registrant to the upstream."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_details(reader, caller, code, details, now_ms))
+
+    async def redraft_filing(self, context: Context, kind: FilingKind, name: str) -> Written:
+        """Try a rejected filing again."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_redraft(reader, caller, kind, name, now_ms))
+
+    async def submit_filing(
+        self, context: Context, kind: FilingKind, name: str, transaction: str, expected_version: int | None = None
+    ) -> Written:
+        """Keep that a draft is about to be sent."""
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context,
+            lambda now_ms: filings.plan_submission(reader, caller, kind, name, transaction, expected_version, now_ms),
+        )
+
+    async def answer_filing(self, context: Context, kind: FilingKind, name: str, answer: UpstreamAnswer) -> Written:
+        """Keep what the upstream answered."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_answer(reader, caller, kind, name, answer, now_ms))
+
+    async def show_filing(self, context: Context, kind: FilingKind, name: str) -> Filing:
+        """One filing as far as the caller may see it."""
+        await self.executor.catch_up()
+        return filings.show_filing(self._reader, context.caller, kind, name)
+
+    async def list_filings(
+        self, context: Context, registrant: str, wanted: Wanted = EVERY_FILING, after: str = "", limit: int = DEFAULT_PAGE
+    ) -> Page[Filing]:
+        """The filings of one registrant, or of all, that are wanted."""
+        await self.executor.catch_up()
+        return filings.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
+
+    async def count_filings(self, context: Context) -> FilingCounts:
+        """How many filings there are in each state."""
+        await self.executor.catch_up()
+        return filings.count_filings(self._reader, context.caller)
 
     # Changes
 

@@ -1,5 +1,6 @@
 """Nouns as JSON documents; `schemas` says the same as JSON Schema, and a test holds every answer against it."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,6 +9,7 @@ from proto.handle_json import render_owned_value
 from proto.model.account import Account
 from proto.model.change import Table
 from proto.model.feed import Feed, Letter
+from proto.model.filing import Filing
 from proto.model.job import Job, JobState
 from proto.model.prefix import Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
@@ -143,6 +145,35 @@ def letter_document(letter: Letter) -> dict[str, Any]:
         "reason": letter.reason,
         "is_requested": letter.is_requested,
         "created": render_ms(letter.created_ms),
+    }
+
+
+def filing_document(filing: Filing) -> dict[str, Any]:
+    """A filing with its history."""
+    return {
+        "kind": filing.kind,
+        "name": filing.name,
+        "registrant": filing.registrant,
+        "state": filing.state.name.lower(),
+        "content": json.loads(filing.content),
+        "details": dict(filing.details),
+        "transaction": filing.transaction,
+        "server_transaction": filing.server_transaction,
+        "entity": filing.entity,
+        "is_known": filing.is_known,
+        "steps": [
+            {
+                "at": render_ms(step.at_ms),
+                "state": step.state.name.lower(),
+                "transaction": step.transaction,
+                "code": step.code,
+                "message": step.message,
+            }
+            for step in filing.steps
+        ],
+        "version": filing.version,
+        "created": render_ms(filing.created_ms),
+        "changed": render_ms(filing.changed_ms),
     }
 
 

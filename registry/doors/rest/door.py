@@ -18,6 +18,7 @@ from registry.doors.rest.accounts import AccountResource
 from registry.doors.rest.changes import ChangeResource
 from registry.doors.rest.exchange import Exchange
 from registry.doors.rest.feeds import FeedResource
+from registry.doors.rest.filings import FilingResource
 from registry.doors.rest.identifiers import IdentifierResource
 from registry.doors.rest.limits import LISTEN_BACKLOG, RestLimits
 from registry.doors.rest.node import NodeResource, Readiness
@@ -64,6 +65,7 @@ class RestDoor:
             RegistrantResource(registry),
             AccountResource(registry),
             FeedResource(registry),
+            FilingResource(registry),
             self._changes,
             node,
         ]

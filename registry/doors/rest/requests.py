@@ -10,11 +10,13 @@ from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_VALUES
 from proto.model.account import GroupGrant, Role
 from proto.model.change import START, Position, parse_cursor
 from proto.model.feed import FeedKind
+from proto.model.filing import FilingState
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import PrefixState
 from proto.model.value import Value
 from registry.service.accounts import MAX_GRANTS
 from registry.service.feeds import MAX_LETTERS, Progress, Refused
+from registry.service.filings import MAX_CODE, UpstreamAnswer
 from registry.service.patch import Patch
 from registry.service.plan import Draft, RowOutcome, refused
 from registry.service.register import Mode
@@ -156,6 +158,38 @@ def parse_letters(document: Members) -> Sequence[tuple[FeedKind, str]] | None:
     if "letters" not in document.document:
         return None
     return tuple(_letter_name(each) for each in document.objects("letters", MAX_LETTERS))
+
+
+def parse_home(document: Members) -> str:
+    """`{"home"}`."""
+    document.allow(("home",))
+    return document.text("home")
+
+
+def parse_details(document: Members) -> Mapping[str, str]:
+    """`{"details": {...}}`."""
+    document.allow(("details",))
+    details = document.inner("details")
+    return {name: details.text(name) for name in details.document}
+
+
+def parse_transaction(document: Members) -> str:
+    """`{"transaction"}`."""
+    document.allow(("transaction",))
+    return document.text("transaction")
+
+
+def parse_upstream_answer(document: Members) -> UpstreamAnswer:
+    """`{"transaction", "state", "code", "message"?, "server_transaction"?, "entity"?}`."""
+    document.allow(("transaction", "state", "code", "message", "server_transaction", "entity"))
+    return UpstreamAnswer(
+        document.text("transaction"),
+        parse_member(document, "state", FilingState),
+        document.integer("code", high=MAX_CODE),
+        document.text("message", ""),
+        document.text("server_transaction", ""),
+        document.text("entity", ""),
+    )
 
 
 def parse_place(document: Members, name: str, default: str | None = None) -> Position:

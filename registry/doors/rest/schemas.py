@@ -7,12 +7,14 @@ from proto.errors import Reason
 from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_IDENTIFIER_BYTES, MAX_REFERENCES, MAX_TTL_S, MAX_VALUES
 from proto.model.account import Role
 from proto.model.feed import FeedKind, FeedState
+from proto.model.filing import FilingKind, FilingState
 from proto.model.identifier import SuffixRule
 from proto.model.job import JobState
 from proto.model.prefix import PrefixState
 from proto.model.record import State
 from registry.service.accounts import MAX_GRANTS
 from registry.service.feeds import MAX_LETTERS, MAX_SENTENCE_CHARS
+from registry.service.filings import DETAILS, MAX_CODE
 from registry.service.lifecycle import FIRST_STATES
 from registry.service.plan import Outcome
 from registry.service.register import Mode
@@ -154,6 +156,23 @@ _FEED: Final = closed(
     about="A city system's subscription to changes, and how far it has been told.",
 )
 _STANDING: Final = {"letters": COUNT, "requested": COUNT, "head": {**POSITION, "description": "The end of the stream."}}
+_FILING_STATE: Final = choice([state.name.lower() for state in FilingState])
+_CODE: Final = {"type": "integer", "minimum": 0, "maximum": MAX_CODE}
+_DETAILS: Final = closed({}, dict.fromkeys(DETAILS, TEXT))
+_STEP: Final = closed({"at": TIME, "state": _FILING_STATE, "transaction": TEXT, "code": _CODE, "message": TEXT})
+_FILING: Final = closed(
+    {
+        "kind": choice(list(FilingKind)),
+        **dict.fromkeys(("name", "registrant", "transaction", "server_transaction", "entity"), TEXT),
+        "state": _FILING_STATE,
+        "content": {"type": "object", "description": "What the upstream is told."},
+        "details": _DETAILS,
+        "is_known": {**FLAG, "description": "Whether the upstream approved it once: what follows is an update."},
+        "steps": items(_STEP),
+        **_STAMPS,
+    },
+    about="What the upstream is told of a registrant, a prefix or a day, and how far it has come with that.",
+)
 _ROW_RESULT: Final = closed(
     {"row": COUNT, "identifier": TEXT, "outcome": choice(list(Outcome))},
     {"version": COUNT, "reason": choice(list(Reason)), "field": TEXT, "detail": TEXT},
@@ -265,6 +284,28 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "LetterPage": _page("letters", "Letter"),
     "LetterReplay": closed({}, {"letters": items(_LETTER_NAME, MAX_LETTERS)}, "Which; without the member all."),
+    "Filing": _FILING,
+    "FilingPage": _page("filings", "Filing"),
+    "FilingWritten": _written(_FILING),
+    "DraftFilings": closed({"home": {**TEXT, "description": "The prefix below which prefixes are filed."}}),
+    "FilingsDrafted": closed(
+        {
+            "drafted": items(TEXT),
+            "states": closed(dict.fromkeys([state.name.lower() for state in FilingState], COUNT)),
+            "due": {**COUNT, "description": "How many can be told now."},
+            "waiting_since": {
+                "anyOf": [TIME, {"type": "null"}],
+                "description": "Since when the filing that waits longest has been as it is.",
+            },
+            "position": POSITION,
+        }
+    ),
+    "FilingDetails": closed({"details": _DETAILS}, about="All of them: what is left out is taken back."),
+    "FilingSubmission": closed({"transaction": TEXT}, about="The transaction's name of ours, unique for all time (clTRID)."),
+    "UpstreamAnswer": closed(
+        {"transaction": TEXT, "state": choice(["pending", "approved", "rejected"]), "code": _CODE},
+        {"message": TEXT, "server_transaction": TEXT, "entity": TEXT},
+    ),
     "ChangesPage": closed({"changes": items(ref("Change")), "cursor": POSITION, "head": POSITION}),
     "Change": closed(
         {
