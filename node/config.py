@@ -48,6 +48,13 @@ class Driver(StrEnum):
     POSTGRESQL = "postgresql"
 
 
+class Line(StrEnum):
+    """How a line to the upstream is secured."""
+
+    TLS = "tls"
+    TCP = "tcp"
+
+
 class LogLevel(StrEnum):
     """The least severity that is logged."""
 
@@ -154,6 +161,21 @@ class FeedsSection:
 
 
 @dataclass(frozen=True, slots=True)
+class FilingSection:
+    """Whom registrants and prefixes are reported to."""
+
+    server: Text = ""
+    line: Annotated[Line, kinds.choice(Line)] = Line.TLS
+    ca: Text = ""
+    cert: Text = ""
+    key: Text = ""
+    client: Text = ""
+    password: SecretText = NO_SECRET
+    home: Text = ""
+    poll_s: Annotated[float, kinds.seconds(0.05, 86_400)] = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole, valid configuration. Field names are the sections of the TOML file."""
 
@@ -164,6 +186,7 @@ class Config:
     upstream: UpstreamSection = UpstreamSection()
     redis: RedisSection = RedisSection()
     feeds: FeedsSection = FeedsSection()
+    filing: FilingSection = FilingSection()
 
     def to_document(self) -> dict[str, dict[str, Any]]:
         """The configuration as TOML or JSON would hold it, secrets in clear: for the node's own processes only."""
@@ -256,3 +279,19 @@ def mistakes_between(config: Config) -> Iterator[str]:
             yield f"{key}: port {port} is already that of {taken[port]}"
     if config.feeds.profiles and config.registry.http_port is None:
         yield "feeds.profiles: feeds read changes from registry.http_port, which is off"
+    if config.filing.server:
+        yield from _mistakes_in_filing(config)
+
+
+def _mistakes_in_filing(config: Config) -> Iterator[str]:
+    host, _, port = config.filing.server.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= kinds.MAX_PORT:
+        yield f'filing.server: "{config.filing.server}": HOST:PORT is wanted'
+    if config.registry.http_port is None:
+        yield "filing.server: filing works with registry.http_port, which is off"
+    try:
+        _check_homed(config.filing.home)
+    except ValueError as error:
+        yield f"filing.home: the node's own prefix is wanted: {error}"
+    if config.filing.line is Line.TCP and (config.filing.ca or config.filing.cert or config.filing.key):
+        yield "filing.line: certificates are of no use on a plain line"

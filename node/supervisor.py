@@ -132,7 +132,7 @@ class Supervisor:
     def _make_children(self) -> None:
         descriptors = (self.folder.lock,)
         workers = [f"{WORKER}-{number}" for number in range(1, self._worker_count() + 1)]
-        adapters = [ADAPTERS] if self.config.feeds.profiles else []
+        adapters = [ADAPTERS] if self.config.feeds.profiles or self.config.filing.server else []
         for name in (REGISTRY, *workers, *adapters):
             program = Program(self._programs[_kind_of(name)], descriptors)
             assignment = Assignment(name, self.config, self.ports, self.sample)
@@ -158,8 +158,8 @@ class Supervisor:
     def _changed(self, child: Child) -> None:
         is_vital = _kind_of(child.name) != ADAPTERS
         if child.refusal is not None and is_vital and not child.was_ready and not self._stopping.is_set():
-            # It never came up with this data, and will not: say so and end, instead of trying for ever. Feeds that cannot
-            # begin are the feeds' trouble alone.
+            # It never came up with this data, and will not: say so and end, instead of trying for ever. Adapters that
+            # cannot begin are their own trouble alone.
             self._failed = True
             self._stopping.set()
         if child.pid is None and not self._stopping.is_set():

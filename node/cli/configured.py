@@ -8,6 +8,7 @@ from adapters.city.core.profile import ProfileMistakes
 from node.cli.outcome import WrongUsage
 from node.config import Config
 from node.feeds import load_profiles
+from node.filing import FilingMistakes, make_place
 from node.sources import ConfigMistakes, load_config
 
 
@@ -31,7 +32,9 @@ def read_config(arguments: argparse.Namespace, overrides: dict[str, str] | None 
     try:
         config = load_config(arguments.config, texts)
         load_profiles(config, os.environ)
-    except (ConfigMistakes, ProfileMistakes) as error:
+        if config.filing.server:
+            make_place(config)
+    except (ConfigMistakes, ProfileMistakes, FilingMistakes) as error:
         raise WrongUsage(*mistakes, *error.mistakes) from None
     if mistakes:
         raise WrongUsage(*mistakes)

@@ -119,6 +119,7 @@ class Noun:
         return columns(self.heads, [[shown(document.get(head)) for head in self.heads] for document in documents])
 
 
+_ROLES: Final = ("operator", "registrant", "city", "upstream")
 _STATE: Final = Field("state", "where its life cycle begins (default: approved)", choices=_STATES)
 
 COMMANDS: Final[Mapping[str, Noun]] = {
@@ -140,7 +141,7 @@ COMMANDS: Final[Mapping[str, Noun]] = {
         Noun(
             "account", "accounts", "name", ("name", "role", "registrant", "enabled", "version", "changed", "groups"),
             (
-                Field("role", "what it may do at all", is_required=True, choices=("operator", "registrant", "city")),
+                Field("role", "what it may do at all", is_required=True, choices=_ROLES),
                 Field("registrant", "code of the registrant that it acts for"),
             ),
             {

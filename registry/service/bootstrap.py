@@ -1,4 +1,4 @@
-"""The first start of a node: its homed prefixes, and the accounts of the operator and of feeds, each with its key in a file.
+"""The first start of a node: its homed prefixes, and the accounts that the node sees to itself, each with its key in a file.
 
 The file is written before the account that its key opens, so that a start that is cut short leaves a key that the next
 start takes up. Once the account exists it is the store that decides: a file that is gone stays gone, a key that was changed
@@ -29,6 +29,13 @@ log = logging.getLogger(__name__)
 
 OPERATOR_ACCOUNT: Final = "operator"
 FEEDS_ACCOUNT: Final = "feeds"
+FILINGS_ACCOUNT: Final = "filings"
+ROLES: Final[Mapping[str, Role]] = {
+    OPERATOR_ACCOUNT: Role.OPERATOR,
+    FEEDS_ACCOUNT: Role.CITY,
+    FILINGS_ACCOUNT: Role.UPSTREAM,
+}
+"""The accounts that a node may see to itself: its operator's, and those of its adapters."""
 _NODE: Final = Context(Caller("node", Role.OPERATOR), request_id="first-start")
 
 
@@ -41,18 +48,15 @@ class _Login:
     file: Path
 
 
-async def bootstrap(executor: Executor, homed: Sequence[str], token_file: Path, feeds_file: Path | None = None) -> None:
-    """Seed an empty store with the homed prefixes, and see to the operator's account and its key in `token_file` (0600).
+async def bootstrap(executor: Executor, homed: Sequence[str], files: Mapping[str, Path]) -> None:
+    """Seed an empty store with the homed prefixes, and see to accounts of `ROLES`, whose keys lie in `files` (0600).
 
-    With a `feeds_file` there is an account of the city as well, which delivers feeds, and its key lies there. Does nothing
-    where there is nothing to do, so it runs at every start, once the view is ready. Raises `Refusal`, and `OSError` if a file
-    cannot be read or written.
+    Does nothing where there is nothing to do, so it runs at every start, once the view is ready. Raises `Refusal`, and
+    `OSError` if a file cannot be read or written.
     """
     await executor.catch_up()
     reader = executor.reader
-    logins = [_Login(OPERATOR_ACCOUNT, Role.OPERATOR, token_file)]
-    if feeds_file is not None:
-        logins.append(_Login(FEEDS_ACCOUNT, Role.CITY, feeds_file))
+    logins = [_Login(name, ROLES[name], file) for name, file in files.items()]
     tokens = {login: token for login in logins if (token := _new_token(reader, login))}
     if tokens or not reader.images(Table.PREFIX):
         await executor.execute(_NODE, lambda now_ms: _plan(reader, homed, tokens, now_ms))

@@ -12,7 +12,7 @@ from tests.support.world import World, context
 
 
 def begin(world: World, file: Path, *homed: str) -> str:
-    asyncio.run(bootstrap(world.registry.executor, homed or ("88.118", "88.382"), file))
+    asyncio.run(bootstrap(world.registry.executor, homed or ("88.118", "88.382"), {OPERATOR_ACCOUNT: file}))
     return file.read_text().strip() if file.exists() else ""
 
 
@@ -81,7 +81,7 @@ def test_feeds_have_an_account_of_the_city_once_they_are_wanted(file: Path) -> N
     world, feeds_file = World(), file.with_name("feeds-token")
     operator = begin(world, file)
     for _ in range(2):
-        asyncio.run(bootstrap(world.registry.executor, (), file, feeds_file))
+        asyncio.run(bootstrap(world.registry.executor, (), {OPERATOR_ACCOUNT: file, FEEDS_ACCOUNT: feeds_file}))
         caller = world.registry.authenticate(feeds_file.read_text().strip())
         assert (caller.account, caller.role) == (FEEDS_ACCOUNT, Role.CITY)
     assert world.registry.authenticate(operator).role is Role.OPERATOR
