@@ -53,6 +53,6 @@ set_up() {
     rm -f "$stamp"
     [ -x .venv/bin/pip ] && .venv/bin/python -c '' 2>/dev/null || { rm -rf .venv && "$python" -m venv .venv; }
     .venv/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore -e "$1" >&2
-    .venv/bin/python -m compileall -q proto resolver registry node
+    .venv/bin/python -m compileall -q proto resolver registry adapters node
     printf '%s\n' "$wanted" >"$stamp"
 }

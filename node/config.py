@@ -57,6 +57,13 @@ class Driver(StrEnum):
     POSTGRESQL = "postgresql"
 
 
+class Line(StrEnum):
+    """How a line to the upstream is secured."""
+
+    TLS = "tls"
+    TCP = "tcp"
+
+
 class LogLevel(StrEnum):
     """The least severity that is logged."""
 
@@ -91,6 +98,11 @@ def _check_network(text: str) -> None:
         ipaddress.ip_network(text)
     except ValueError as error:
         raise ValueError(f'"{text}" is not a network, such as 10.0.0.0/8: {error}') from None
+
+
+def _check_file(name: str) -> None:
+    if not name.strip():
+        raise ValueError("expected the path of a file, not an empty string")
 
 
 Host = Annotated[str, kinds.text("an address")]
@@ -172,6 +184,28 @@ class RedisSection:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedsSection:
+    """Which systems of the city are told what changes."""
+
+    profiles: Annotated[tuple[str, ...], kinds.texts(_check_file)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FilingSection:
+    """Whom registrants and prefixes are reported to."""
+
+    server: Text = ""
+    line: Annotated[Line, kinds.choice(Line)] = Line.TLS
+    ca: Text = ""
+    cert: Text = ""
+    key: Text = ""
+    client: Text = ""
+    password: SecretText = NO_SECRET
+    home: Text = ""
+    poll_s: Annotated[float, kinds.seconds(0.05, 86_400)] = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole, valid configuration. Field names are the sections of the TOML file."""
 
@@ -181,6 +215,8 @@ class Config:
     store: StoreSection = StoreSection()
     upstream: UpstreamSection = UpstreamSection()
     redis: RedisSection = RedisSection()
+    feeds: FeedsSection = FeedsSection()
+    filing: FilingSection = FilingSection()
 
     def to_document(self) -> dict[str, dict[str, Any]]:
         """The configuration as TOML or JSON would hold it, secrets in clear: for the node's own processes only."""
@@ -289,3 +325,21 @@ def mistakes_between(config: Config) -> Iterator[str]:
     for server in config.resolver.dns_servers:
         if parse_written_name(server)[-len(zone) :] == zone:
             yield f"resolver.dns_servers: {server} lies in the zone, which holds identifiers and no addresses of servers"
+    if config.feeds.profiles and config.registry.http_port is None:
+        yield "feeds.profiles: feeds read changes from registry.http_port, which is off"
+    if config.filing.server:
+        yield from _mistakes_in_filing(config)
+
+
+def _mistakes_in_filing(config: Config) -> Iterator[str]:
+    host, _, port = config.filing.server.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= kinds.MAX_PORT:
+        yield f'filing.server: "{config.filing.server}": HOST:PORT is wanted'
+    if config.registry.http_port is None:
+        yield "filing.server: filing works with registry.http_port, which is off"
+    try:
+        _check_homed(config.filing.home)
+    except ValueError as error:
+        yield f"filing.home: the node's own prefix is wanted: {error}"
+    if config.filing.line is Line.TCP and (config.filing.ca or config.filing.cert or config.filing.key):
+        yield "filing.line: certificates are of no use on a plain line"

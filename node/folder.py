@@ -19,6 +19,8 @@ from proto.places import RUN
 LOCK: Final = "lock"
 PORTS: Final = "ports.json"
 TOKEN_FILE: Final = "operator-token"  # noqa: S105  # a file's name
+FEEDS_TOKEN_FILE: Final = "feeds-token"  # noqa: S105  # a file's name
+FILINGS_TOKEN_FILE: Final = "filings-token"  # noqa: S105  # a file's name
 METRICS: Final = "prometheus"
 METRICS_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder of metrics to prometheus-client, which reads it when it is imported."""

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from node.clock import SystemClock
 from node.control import Assignment
-from node.folder import TOKEN_FILE
+from node.folder import FEEDS_TOKEN_FILE, FILINGS_TOKEN_FILE, TOKEN_FILE
 from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
 from proto.errors import Refusal
@@ -30,7 +30,7 @@ from registry.doors.grpc.door import GrpcDoor
 from registry.doors.rest.door import RestDoor
 from registry.doors.rest.export import ExportResource
 from registry.doors.rest.jobs import JobResource
-from registry.service.bootstrap import bootstrap
+from registry.service.bootstrap import FEEDS_ACCOUNT, FILINGS_ACCOUNT, OPERATOR_ACCOUNT, bootstrap
 from registry.service.imports.jobs import ImportJobs
 from registry.service.imports.planners import PlannerPool, default_processes
 from registry.service.registry import Registry
@@ -123,7 +123,13 @@ class RegistryPart:
 
     async def _first_start(self, registry: Registry) -> None:
         try:
-            await bootstrap(registry.executor, self._assignment.config.node.homed, self._data / TOKEN_FILE)
+            config = self._assignment.config
+            files = {OPERATOR_ACCOUNT: self._data / TOKEN_FILE}
+            if config.feeds.profiles:
+                files[FEEDS_ACCOUNT] = self._data / FEEDS_TOKEN_FILE
+            if config.filing.server:
+                files[FILINGS_ACCOUNT] = self._data / FILINGS_TOKEN_FILE
+            await bootstrap(registry.executor, config.node.homed, files)
         except (ValueError, OSError) as error:
             raise RefusesToStart(str(error)) from None
         if self._assignment.sample:

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 REGISTRY: Final = "registry"
 WORKER: Final = "worker"
+ADAPTERS: Final = "adapters"
 
 # How long workers wait for a registry that neither becomes ready nor ends: a store that takes long to open.
 REGISTRY_FIRST_S: Final = 10.0
@@ -35,7 +36,7 @@ MAX_DESCRIPTORS: Final = 1 << 20
 
 Programs = Mapping[str, str]
 """The module of each kind of child."""
-PROGRAMS: Final[Programs] = {REGISTRY: "node.registry", WORKER: "node.worker"}
+PROGRAMS: Final[Programs] = {REGISTRY: "node.registry", WORKER: "node.worker", ADAPTERS: "node.adapters"}
 
 
 class Supervisor:
@@ -73,7 +74,7 @@ class Supervisor:
     @property
     def is_ready(self) -> bool:
         """Whether registrations are taken and identifiers resolved."""
-        workers = [child for name, child in self._children.items() if name != REGISTRY]
+        workers = [child for name, child in self._children.items() if _kind_of(name) == WORKER]
         return self._children[REGISTRY].is_ready and any(worker.is_ready for worker in workers)
 
     def describe(self) -> dict[str, Any]:
@@ -130,7 +131,9 @@ class Supervisor:
 
     def _make_children(self) -> None:
         descriptors = (self.folder.lock,)
-        for name in (REGISTRY, *(f"{WORKER}-{number}" for number in range(1, self._worker_count() + 1))):
+        workers = [f"{WORKER}-{number}" for number in range(1, self._worker_count() + 1)]
+        adapters = [ADAPTERS] if self.config.feeds.profiles or self.config.filing.server else []
+        for name in (REGISTRY, *workers, *adapters):
             program = Program(self._programs[_kind_of(name)], descriptors)
             assignment = Assignment(name, self.config, self.ports, self.sample, self._worker_count())
             self._children[name] = Child(program, assignment, self._changed)
@@ -154,8 +157,10 @@ class Supervisor:
                 child.go()
 
     def _changed(self, child: Child) -> None:
-        if child.refusal is not None and not child.was_ready and not self._stopping.is_set():
-            # It never came up with this data, and will not: say so and end, instead of trying for ever.
+        is_vital = _kind_of(child.name) != ADAPTERS
+        if child.refusal is not None and is_vital and not child.was_ready and not self._stopping.is_set():
+            # It never came up with this data, and will not: say so and end, instead of trying for ever. Adapters that
+            # cannot begin are their own trouble alone.
             self._failed = True
             self._stopping.set()
         if child.pid is None and not self._stopping.is_set():

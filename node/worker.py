@@ -167,6 +167,7 @@ def build_listeners(
 
     resolver = assignment.config.resolver
     zone = Zone(parse_written_name(resolver.dns_zone), tuple(map(parse_written_name, resolver.dns_servers)))
+
     def beside(protocol: str) -> Neighbours | None:
         if assignment.workers == 1:
             return None

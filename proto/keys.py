@@ -19,10 +19,13 @@ PREFIXES: Final = b"p"
 REGISTRANTS: Final = b"e"
 ACCOUNTS: Final = b"a"
 JOBS: Final = b"j"
+FEEDS: Final = b"f"
+LETTERS: Final = b"d"
+FILINGS: Final = b"u"
 IDEMPOTENCY: Final = b"i"
 LOG: Final = b"l"
 META: Final = b"m"
-SPACES: Final = (RECORDS, PREFIXES, REGISTRANTS, ACCOUNTS, JOBS, IDEMPOTENCY, LOG, META)
+SPACES: Final = (RECORDS, PREFIXES, REGISTRANTS, ACCOUNTS, JOBS, FEEDS, LETTERS, FILINGS, IDEMPOTENCY, LOG, META)
 
 HANDLE_SCHEME: Final = b"h"
 
@@ -32,6 +35,9 @@ _TABLE_SPACE: Final = {
     Table.REGISTRANT: REGISTRANTS,
     Table.ACCOUNT: ACCOUNTS,
     Table.JOB: JOBS,
+    Table.FEED: FEEDS,
+    Table.LETTER: LETTERS,
+    Table.FILING: FILINGS,
 }
 _RECORD_HEAD: Final = LAYOUT + RECORDS + HANDLE_SCHEME
 _SEQUENCE: Final = struct.Struct(">IQ")

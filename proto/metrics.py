@@ -144,7 +144,15 @@ CATALOGUE: Final[dict[str, Spec]] = {
     ),
     "filings": Spec(
         "biaojie_filings", Kind.GAUGE, "Filings by state.", ("state",),
-        (("submitted",), ("approved",), ("rejected",)), Merge.MAX,
+        (("draft",), ("submitted",), ("pending",), ("approved",), ("rejected",)), Merge.MAX,
+    ),
+    "filing_waiting_seconds": Spec(
+        "biaojie_filing_waiting_seconds", Kind.GAUGE, "How long the filing that waits longest has been as it is.",
+        merge=Merge.MAX,
+    ),
+    "filing_answers": Spec(
+        "biaojie_filing_answers_total", Kind.COUNTER, "What the upstream said of filings.", ("outcome",),
+        (("pending",), ("approved",), ("rejected",), ("failed",), ("unknown",)),
     ),
     "connections": Spec(
         "biaojie_connections", Kind.GAUGE, "Open connections.", ("protocol",),
@@ -155,7 +163,7 @@ CATALOGUE: Final[dict[str, Spec]] = {
     ),
     "process_restarts": Spec(
         "biaojie_process_restarts_total", Kind.COUNTER, "Children restarted by the supervisor.", ("process",),
-        (("registry",), ("worker",)),
+        (("registry",), ("worker",), ("adapters",)),
     ),
 }  # fmt: skip
 
@@ -191,6 +199,8 @@ class Metrics:
     feed_lag_changes: Gauge
     feed_deliveries: Counter
     filings: Gauge
+    filing_waiting_seconds: Gauge
+    filing_answers: Counter
     connections: Gauge
     refused: Counter
     process_restarts: Counter

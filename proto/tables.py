@@ -5,6 +5,8 @@ from typing import Final
 
 from proto.model.account import Account, GroupGrant, Role
 from proto.model.change import Head, Memory, Position
+from proto.model.feed import Feed, FeedState, Letter
+from proto.model.filing import Filing, FilingKind, FilingState, Step
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
@@ -117,6 +119,117 @@ def unpack_job(image: bytes) -> Job:
     fields = {name: getattr(message, name) for name in _JOB_FIELDS}
     fields["state"] = JobState(message.state)
     return Job(version=version, **fields)
+
+
+def pack_feed(feed: Feed) -> bytes:
+    message = tables_pb2.FeedImage(
+        name=feed.name,
+        account=feed.account,
+        state=feed.state,
+        epoch=feed.cursor.epoch,
+        sequence=feed.cursor.sequence,
+        delivered=feed.delivered,
+        note=feed.note,
+        created_ms=feed.created_ms,
+        changed_ms=feed.changed_ms,
+    )
+    return frame_image(feed.version, message.SerializeToString())
+
+
+def unpack_feed(image: bytes) -> Feed:
+    version, body = split_image(image)
+    message = tables_pb2.FeedImage.FromString(body)
+    return Feed(
+        message.name,
+        message.account,
+        FeedState(message.state),
+        Position(message.epoch, message.sequence),
+        message.delivered,
+        message.note,
+        version,
+        message.created_ms,
+        message.changed_ms,
+    )
+
+
+def pack_letter(letter: Letter) -> bytes:
+    message = tables_pb2.LetterImage(
+        feed=letter.feed,
+        kind=letter.kind,
+        name=letter.name,
+        epoch=letter.before.epoch,
+        sequence=letter.before.sequence,
+        row_version=letter.row_version,
+        attempts=letter.attempts,
+        reason=letter.reason,
+        is_requested=letter.is_requested,
+        created_ms=letter.created_ms,
+    )
+    return frame_image(letter.version, message.SerializeToString())
+
+
+def unpack_letter(image: bytes) -> Letter:
+    version, body = split_image(image)
+    message = tables_pb2.LetterImage.FromString(body)
+    return Letter(
+        message.feed,
+        message.kind,
+        message.name,
+        Position(message.epoch, message.sequence),
+        message.row_version,
+        message.attempts,
+        message.reason,
+        message.is_requested,
+        version,
+        message.created_ms,
+    )
+
+
+def pack_filing(filing: Filing) -> bytes:
+    message = tables_pb2.FilingImage(
+        kind=filing.kind,
+        name=filing.name,
+        registrant=filing.registrant,
+        state=filing.state,
+        content=filing.content,
+        steps=[
+            tables_pb2.FilingStep(
+                at_ms=step.at_ms, state=step.state, transaction=step.transaction, code=step.code, message=step.message
+            )
+            for step in filing.steps
+        ],
+        subject_version=filing.subject_version,
+        created_ms=filing.created_ms,
+        changed_ms=filing.changed_ms,
+        details=dict(filing.details),
+        transaction=filing.transaction,
+        server_transaction=filing.server_transaction,
+        entity=filing.entity,
+        is_known=filing.is_known,
+    )
+    return frame_image(filing.version, message.SerializeToString(deterministic=True))
+
+
+def unpack_filing(image: bytes) -> Filing:
+    version, body = split_image(image)
+    message = tables_pb2.FilingImage.FromString(body)
+    return Filing(
+        FilingKind(message.kind),
+        message.name,
+        message.registrant,
+        FilingState(message.state),
+        message.content,
+        tuple(Step(step.at_ms, FilingState(step.state), step.transaction, step.code, step.message) for step in message.steps),
+        message.subject_version,
+        version,
+        message.created_ms,
+        message.changed_ms,
+        tuple(sorted(message.details.items())),
+        message.transaction,
+        message.server_transaction,
+        message.entity,
+        message.is_known,
+    )
 
 
 def pack_head(head: Head) -> bytes:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from node.cli import check, exports, imports, nouns, resolve, serve, status, verify
+from node.cli import check, exports, feeds, filings, imports, nouns, resolve, serve, status, verify
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
 
 
@@ -37,6 +37,8 @@ COMMANDS: Final = MappingProxyType[str, Command](
         "import": imports,
         "export": exports,
         **nouns.COMMANDS,
+        "feed": feeds,
+        "filing": filings,
     }
 )
 

@@ -1,10 +1,14 @@
 """Options of commands that read the node's configuration."""
 
 import argparse
+import os
 from pathlib import Path
 
+from adapters.city.core.profile import ProfileMistakes
 from node.cli.outcome import WrongUsage
 from node.config import Config
+from node.feeds import load_profiles
+from node.filing import FilingMistakes, make_place
 from node.sources import ConfigMistakes, load_config
 
 
@@ -27,7 +31,10 @@ def read_config(arguments: argparse.Namespace, overrides: dict[str, str] | None 
     mistakes = [f"--set: {text}: expected section.key=value" for text in shapeless]
     try:
         config = load_config(arguments.config, texts)
-    except ConfigMistakes as error:
+        load_profiles(config, os.environ)
+        if config.filing.server:
+            make_place(config)
+    except (ConfigMistakes, ProfileMistakes, FilingMistakes) as error:
         raise WrongUsage(*mistakes, *error.mistakes) from None
     if mistakes:
         raise WrongUsage(*mistakes)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from node.cli.outcome import DONE, Failed, WrongUsage
 from node.cli.registry_place import add_registry_options, registry_client
-from node.cli.table import as_json, columns
+from node.cli.table import as_json, columns, facts, shown
 from node.client.rest import RefusedByServer, RestClient, Unreachable
 from resolver.upstream.sites import parse_endpoint
 
@@ -91,7 +91,7 @@ class Noun:
         if arguments.json:
             print(as_json(documents if arguments.verb == "list" else documents[0]))
         else:
-            print("\n".join(self._table(documents) if arguments.verb == "list" else _facts(documents[0])))
+            print("\n".join(self._table(documents) if arguments.verb == "list" else facts(documents[0])))
         return DONE
 
     def _verb(self, verbs: Any, verb: str, meaning: str, *, has_key: bool = False) -> argparse.ArgumentParser:
@@ -135,7 +135,7 @@ class Noun:
             query["after"] = page["cursor"]
 
     def _table(self, documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-        return columns(self.heads, [[_text(document.get(head)) for head in self.heads] for document in documents])
+        return columns(self.heads, [[shown(document.get(head)) for head in self.heads] for document in documents])
 
 
 def site_documents(servers: Sequence[str]) -> list[dict[str, Any]]:
@@ -164,26 +164,7 @@ def site_documents(servers: Sequence[str]) -> list[dict[str, Any]]:
     return documents
 
 
-def _facts(document: Mapping[str, Any]) -> Iterator[str]:
-    lines = columns(("", ""), [(name, _text(value)) for name, value in document.items()])
-    next(lines)  # a table without heads
-    return lines
-
-
-def _text(value: object) -> str:
-    """A member as people read it."""
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case None:
-            return ""
-        case list():
-            return ", ".join(_text(item) for item in value)
-        case dict():
-            return "/".join(_text(item) for item in value.values())
-    return str(value)
-
-
+_ROLES: Final = ("operator", "registrant", "city", "upstream")
 _STATE: Final = Field("state", "where its life cycle begins (default: approved)", choices=_STATES)
 
 COMMANDS: Final[Mapping[str, Noun]] = {
@@ -206,7 +187,7 @@ COMMANDS: Final[Mapping[str, Noun]] = {
         Noun(
             "account", "accounts", "name", ("name", "role", "registrant", "enabled", "version", "changed", "groups"),
             (
-                Field("role", "what it may do at all", is_required=True, choices=("operator", "registrant", "city")),
+                Field("role", "what it may do at all", is_required=True, choices=_ROLES),
                 Field("registrant", "code of the registrant that it acts for"),
             ),
             {

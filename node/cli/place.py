@@ -54,12 +54,15 @@ def find(arguments: argparse.Namespace, key: str) -> str:
     return str(document.get(key) or value_of(Config(), key))
 
 
-def read_token(arguments: argparse.Namespace) -> str:
-    """The API key to use; empty if there is none. Raises `Failed` if a named file cannot be read."""
+def read_token(arguments: argparse.Namespace, name: str = TOKEN_FILE) -> str:
+    """The API key to use, by default that in the data folder's file `name`; empty if there is none.
+
+    Raises `Failed` if a named file cannot be read.
+    """
     if arguments.token_file:
         return _read_token(arguments.token_file)
     from_environment = os.environ.get("BIAOJIE_TOKEN", "").strip()
-    kept = _data(arguments) / TOKEN_FILE
+    kept = _data(arguments) / name
     if from_environment or (arguments.server and not arguments.data):
         # The token of a node on this machine is not for a server elsewhere.
         return from_environment

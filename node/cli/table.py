@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 _WIDE: Final = frozenset("WF")
@@ -21,6 +21,27 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[
 def as_json(document: Any) -> str:
     """A document for programs: unescaped UTF-8, readable."""
     return json.dumps(document, ensure_ascii=False, indent=2)
+
+
+def facts(document: Mapping[str, Any]) -> Iterator[str]:
+    """Lines of one document: a name and what stands under it."""
+    lines = columns(("", ""), [(name, shown(value)) for name, value in document.items()])
+    next(lines)  # a table without heads
+    return lines
+
+
+def shown(value: object) -> str:
+    """A member of a document as people read it."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case None:
+            return ""
+        case list():
+            return ", ".join(shown(item) for item in value)
+        case dict():
+            return "/".join(shown(item) for item in value.values())
+    return str(value)
 
 
 def _width(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Account: a login acting for a registrant, for the city or for the operator, and the caller it makes of a request.
+"""Account: a login of the operator, a registrant, the city or towards the upstream, and the caller it makes of a request.
 
 An account's API key is shown once; only its digest is stored (`proto.credentials`). Groups are grants of reading: a
 grant names the registrant whose values it opens, so that two registrants' groups of one name stay apart. They are read
@@ -15,6 +15,8 @@ class Role(IntEnum):
     OPERATOR = 0
     REGISTRANT = 1
     CITY = 2
+    UPSTREAM = 3
+    """Reports registrants and prefixes to the upstream, and keeps what it answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,9 @@ class Table(IntEnum):
     REGISTRANT = 3
     ACCOUNT = 4
     JOB = 5
+    FEED = 6
+    LETTER = 7
+    FILING = 8
 
 
 @frozen

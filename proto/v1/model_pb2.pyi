@@ -123,6 +123,8 @@ class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Role.ValueType],
     """everything of its own registrant"""
     ROLE_CITY: _Role.ValueType  # 3
     """reads what may be shared, and follows changes"""
+    ROLE_UPSTREAM: _Role.ValueType  # 4
+    """reports registrants and prefixes to the upstream"""
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """What an account may do at all."""
@@ -135,6 +137,8 @@ ROLE_REGISTRANT: Role.ValueType  # 2
 """everything of its own registrant"""
 ROLE_CITY: Role.ValueType  # 3
 """reads what may be shared, and follows changes"""
+ROLE_UPSTREAM: Role.ValueType  # 4
+"""reports registrants and prefixes to the upstream"""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
 class _JobState:

@@ -260,6 +260,236 @@ class JobImage(_message.Message):
 Global___JobImage: _TypeAlias = JobImage  # noqa: Y015
 
 @_typing.final
+class FeedImage(_message.Message):
+    """A feed: how far a city system has been told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    CHANGED_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    account: _builtins.str
+    """who delivers"""
+    state: _builtins.int
+    epoch: _builtins.int
+    """of the cursor"""
+    sequence: _builtins.int
+    """likewise"""
+    delivered: _builtins.int
+    """events acknowledged in all"""
+    note: _builtins.str
+    """why it is paused"""
+    created_ms: _builtins.int
+    changed_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        account: _builtins.str = ...,
+        state: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        delivered: _builtins.int = ...,
+        note: _builtins.str = ...,
+        created_ms: _builtins.int = ...,
+        changed_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "changed_ms", b"changed_ms", "created_ms", b"created_ms", "delivered", b"delivered", "epoch", b"epoch", "name", b"name", "note", b"note", "sequence", b"sequence", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedImage: _TypeAlias = FeedImage  # noqa: Y015
+
+@_typing.final
+class LetterImage(_message.Message):
+    """A dead letter: an event of a feed that its system refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEED_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ROW_VERSION_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    IS_REQUESTED_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    feed: _builtins.str
+    kind: _builtins.str
+    """record, prefix, registrant"""
+    name: _builtins.str
+    """normalised"""
+    epoch: _builtins.int
+    """of a position before its change and behind the one before"""
+    sequence: _builtins.int
+    """likewise"""
+    row_version: _builtins.int
+    """of the named thing"""
+    attempts: _builtins.int
+    reason: _builtins.str
+    is_requested: _builtins.bool
+    """to be delivered again"""
+    created_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        feed: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        row_version: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        is_requested: _builtins.bool = ...,
+        created_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "created_ms", b"created_ms", "epoch", b"epoch", "feed", b"feed", "is_requested", b"is_requested", "kind", b"kind", "name", b"name", "reason", b"reason", "row_version", b"row_version", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LetterImage: _TypeAlias = LetterImage  # noqa: Y015
+
+@_typing.final
+class FilingImage(_message.Message):
+    """A filing: what the upstream is told, and how far it has come with that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DetailsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REGISTRANT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    SUBJECT_VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    CHANGED_MS_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    SERVER_TRANSACTION_FIELD_NUMBER: _builtins.int
+    ENTITY_FIELD_NUMBER: _builtins.int
+    IS_KNOWN_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """registrant, prefix, statistics"""
+    name: _builtins.str
+    registrant: _builtins.str
+    """whose it is; empty: the node's"""
+    state: _builtins.int
+    content: _builtins.str
+    """JSON"""
+    subject_version: _builtins.int
+    """of what the content was taken from"""
+    created_ms: _builtins.int
+    changed_ms: _builtins.int
+    transaction: _builtins.str
+    """clTRID of the newest submission"""
+    server_transaction: _builtins.str
+    """the upstream's name of it"""
+    entity: _builtins.str
+    """the upstream's id of a registrant"""
+    is_known: _builtins.bool
+    """approved once"""
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilingStep]: ...
+    @_builtins.property
+    def details(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        registrant: _builtins.str = ...,
+        state: _builtins.int = ...,
+        content: _builtins.str = ...,
+        steps: _abc.Iterable[Global___FilingStep] | None = ...,
+        subject_version: _builtins.int = ...,
+        created_ms: _builtins.int = ...,
+        changed_ms: _builtins.int = ...,
+        details: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        transaction: _builtins.str = ...,
+        server_transaction: _builtins.str = ...,
+        entity: _builtins.str = ...,
+        is_known: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "content", b"content", "created_ms", b"created_ms", "details", b"details", "entity", b"entity", "is_known", b"is_known", "kind", b"kind", "name", b"name", "registrant", b"registrant", "server_transaction", b"server_transaction", "state", b"state", "steps", b"steps", "subject_version", b"subject_version", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilingImage: _TypeAlias = FilingImage  # noqa: Y015
+
+@_typing.final
+class FilingStep(_message.Message):
+    """One step of a filing's history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    state: _builtins.int
+    """that it led to"""
+    transaction: _builtins.str
+    code: _builtins.int
+    """the upstream's"""
+    message: _builtins.str
+    """likewise"""
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        state: _builtins.int = ...,
+        transaction: _builtins.str = ...,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "code", b"code", "message", b"message", "state", b"state", "transaction", b"transaction"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilingStep: _TypeAlias = FilingStep  # noqa: Y015
+
+@_typing.final
 class IdempotencyImage(_message.Message):
     """What an idempotency key remembers."""
 

@@ -29,6 +29,9 @@ _TABLES: Final[dict[bytes, tuple[Callable[[bytes], Any], str]]] = {
     keys.REGISTRANTS: (tables.unpack_registrant, "code"),
     keys.ACCOUNTS: (tables.unpack_account, "name"),
     keys.JOBS: (tables.unpack_job, "id"),
+    keys.FEEDS: (tables.unpack_feed, "name"),
+    keys.LETTERS: (tables.unpack_letter, "key"),
+    keys.FILINGS: (tables.unpack_filing, "key"),
 }
 
 

@@ -33,6 +33,11 @@ class Action(StrEnum):
     GRANT = "grant or revoke a group"
     RUN_JOB = "run jobs"
     READ_JOB = "read jobs"
+    RUN_FEED = "run feeds"
+    ADMINISTER_FEED = "pause, resume or replay feeds"
+    READ_FILING = "read filings"
+    RUN_FILING = "run filings"
+    ADMINISTER_FILING = "change or redraft filings"
 
 
 class Reach(IntEnum):
@@ -49,33 +54,39 @@ class Standing(IntEnum):
 
     ANONYMOUS = 0
     CITY = 1
-    STRANGER = 2
+    UPSTREAM = 2
+    STRANGER = 3
     """An account of another registrant."""
-    HOLDER = 3
+    HOLDER = 4
     """An account of this registrant."""
-    OPERATOR = 4
+    OPERATOR = 5
 
 
 _NOTHING, _SHARED, _WHOLE = Reach.NOTHING, Reach.SHARED, Reach.WHOLE
 
-TABLE: Final[dict[Action, tuple[Reach, Reach, Reach, Reach, Reach]]] = {
-    #                               anonymous  city      stranger  holder    operator
-    Action.READ:                   (_SHARED,  _SHARED,  _SHARED,  _WHOLE,   _WHOLE),
-    Action.LIST:                   (_NOTHING, _SHARED,  _NOTHING, _WHOLE,   _WHOLE),
-    Action.REGISTER:               (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
-    Action.RETIRE:                 (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
-    Action.SUSPEND:                (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
-    Action.FOLLOW:                 (_NOTHING, _SHARED,  _NOTHING, _WHOLE,   _WHOLE),
-    Action.READ_PREFIX:            (_NOTHING, _SHARED,  _NOTHING, _WHOLE,   _WHOLE),
-    Action.ADMINISTER_PREFIX:      (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
-    Action.READ_REGISTRANT:        (_NOTHING, _SHARED,  _NOTHING, _WHOLE,   _WHOLE),
-    Action.ADMINISTER_REGISTRANT:  (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
-    Action.READ_ACCOUNT:           (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
-    Action.ADMINISTER_ACCOUNT:     (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
-    Action.ROTATE_OWN_KEY:         (_NOTHING, _WHOLE,   _WHOLE,   _WHOLE,   _WHOLE),
-    Action.GRANT:                  (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
-    Action.RUN_JOB:                (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
-    Action.READ_JOB:               (_NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+TABLE: Final[dict[Action, tuple[Reach, Reach, Reach, Reach, Reach, Reach]]] = {
+    #                               anonymous  city      upstream  stranger  holder    operator
+    Action.READ:                   (_SHARED,  _SHARED,  _SHARED,  _SHARED,  _WHOLE,   _WHOLE),
+    Action.LIST:                   (_NOTHING, _SHARED,  _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.REGISTER:               (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.RETIRE:                 (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.SUSPEND:                (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.FOLLOW:                 (_NOTHING, _SHARED,  _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.READ_PREFIX:            (_NOTHING, _SHARED,  _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
+    Action.ADMINISTER_PREFIX:      (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.READ_REGISTRANT:        (_NOTHING, _SHARED,  _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
+    Action.ADMINISTER_REGISTRANT:  (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.READ_ACCOUNT:           (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.ADMINISTER_ACCOUNT:     (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.ROTATE_OWN_KEY:         (_NOTHING, _WHOLE,   _WHOLE,   _WHOLE,   _WHOLE,   _WHOLE),
+    Action.GRANT:                  (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.RUN_JOB:                (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.READ_JOB:               (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.RUN_FEED:               (_NOTHING, _WHOLE,   _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.ADMINISTER_FEED:        (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.READ_FILING:            (_NOTHING, _SHARED,  _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
+    Action.RUN_FILING:             (_NOTHING, _NOTHING, _WHOLE,   _NOTHING, _NOTHING, _WHOLE),
+    Action.ADMINISTER_FILING:      (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
 }  # fmt: skip
 
 
@@ -87,6 +98,8 @@ def standing(caller: Caller, registrant: str) -> Standing:
         return Standing.OPERATOR
     if caller.role is Role.CITY:
         return Standing.CITY
+    if caller.role is Role.UPSTREAM:
+        return Standing.UPSTREAM
     return Standing.HOLDER if caller.registrant and caller.registrant == registrant else Standing.STRANGER
 
 

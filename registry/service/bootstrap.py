@@ -1,4 +1,4 @@
-"""The first start of a node: its homed prefixes, and the operator's account with its key in a file.
+"""The first start of a node: its homed prefixes, and the accounts that the node sees to itself, each with its key in a file.
 
 The file is written before the account that its key opens, so that a start that is cut short leaves a key that the next
 start takes up. Once the account exists it is the store that decides: a file that is gone stays gone, a key that was changed
@@ -7,8 +7,8 @@ stays changed. An *empty* file asks for a new key: whoever can write there owns 
 
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,44 +28,68 @@ from registry.service.plan import Plan
 log = logging.getLogger(__name__)
 
 OPERATOR_ACCOUNT: Final = "operator"
+FEEDS_ACCOUNT: Final = "feeds"
+FILINGS_ACCOUNT: Final = "filings"
+ROLES: Final[Mapping[str, Role]] = {
+    OPERATOR_ACCOUNT: Role.OPERATOR,
+    FEEDS_ACCOUNT: Role.CITY,
+    FILINGS_ACCOUNT: Role.UPSTREAM,
+}
+"""The accounts that a node may see to itself: its operator's, and those of its adapters."""
 _NODE: Final = Context(Caller("node", Role.OPERATOR), request_id="first-start")
 
 
-async def bootstrap(executor: Executor, homed: Sequence[str], token_file: Path) -> None:
-    """Seed an empty store with the homed prefixes, and see to the operator's account and its key in `token_file` (0600).
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """An account that the node sees to itself, and the file that its key lies in."""
+
+    name: str
+    role: Role
+    file: Path
+
+
+async def bootstrap(executor: Executor, homed: Sequence[str], files: Mapping[str, Path]) -> None:
+    """Seed an empty store with the homed prefixes, and see to accounts of `ROLES`, whose keys lie in `files` (0600).
 
     Does nothing where there is nothing to do, so it runs at every start, once the view is ready. Raises `Refusal`, and
-    `OSError` if the file cannot be read or written.
+    `OSError` if a file cannot be read or written.
     """
     await executor.catch_up()
     reader = executor.reader
-    token = _read_token(token_file)
-    is_new = reader.account(OPERATOR_ACCOUNT) is None
+    logins = [_Login(name, ROLES[name], file) for name, file in files.items()]
+    tokens = {login: token for login in logins if (token := _new_token(reader, login))}
+    if tokens or not reader.images(Table.PREFIX):
+        await executor.execute(_NODE, lambda now_ms: _plan(reader, homed, tokens, now_ms))
+
+
+def _new_token(reader: RecordReader, login: _Login) -> str:
+    """A key that the store does not know yet and the file holds; empty if there is none to be made."""
+    token = _read_token(login)
+    is_new = reader.account(login.name) is None
     if token == "" or (token is None and is_new):
-        token = make_token(OPERATOR_ACCOUNT, new_secret())
-        _write_token(token_file, token)
-        log.info("the operator's key is in a file", extra={"file": str(token_file)})
+        token = make_token(login.name, new_secret())
+        _write_token(login.file, token)
+        log.info("the key of an account is in a file", extra={"account": login.name, "file": str(login.file)})
     elif not is_new:
-        token = None
-    if token is not None or not reader.images(Table.PREFIX):
-        await executor.execute(_NODE, lambda now_ms: _plan(reader, homed, token, now_ms))
+        return ""
+    return token or ""
 
 
-def _plan(reader: RecordReader, homed: Sequence[str], token: str | None, now_ms: int) -> Plan:
+def _plan(reader: RecordReader, homed: Sequence[str], tokens: Mapping[_Login, str], now_ms: int) -> Plan:
     plan = Plan()
     if not reader.images(Table.PREFIX):
         for name in sorted({parse_prefix(each) for each in homed}):
             prefix = Prefix(name, "", PrefixState.APPROVED, SuffixRule.FOLD_ASCII, 1, now_ms, now_ms)
             _extend(plan, plan_row(Table.PREFIX, name, pack_prefix(prefix), 1, prefix.state))
-    if token is not None:
-        account = _operator(reader.account(OPERATOR_ACCOUNT), digest_token(token), now_ms)
+    for login, token in tokens.items():
+        account = _account(login, reader.account(login.name), digest_token(token), now_ms)
         _extend(plan, plan_row(Table.ACCOUNT, account.name, pack_account(account), account.version))
     return plan
 
 
-def _operator(before: Account | None, digest: bytes, now_ms: int) -> Account:
+def _account(login: _Login, before: Account | None, digest: bytes, now_ms: int) -> Account:
     if before is None:
-        return Account(OPERATOR_ACCOUNT, Role.OPERATOR, "", digest, (), True, 1, now_ms, now_ms)
+        return Account(login.name, login.role, "", digest, (), True, 1, now_ms, now_ms)
     return replace(before, key_digest=digest, enabled=True, version=before.version + 1, changed_ms=now_ms)
 
 
@@ -74,14 +98,14 @@ def _extend(plan: Plan, more: Plan) -> None:
     plan.outcomes.extend(more.outcomes)
 
 
-def _read_token(file: Path) -> str | None:
+def _read_token(login: _Login) -> str | None:
     """The key in the file, empty if the file is, None if there is no file. Raises `ValueError` for anything else in it."""
     try:
-        token = file.read_text(encoding="ascii").strip()
+        token = login.file.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
-    if token and account_of_token(token) != OPERATOR_ACCOUNT:
-        raise ValueError(f"{file} holds no key of the account {OPERATOR_ACCOUNT}: empty it to get a new key")
+    if token and account_of_token(token) != login.name:
+        raise ValueError(f"{login.file} holds no key of the account {login.name}: empty it to get a new key")
     return token
 
 

@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from proto.limits import MAX_CHANGE_BYTES
 from proto.model.account import Account, Caller
 from proto.model.change import Change, Position, Row, Table
 from proto.model.identifier import PREFIX_OF_PREFIXES, parse_prefix
@@ -22,11 +23,17 @@ from registry.policy.rules import Action, Reach, enter, judge
 from registry.policy.sight import visible_record
 from registry.service.listing import check_limit
 
+# How far feeds and filings have come is their own matter: a follower would follow itself.
+_NOT_FOLLOWED: Final = frozenset({Table.FEED, Table.LETTER, Table.FILING})
+
 # Changes are read in portions, and others get their turn in between: one change may hold thousands of rows.
 PORTION: Final = 16
 
 # A page ends when it has this many rows, however few changes they are: what is rendered at once stays bounded.
 MAX_PAGE_ROWS: Final = 2_000
+
+# A page ends with this many bytes of changes (a single one may have as many): what a follower holds stays bounded, too.
+MAX_PAGE_BYTES: Final = MAX_CHANGE_BYTES
 
 # A page ends after this many changes that are not for the caller: a follower of little must not scan for minutes.
 MAX_PASSED_OVER: Final = 5_000
@@ -107,8 +114,8 @@ class Follower:
 
     async def _read(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[list[VisibleChange], Position]:
         found: list[VisibleChange] = []
-        cursor, rows, passed_over = after, 0, 0
-        while len(found) < limit and rows < MAX_PAGE_ROWS and passed_over < MAX_PASSED_OVER:
+        cursor, rows, size, passed_over = after, 0, 0, 0
+        while len(found) < limit and rows < MAX_PAGE_ROWS and size < MAX_PAGE_BYTES and passed_over < MAX_PASSED_OVER:
             portion = self._stream.read(cursor, min(PORTION, limit - len(found)))
             if not portion:
                 break
@@ -120,7 +127,8 @@ class Follower:
                     continue
                 found.append(visible)
                 rows += len(visible.rows)
-                if rows >= MAX_PAGE_ROWS:
+                size += len(change.payload)
+                if rows >= MAX_PAGE_ROWS or size >= MAX_PAGE_BYTES:
                     break
             await asyncio.sleep(0)
         return found, cursor
@@ -146,7 +154,7 @@ def see_change(change: Change, caller: Caller, below: str = "") -> VisibleChange
 
 def _see_row(row: Row, caller: Caller) -> tuple[Record | Prefix | Registrant | Account | Job, Reach] | None:
     """The noun of a row as far as it is open to the caller, and how far that is."""
-    if not row.image:
+    if not row.image or row.table in _NOT_FOLLOWED:
         return None  # old jobs make room: that is nobody's news
     if row.table is Table.RECORD:
         packed = PackedRecord(row.image)

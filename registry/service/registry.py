@@ -6,23 +6,28 @@ caller may see, or raise `Refusal` (NOT_FOUND, RETIRED, SUSPENDED, ...), and sho
 Every listing names its registrant: a code, empty for what is the node's own, `EVERY_REGISTRANT` for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from proto.errors import Refusal
 from proto.limits import DEFAULT_PAGE
 from proto.model.account import Account, Caller, GroupGrant, Role
 from proto.model.change import START, Position
+from proto.model.feed import FeedKind, Letter
+from proto.model.filing import Filing, FilingKind
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
-from registry.service import accounts, prefixes, registrants
+from registry.policy.rules import Action, enter
+from registry.service import accounts, feeds, filings, prefixes, registrants, statistics
 from registry.service.accounts import NewAccount, new_secret
 from registry.service.changes import ChangesPage, Follower
 from registry.service.context import Context
 from registry.service.delegation import plan_delegation
 from registry.service.execute import Executor, Written
+from registry.service.feeds import FeedStanding, Progress
+from registry.service.filings import EVERY_FILING, FilingCounts, UpstreamAnswer, Wanted
 from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
@@ -45,6 +50,7 @@ class Registry:
     ) -> None:
         self.executor = Executor(reader, committer, stream, clock)
         self._reader = reader
+        self._stream = stream
         self._follower = Follower(reader, stream, clock)
         self._make_secret = make_secret
 
@@ -253,6 +259,121 @@ class Registry:
         """The accounts of a registrant, by name."""
         await self.executor.catch_up()
         return accounts.list_accounts(self._reader, context.caller, registrant, after, limit)
+
+    # Feeds
+
+    async def create_feed(self, context: Context, name: str, account: str = "", after: Position = START) -> Written:
+        """Create a feed that begins after a position; the same again changes nothing."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: feeds.plan_feed(reader, caller, name, account, after, now_ms))
+
+    async def move_feed(self, context: Context, name: str, progress: Progress, expected_version: int | None = None) -> Written:
+        """Move a feed's cursor with what a delivery came to."""
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: feeds.plan_progress(reader, caller, name, progress, expected_version, now_ms)
+        )
+
+    async def pause_feed(self, context: Context, name: str, note: str = "") -> Written:
+        """Let a feed deliver nothing until it is resumed."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: feeds.plan_pause(reader, caller, name, note, now_ms))
+
+    async def resume_feed(self, context: Context, name: str) -> Written:
+        """Let a feed go on from where it stopped."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: feeds.plan_resumed(reader, caller, name, now_ms))
+
+    async def replay_feed(self, context: Context, name: str, after: Position, expected_version: int | None = None) -> Written:
+        """Let a feed go on from another place."""
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context, lambda now_ms: feeds.plan_replay(reader, caller, name, after, expected_version, now_ms)
+        )
+
+    async def request_letters(
+        self, context: Context, name: str, wanted: Sequence[tuple[FeedKind, str]] | None = None
+    ) -> Written:
+        """Let a feed deliver dead letters again: those named by kind and name, or all."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda _: feeds.plan_requests(reader, caller, name, wanted))
+
+    async def show_feed(self, context: Context, name: str) -> FeedStanding:
+        """One feed, and how it stands."""
+        await self.executor.catch_up()
+        return feeds.show_feed(self._reader, context.caller, name)
+
+    async def list_feeds(self, context: Context, after: str = "", limit: int = DEFAULT_PAGE) -> Page[FeedStanding]:
+        """The feeds that the caller delivers; all for the operator."""
+        await self.executor.catch_up()
+        return feeds.list_feeds(self._reader, context.caller, after, limit)
+
+    async def list_letters(
+        self, context: Context, name: str, after: str = "", limit: int = DEFAULT_PAGE, *, requested_only: bool = False
+    ) -> Page[Letter]:
+        """The dead letters of a feed."""
+        await self.executor.catch_up()
+        return feeds.list_letters(self._reader, context.caller, name, after, limit, requested_only=requested_only)
+
+    # Filings
+
+    async def draft_filings(self, context: Context, home: str) -> Written:
+        """Draft the filings that are due, at most one batch."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_drafts(reader, caller, home, now_ms))
+
+    async def report_day(self, context: Context) -> Written:
+        """Draft the report of the next day that is over; nothing is drafted if there is none."""
+        enter(context.caller, Action.RUN_FILING)
+        await self.executor.catch_up()
+        day = statistics.next_day(self._reader, self.executor.clock.now_ms())
+        if not day:
+            return Written((), self._reader.position)
+        counted = await statistics.count_day(self._reader, self._stream, day)
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: statistics.plan_report(reader, caller, counted, now_ms))
+
+    async def detail_filing(self, context: Context, code: str, details: Mapping[str, str]) -> Written:
+        """Say more about a registrant to the upstream."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_details(reader, caller, code, details, now_ms))
+
+    async def redraft_filing(self, context: Context, kind: FilingKind, name: str) -> Written:
+        """Try a rejected filing again."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_redraft(reader, caller, kind, name, now_ms))
+
+    async def submit_filing(
+        self, context: Context, kind: FilingKind, name: str, transaction: str, expected_version: int | None = None
+    ) -> Written:
+        """Keep that a draft is about to be sent."""
+        reader, caller = self._reader, context.caller
+        return await self._write(
+            context,
+            lambda now_ms: filings.plan_submission(reader, caller, kind, name, transaction, expected_version, now_ms),
+        )
+
+    async def answer_filing(self, context: Context, kind: FilingKind, name: str, answer: UpstreamAnswer) -> Written:
+        """Keep what the upstream answered."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: filings.plan_answer(reader, caller, kind, name, answer, now_ms))
+
+    async def show_filing(self, context: Context, kind: FilingKind, name: str) -> Filing:
+        """One filing as far as the caller may see it."""
+        await self.executor.catch_up()
+        return filings.show_filing(self._reader, context.caller, kind, name)
+
+    async def list_filings(
+        self, context: Context, registrant: str, wanted: Wanted = EVERY_FILING, after: str = "", limit: int = DEFAULT_PAGE
+    ) -> Page[Filing]:
+        """The filings of one registrant, or of all, that are wanted."""
+        await self.executor.catch_up()
+        return filings.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
+
+    async def count_filings(self, context: Context) -> FilingCounts:
+        """How many filings there are in each state."""
+        await self.executor.catch_up()
+        return filings.count_filings(self._reader, context.caller)
 
     # Changes
 

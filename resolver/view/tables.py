@@ -1,4 +1,4 @@
-"""Prefixes, registrants, accounts and jobs: small, asked for with every query, and so held in memory."""
+"""The small tables: some are asked for with every query, and so all are held in memory."""
 
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +9,7 @@ from proto.model.identifier import parse_identifier
 from proto.model.prefix import Prefix, normalise
 from proto.tables import unpack_account, unpack_prefix
 
-SMALL_TABLES: Final = (Table.PREFIX, Table.REGISTRANT, Table.ACCOUNT, Table.JOB)
+SMALL_TABLES: Final = (Table.PREFIX, Table.REGISTRANT, Table.ACCOUNT, Table.JOB, Table.FEED, Table.LETTER, Table.FILING)
 
 
 class TableRow(NamedTuple):

@@ -13,7 +13,7 @@ from proto import places
 from proto.errors import Reason
 from proto.model.account import Role
 from registry.commit.primary import Primary
-from registry.service.bootstrap import bootstrap
+from registry.service.bootstrap import OPERATOR_ACCOUNT, bootstrap
 from registry.service.context import Context
 from registry.service.registry import Registry
 from resolver.view.archive import Archive
@@ -49,7 +49,7 @@ class ControlPlane:
         self._closing.callback(archive.close)
         self.committer = primary.committer
         self.registry = Registry(self.view, self.committer, archive, clock)
-        await bootstrap(self.registry.executor, [HOME], self.data / "operator-token")
+        await bootstrap(self.registry.executor, [HOME], {OPERATOR_ACCOUNT: self.data / "operator-token"})
         self.operator = (self.data / "operator-token").read_text().strip()
         context = Context(self.registry.authenticate(self.operator), "set-up")
         await self.registry.create_registrant(context, ACME_CODE, "许昌变压器")

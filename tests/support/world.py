@@ -201,6 +201,7 @@ def city(*groups: GroupGrant) -> Caller:
 EVERYBODY = {
     "anonymous": ANONYMOUS,
     "city": city(),
+    "upstream": Caller("upstream", Role.UPSTREAM),
     "stranger": holder(OTHER, "stranger"),
     "holder": holder(),
     "operator": OPERATOR,

@@ -7,12 +7,12 @@ import pytest
 
 from proto.model.account import Role
 from proto.model.prefix import PrefixState
-from registry.service.bootstrap import OPERATOR_ACCOUNT, bootstrap
+from registry.service.bootstrap import FEEDS_ACCOUNT, OPERATOR_ACCOUNT, bootstrap
 from tests.support.world import World, context
 
 
 def begin(world: World, file: Path, *homed: str) -> str:
-    asyncio.run(bootstrap(world.registry.executor, homed or ("88.118", "88.382"), file))
+    asyncio.run(bootstrap(world.registry.executor, homed or ("88.118", "88.382"), {OPERATOR_ACCOUNT: file}))
     return file.read_text().strip() if file.exists() else ""
 
 
@@ -75,6 +75,16 @@ def test_an_empty_file_asks_for_a_new_key(file: Path) -> None:
     assert world.registry.authenticate(new).role is Role.OPERATOR
     with pytest.raises(Exception, match="not a valid key"):
         world.registry.authenticate(old)
+
+
+def test_feeds_have_an_account_of_the_city_once_they_are_wanted(file: Path) -> None:
+    world, feeds_file = World(), file.with_name("feeds-token")
+    operator = begin(world, file)
+    for _ in range(2):
+        asyncio.run(bootstrap(world.registry.executor, (), {OPERATOR_ACCOUNT: file, FEEDS_ACCOUNT: feeds_file}))
+        caller = world.registry.authenticate(feeds_file.read_text().strip())
+        assert (caller.account, caller.role) == (FEEDS_ACCOUNT, Role.CITY)
+    assert world.registry.authenticate(operator).role is Role.OPERATOR
 
 
 @pytest.mark.parametrize("content", ["my password", "bj_somebody_secret", "ключ"])

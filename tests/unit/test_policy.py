@@ -15,27 +15,32 @@ from resolver.service import Service
 from tests.support.reader import DictReader, StoppedClock
 from tests.support.world import EVERYBODY, HOLDER, OPERATOR, OTHER, city, holder
 
-# What nobody in particular, the city, another registrant, the holder and the operator may: - nothing, s shared, w whole.
+# What nobody, the city, the upstream's account, another registrant, the holder, the operator may: - nothing, s shared, w whole.
 EXPECTED = {
-    Action.READ: "sssww",
-    Action.LIST: "-s-ww",
-    Action.REGISTER: "---ww",
-    Action.RETIRE: "---ww",
-    Action.SUSPEND: "---ww",
-    Action.FOLLOW: "-s-ww",
-    Action.READ_PREFIX: "-s-ww",
-    Action.ADMINISTER_PREFIX: "----w",
-    Action.READ_REGISTRANT: "-s-ww",
-    Action.ADMINISTER_REGISTRANT: "----w",
-    Action.READ_ACCOUNT: "---ww",
-    Action.ADMINISTER_ACCOUNT: "----w",
-    Action.ROTATE_OWN_KEY: "-wwww",
-    Action.GRANT: "---ww",
-    Action.RUN_JOB: "---ww",
-    Action.READ_JOB: "---ww",
+    Action.READ: "ssssww",
+    Action.LIST: "-s--ww",
+    Action.REGISTER: "----ww",
+    Action.RETIRE: "----ww",
+    Action.SUSPEND: "----ww",
+    Action.FOLLOW: "-s--ww",
+    Action.READ_PREFIX: "-sw-ww",
+    Action.ADMINISTER_PREFIX: "-----w",
+    Action.READ_REGISTRANT: "-sw-ww",
+    Action.ADMINISTER_REGISTRANT: "-----w",
+    Action.READ_ACCOUNT: "----ww",
+    Action.ADMINISTER_ACCOUNT: "-----w",
+    Action.ROTATE_OWN_KEY: "-wwwww",
+    Action.GRANT: "----ww",
+    Action.RUN_JOB: "----ww",
+    Action.READ_JOB: "----ww",
+    Action.RUN_FEED: "-w---w",
+    Action.ADMINISTER_FEED: "-----w",
+    Action.READ_FILING: "-sw-ww",
+    Action.RUN_FILING: "--w--w",
+    Action.ADMINISTER_FILING: "-----w",
 }
 LETTERS = {"-": Reach.NOTHING, "s": Reach.SHARED, "w": Reach.WHOLE}
-WHO = dict(zip(("anonymous", "city", "stranger", "holder", "operator"), Standing, strict=True))
+WHO = dict(zip(("anonymous", "city", "upstream", "stranger", "holder", "operator"), Standing, strict=True))
 
 
 def test_every_action_has_a_row_for_everybody() -> None:

@@ -9,6 +9,8 @@ from proto.credentials import account_of_token, compose_token, digest_token, tok
 from proto.errors import Reason, Refusal
 from proto.model.account import Account, GroupGrant, Role
 from proto.model.change import START, Head, Memory, Position, Table, parse_cursor
+from proto.model.feed import Feed, FeedState, Letter
+from proto.model.filing import Filing, FilingKind, FilingState, Step
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
@@ -25,6 +27,14 @@ JOB = Job(
     rows=5, file_offset=50, result_bytes=40, created=1, replaced=2, unchanged=1, refused=1, message="half way",
 )  # fmt: skip
 
+FEED = Feed("platform", "feeds", FeedState.PAUSED, Position(1, 2**40), 12, "it moves house", 9, 10, 20)
+LETTER = Letter("platform", "record", "88.118.1001/变压器/1", Position(1, 7), 3, 4, "422: no", True, 2, 10)
+FILING = Filing(
+    FilingKind.REGISTRANT, "R", "R", FilingState.REJECTED, '{"code":"R"}',
+    (Step(10, FilingState.DRAFT), Step(20, FilingState.REJECTED, "t-1", 2306, "资料不全")), 3, 5, 10, 20,
+    (("address", "许昌市"), ("website", "https://x/")), "t-1", "s-1", "e-1", True,
+)  # fmt: skip
+
 
 def test_images_come_back_whole_with_their_version_in_the_head() -> None:
     assert tables.unpack_prefix(tables.pack_prefix(PREFIX)) == PREFIX
@@ -34,6 +44,11 @@ def test_images_come_back_whole_with_their_version_in_the_head() -> None:
     assert tables.unpack_account(tables.pack_account(ACCOUNT)) == ACCOUNT
     assert tables.unpack_job(tables.pack_job(JOB)) == JOB
     assert version_of(tables.pack_job(JOB)) == 7
+    assert tables.unpack_feed(tables.pack_feed(FEED)) == FEED
+    assert tables.unpack_letter(tables.pack_letter(LETTER)) == LETTER
+    assert tables.unpack_filing(tables.pack_filing(FILING)) == FILING
+    assert FILING.key == "registrant/R"
+    assert LETTER.key == "platform/record/88.118.1001/变压器/1"
     head = Head("n1", Position(2, 2**40), 1_700_000_000_000, b"\x07" * 32)
     assert tables.unpack_head(tables.pack_head(head)) == head
     memory = Memory(b"\x01" * 32, Position(2, 9), b"outcome", 1_700_000_000_000)

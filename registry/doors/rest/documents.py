@@ -1,5 +1,6 @@
 """Nouns as JSON documents; `schemas` says the same as JSON Schema, and a test holds every answer against it."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -7,10 +8,13 @@ from typing import Any, Final
 from proto.handle_json import render_data, render_owned_value
 from proto.model.account import Account
 from proto.model.change import Table
+from proto.model.feed import Feed, Letter
+from proto.model.filing import Filing
 from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
 from registry.service.changes import VisibleChange, VisibleRow
+from registry.service.feeds import FeedStanding
 from registry.service.plan import RowOutcome
 
 
@@ -108,6 +112,74 @@ def job_document(job: Job) -> dict[str, Any]:
         "version": job.version,
         "created": render_ms(job.created_ms),
         "changed": render_ms(job.changed_ms),
+    }
+
+
+def feed_document(feed: Feed) -> dict[str, Any]:
+    """A feed as it is stored."""
+    return {
+        "name": feed.name,
+        "account": feed.account,
+        "state": feed.state.name.lower(),
+        "cursor": feed.cursor.to_cursor(),
+        "delivered": feed.delivered,
+        "note": feed.note,
+        "version": feed.version,
+        "created": render_ms(feed.created_ms),
+        "changed": render_ms(feed.changed_ms),
+    }
+
+
+def standing_document(standing: FeedStanding) -> dict[str, Any]:
+    """A feed, and how it stands."""
+    return {
+        **feed_document(standing.feed),
+        "letters": standing.letters,
+        "requested": standing.requested,
+        "head": standing.head.to_cursor(),
+    }
+
+
+def letter_document(letter: Letter) -> dict[str, Any]:
+    """A dead letter."""
+    return {
+        "kind": letter.kind,
+        "name": letter.name,
+        "before": letter.before.to_cursor(),
+        "row_version": letter.row_version,
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+        "is_requested": letter.is_requested,
+        "created": render_ms(letter.created_ms),
+    }
+
+
+def filing_document(filing: Filing) -> dict[str, Any]:
+    """A filing with its history."""
+    return {
+        "kind": filing.kind,
+        "name": filing.name,
+        "registrant": filing.registrant,
+        "state": filing.state.name.lower(),
+        "content": json.loads(filing.content),
+        "details": dict(filing.details),
+        "transaction": filing.transaction,
+        "server_transaction": filing.server_transaction,
+        "entity": filing.entity,
+        "is_known": filing.is_known,
+        "steps": [
+            {
+                "at": render_ms(step.at_ms),
+                "state": step.state.name.lower(),
+                "transaction": step.transaction,
+                "code": step.code,
+                "message": step.message,
+            }
+            for step in filing.steps
+        ],
+        "version": filing.version,
+        "created": render_ms(filing.created_ms),
+        "changed": render_ms(filing.changed_ms),
     }
 
 

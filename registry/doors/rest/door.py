@@ -17,6 +17,8 @@ from proto.metrics import Gauge, Metrics
 from registry.doors.rest.accounts import AccountResource
 from registry.doors.rest.changes import ChangeResource
 from registry.doors.rest.exchange import Exchange
+from registry.doors.rest.feeds import FeedResource
+from registry.doors.rest.filings import FilingResource
 from registry.doors.rest.identifiers import IdentifierResource
 from registry.doors.rest.limits import LISTEN_BACKLOG, RestLimits
 from registry.doors.rest.node import NodeResource, Readiness
@@ -62,6 +64,8 @@ class RestDoor:
             PrefixResource(registry),
             RegistrantResource(registry),
             AccountResource(registry),
+            FeedResource(registry),
+            FilingResource(registry),
             self._changes,
             node,
         ]

@@ -14,6 +14,9 @@ MAX_BATCH_BODY_BYTES: Final = 12 * 1024 * 1024
 # Everything else is a handful of short members.
 MAX_SMALL_BODY_BYTES: Final = 64 * 1024
 
+# The dead letters of a feed at once: a thousand names of up to 2,048 bytes, mostly of some dozens.
+MAX_LETTERS_BODY_BYTES: Final = 1024 * 1024
+
 # All bodies that are being read or worked on, together: what strangers can make the process hold.
 MAX_BODIES_BYTES: Final = 128 * 1024 * 1024
 

@@ -1,6 +1,6 @@
 """JSON documents as what the use cases take. Pure; everything wrong is a `Refusal` that names the member."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Final, TypeVar
 
@@ -8,17 +8,25 @@ from proto.errors import Reason, Refusal
 from proto.handle_json import Members, parse_formatted, parse_values
 from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_VALUES
 from proto.model.account import GroupGrant, Role
+from proto.model.change import START, Position, parse_cursor
+from proto.model.feed import FeedKind
+from proto.model.filing import FilingState
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Delegation, PrefixState
 from proto.model.value import Value
 from registry.service.accounts import MAX_GRANTS
 from registry.service.delegation import MAX_SITES
+from registry.service.feeds import MAX_LETTERS, Progress, Refused
+from registry.service.filings import MAX_CODE, UpstreamAnswer
 from registry.service.patch import Patch
 from registry.service.plan import Draft, RowOutcome, refused
 from registry.service.register import Mode
 
 # A value without a timestamp says so to the plan, which knows what is stored.
 _NO_TIMESTAMP: Final = 0
+
+# Versions are signed 64-bit integers in the store.
+MAX_INT63: Final = 2**63 - 1
 
 _DRAFT: Final = frozenset({"values", "template", "aliases"})
 _ROW: Final = _DRAFT | {"identifier", "expected_version", "only_if_absent"}
@@ -126,6 +134,99 @@ def parse_member(document: Members, name: str, kind: type[_Member], default: _Me
     return names[found]
 
 
+def parse_feed(document: Members) -> tuple[str, str, Position]:
+    """`{"name", "account"?, "after"?}`."""
+    document.allow(("name", "account", "after"))
+    return document.text("name"), document.text("account", ""), parse_place(document, "after", "")
+
+
+def parse_note(document: Members) -> str:
+    """`{"note"?}`."""
+    document.allow(("note",))
+    return document.text("note", "")
+
+
+def parse_replay(document: Members) -> Position:
+    """`{"after"}`."""
+    document.allow(("after",))
+    return parse_place(document, "after")
+
+
+def parse_progress(document: Members) -> Progress:
+    """`{"cursor", "delivered"?, "refused"?: [...], "settled"?: [{"kind", "name"}]}`."""
+    document.allow(("cursor", "delivered", "refused", "settled"))
+    refused = tuple(_refused_event(each) for each in document.objects("refused", MAX_LETTERS))
+    settled = tuple(_letter_name(each) for each in document.objects("settled", MAX_LETTERS))
+    return Progress(parse_place(document, "cursor"), document.integer("delivered", 0), refused, settled)
+
+
+def parse_letters(document: Members) -> Sequence[tuple[FeedKind, str]] | None:
+    """`{"letters"?: [{"kind", "name"}]}`; None for all."""
+    document.allow(("letters",))
+    if "letters" not in document.document:
+        return None
+    return tuple(_letter_name(each) for each in document.objects("letters", MAX_LETTERS))
+
+
+def parse_home(document: Members) -> str:
+    """`{"home"}`."""
+    document.allow(("home",))
+    return document.text("home")
+
+
+def parse_details(document: Members) -> Mapping[str, str]:
+    """`{"details": {...}}`."""
+    document.allow(("details",))
+    details = document.inner("details")
+    return {name: details.text(name) for name in details.document}
+
+
+def parse_transaction(document: Members) -> str:
+    """`{"transaction"}`."""
+    document.allow(("transaction",))
+    return document.text("transaction")
+
+
+def parse_upstream_answer(document: Members) -> UpstreamAnswer:
+    """`{"transaction", "state", "code", "message"?, "server_transaction"?, "entity"?}`."""
+    document.allow(("transaction", "state", "code", "message", "server_transaction", "entity"))
+    return UpstreamAnswer(
+        document.text("transaction"),
+        parse_member(document, "state", FilingState),
+        document.integer("code", high=MAX_CODE),
+        document.text("message", ""),
+        document.text("server_transaction", ""),
+        document.text("entity", ""),
+    )
+
+
+def parse_place(document: Members, name: str, default: str | None = None) -> Position:
+    """A cursor; empty is before everything."""
+    text = document.text(name, default)
+    return parse_cursor(text, document.path_of(name)) if text else START
+
+
+def _refused_event(document: Members) -> Refused:
+    document.allow(("kind", "name", "before", "row_version", "attempts", "reason"))
+    kind, name = _kind(document), document.text("name")
+    version = document.integer("row_version", high=MAX_INT63)
+    return Refused(
+        kind, name, parse_place(document, "before"), version, document.integer("attempts", 1), document.text("reason", "")
+    )
+
+
+def _letter_name(document: Members) -> tuple[FeedKind, str]:
+    document.allow(("kind", "name"))
+    return _kind(document), document.text("name")
+
+
+def _kind(document: Members) -> FeedKind:
+    kind = document.text("kind")
+    if kind not in list(FeedKind):
+        raise document.refuse("kind", f"one of {', '.join(FeedKind)} is wanted")
+    return FeedKind(kind)
+
+
 def _parse_row(row: object) -> Draft | RowOutcome:
     """One row of a batch, its members named as if it stood alone."""
     identifier = row.get("identifier") if isinstance(row, dict) else None
@@ -134,7 +235,7 @@ def _parse_row(row: object) -> Draft | RowOutcome:
             raise Refusal(Reason.INVALID_ARGUMENT, "an object is wanted")
         document = Members(row, "", Reason.INVALID_ARGUMENT)
         document.allow(_ROW)
-        expected = document.integer("expected_version", high=2**63 - 1) if "expected_version" in row else None
+        expected = document.integer("expected_version", high=MAX_INT63) if "expected_version" in row else None
         name = document.text("identifier")
         return Draft(name, *_content(document), expected, document.flag("only_if_absent", False))
     except Refusal as refusal:

@@ -6,12 +6,16 @@ from typing import Any, Final
 from proto.errors import Reason
 from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_IDENTIFIER_BYTES, MAX_REFERENCES, MAX_TTL_S, MAX_VALUES
 from proto.model.account import Role
+from proto.model.feed import FeedKind, FeedState
+from proto.model.filing import FilingKind, FilingState
 from proto.model.identifier import SuffixRule
 from proto.model.job import JobState
 from proto.model.prefix import PrefixState
 from proto.model.record import State
 from registry.service.accounts import MAX_GRANTS
 from registry.service.delegation import MAX_SITES
+from registry.service.feeds import MAX_LETTERS, MAX_SENTENCE_CHARS
+from registry.service.filings import DETAILS, MAX_CODE
 from registry.service.lifecycle import FIRST_STATES
 from registry.service.plan import Outcome
 from registry.service.register import Mode
@@ -145,6 +149,39 @@ _JOB: Final = closed(
     {"hindrance": {**choice(list(Reason)), "description": "Why a running job does not get on at the moment."}},
     about="Work that outlives the request that started it.",
 )
+_FEED_KIND: Final = choice(list(FeedKind))
+_SENTENCE: Final = {**TEXT, "maxLength": MAX_SENTENCE_CHARS}
+_LETTER_NAME: Final = closed({"kind": _FEED_KIND, "name": TEXT})
+_FEED: Final = closed(
+    {
+        "name": TEXT,
+        "account": TEXT,
+        "state": choice([state.name.lower() for state in FeedState]),
+        "cursor": {**POSITION, "description": "Everything up to here is delivered, or a dead letter."},
+        "delivered": COUNT,
+        "note": TEXT,
+        **_STAMPS,
+    },
+    about="A city system's subscription to changes, and how far it has been told.",
+)
+_STANDING: Final = {"letters": COUNT, "requested": COUNT, "head": {**POSITION, "description": "The end of the stream."}}
+_FILING_STATE: Final = choice([state.name.lower() for state in FilingState])
+_CODE: Final = {"type": "integer", "minimum": 0, "maximum": MAX_CODE}
+_DETAILS: Final = closed({}, dict.fromkeys(DETAILS, TEXT))
+_STEP: Final = closed({"at": TIME, "state": _FILING_STATE, "transaction": TEXT, "code": _CODE, "message": TEXT})
+_FILING: Final = closed(
+    {
+        "kind": choice(list(FilingKind)),
+        **dict.fromkeys(("name", "registrant", "transaction", "server_transaction", "entity"), TEXT),
+        "state": _FILING_STATE,
+        "content": {"type": "object", "description": "What the upstream is told."},
+        "details": _DETAILS,
+        "is_known": {**FLAG, "description": "Whether the upstream approved it once: what follows is an update."},
+        "steps": items(_STEP),
+        **_STAMPS,
+    },
+    about="What the upstream is told of a registrant, a prefix or a day, and how far it has come with that.",
+)
 _ROW_RESULT: Final = closed(
     {"row": COUNT, "identifier": TEXT, "outcome": choice(list(Outcome))},
     {"version": COUNT, "reason": choice(list(Reason)), "field": TEXT, "detail": TEXT},
@@ -221,6 +258,68 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "NewAccount": closed({"name": TEXT, "role": _ROLE}, {"registrant": TEXT, "groups": items(_GRANT, MAX_GRANTS)}),
     "Job": _JOB,
     "JobPage": _page("jobs", "Job"),
+    "FeedStanding": {
+        **_FEED,
+        "properties": {**_FEED["properties"], **_STANDING},
+        "required": [*_FEED["required"], *_STANDING],
+    },
+    "FeedPage": _page("feeds", "FeedStanding"),
+    "FeedWritten": _written(_FEED),
+    "NewFeed": closed({"name": TEXT}, {"account": TEXT, "after": TEXT}),
+    "FeedPause": closed({}, {"note": _SENTENCE}, "Why, in a sentence."),
+    "FeedReplay": closed({"after": TEXT}, about="The cursor to go on after; empty: from the first change kept."),
+    "FeedProgress": closed(
+        {"cursor": POSITION},
+        {
+            "delivered": COUNT,
+            "refused": items(
+                closed(
+                    {"kind": _FEED_KIND, "name": TEXT, "before": TEXT, "row_version": COUNT},
+                    {"attempts": COUNT, "reason": _SENTENCE},
+                ),
+                MAX_LETTERS,
+            ),
+            "settled": items(_LETTER_NAME, MAX_LETTERS),
+        },
+        "What became of a delivery: how far everything is settled, events refused for good, letters no longer needed.",
+    ),
+    "Letter": closed(
+        {
+            "kind": _FEED_KIND,
+            "name": TEXT,
+            "before": {**POSITION, "description": "A cursor after which its change comes."},
+            "row_version": COUNT,
+            "attempts": COUNT,
+            "reason": TEXT,
+            "is_requested": FLAG,
+            "created": TIME,
+        },
+        about="An event that the system of a feed refused for good.",
+    ),
+    "LetterPage": _page("letters", "Letter"),
+    "LetterReplay": closed({}, {"letters": items(_LETTER_NAME, MAX_LETTERS)}, "Which; without the member all."),
+    "Filing": _FILING,
+    "FilingPage": _page("filings", "Filing"),
+    "FilingWritten": _written(_FILING),
+    "DraftFilings": closed({"home": {**TEXT, "description": "The prefix below which prefixes are filed."}}),
+    "FilingsDrafted": closed(
+        {
+            "drafted": items(TEXT),
+            "states": closed(dict.fromkeys([state.name.lower() for state in FilingState], COUNT)),
+            "due": {**COUNT, "description": "How many can be told now."},
+            "waiting_since": {
+                "anyOf": [TIME, {"type": "null"}],
+                "description": "Since when the filing that waits longest has been as it is.",
+            },
+            "position": POSITION,
+        }
+    ),
+    "FilingDetails": closed({"details": _DETAILS}, about="All of them: what is left out is taken back."),
+    "FilingSubmission": closed({"transaction": TEXT}, about="The transaction's name of ours, unique for all time (clTRID)."),
+    "UpstreamAnswer": closed(
+        {"transaction": TEXT, "state": choice(["pending", "approved", "rejected"]), "code": _CODE},
+        {"message": TEXT, "server_transaction": TEXT, "entity": TEXT},
+    ),
     "ChangesPage": closed({"changes": items(ref("Change")), "cursor": POSITION, "head": POSITION}),
     "Change": closed(
         {

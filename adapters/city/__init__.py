@@ -1,0 +1,1 @@
+"""Feeds: what changes, told to the systems of the city."""

@@ -1,0 +1,150 @@
+"""All feeds of a node: for each profile there is a stored feed, and while that is running there is a run of it.
+
+Once a second the stored feeds are looked at: a feed that was paused is stopped, one that was resumed or rewound begins a new
+run, and the lag is measured by what the registry says its head is, also when a system has been silent for days.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from random import random
+from typing import Any, Final
+
+from adapters.city.core.profile import Profile
+from adapters.city.pages import Pages
+from adapters.city.registry_client import NotTaken, RegistryClient, StoredFeed, Unreachable
+from adapters.city.run import REGISTRY_RETRY, Run, Stale
+from adapters.city.transports.order import make_transport
+from adapters.city.transports.transport import Transport
+from proto.metrics import Gauge, Metrics
+from proto.model.change import parse_cursor
+
+log = logging.getLogger(__name__)
+
+# How soon a pause, a rewind or a request for letters is noticed, and how old the lag is at most.
+LOOK_S: Final = 1.0
+
+# A run that breaks down for a reason nobody thought of is begun again, but not at once.
+BROKEN_S: Final = 5.0
+
+
+class Feed:
+    """One feed: its profile, its transport, and its run if there is one."""
+
+    def __init__(self, profile: Profile, transport: Transport, client: RegistryClient, pages: Pages, metrics: Metrics) -> None:
+        self.profile = profile
+        self.transport = transport
+        self.lag: int | None = None
+        self.state = "starting"
+        self._client = client
+        self._pages = pages
+        self._metrics = metrics
+        self._gauge: Gauge = metrics.feed_lag_changes.labels(profile.name)
+        self._run: Run | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def look(self, stored: StoredFeed) -> None:
+        """Do what the stored feed says."""
+        run, task = self._run, self._task
+        if task is not None and task.done():
+            run = self._run = self._task = task = None
+        is_over = run is not None and not run.is_committing and stored.version > run.version
+        if task is not None and (stored.is_paused or is_over):
+            task.cancel()
+        elif task is None and not stored.is_paused:
+            self._begin(stored)
+        elif run is not None and stored.requested:
+            run.request_letters()
+        self.state = "paused" if stored.is_paused else "running"
+        self._measure(stored)
+
+    def describe(self) -> str:
+        """How it stands, in a word or a sentence."""
+        hindrance = self._run.hindrance if self._run is not None and self._task is not None else ""
+        lag = "" if self.lag is None else f", {self.lag} changes behind"
+        return f"{self.state}{lag}{f': {hindrance}' if hindrance else ''}"
+
+    async def close(self) -> None:
+        """End the run at once, and let go of the transport."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.transport.close()
+
+    def _begin(self, stored: StoredFeed) -> None:
+        self._run = Run(self.profile, stored, self._client, self._pages, self.transport, self._metrics)
+        self._task = asyncio.create_task(self._guard(self._run), name=f"feed {self.profile.name}")
+
+    async def _guard(self, run: Run) -> None:
+        """A run to its end, whatever that is: one feed's trouble is not another's."""
+        try:
+            await run.run()
+        except Stale:
+            log.info("a feed begins anew", extra={"feed": self.profile.name})
+        except NotTaken as not_taken:
+            run.hindrance = str(not_taken)
+            log.error("a feed cannot go on", extra={"feed": self.profile.name, "why": str(not_taken)})
+            await asyncio.sleep(BROKEN_S)
+        except Exception:
+            run.hindrance = "internal error; its trace is in the log"
+            log.exception("a feed broke down", extra={"feed": self.profile.name})
+            await asyncio.sleep(BROKEN_S)
+
+    def _measure(self, stored: StoredFeed) -> None:
+        cursor = parse_cursor(self._run.cursor if self._run is not None else stored.cursor)
+        head = parse_cursor(stored.head)
+        # Of a higher epoch everything is new.
+        self.lag = max(0, head.sequence - cursor.sequence) if head.epoch == cursor.epoch else head.sequence
+        self._gauge.set(self.lag)
+
+
+class Feeds:
+    """The feeds of some profiles. `announce` is told once they run."""
+
+    def __init__(
+        self,
+        profiles: Sequence[Profile],
+        client: RegistryClient,
+        metrics: Metrics,
+        announce: Callable[[bool], None],
+        *,
+        look_s: float = LOOK_S,
+    ) -> None:
+        self._look_s = look_s
+        self._client = client
+        self._pages = Pages(client)
+        self._announce = announce
+        self._feeds = [Feed(profile, make_transport(profile), client, self._pages, metrics) for profile in profiles]
+
+    async def run(self) -> None:
+        """Feed until cancelled. Raises `NotTaken` if the registry does not let this account run a feed."""
+        is_ready, attempt = False, 0
+        while True:
+            try:
+                if not is_ready:
+                    for feed in self._feeds:
+                        await self._client.create(feed.profile.name)
+                stored = await self._client.feeds()
+            except Unreachable as unreachable:
+                attempt += 1
+                if attempt == 1:
+                    log.warning("the registry cannot be reached", extra={"why": str(unreachable)})
+                await asyncio.sleep(REGISTRY_RETRY.delay_s(attempt, None, random()))  # noqa: S311 # jitter
+                continue
+            attempt = 0
+            for feed in self._feeds:
+                if feed.profile.name in stored:
+                    feed.look(stored[feed.profile.name])
+            if not is_ready:
+                is_ready = True
+                self._announce(True)
+            await asyncio.sleep(self._look_s)
+
+    async def close(self) -> None:
+        """End all runs. What was delivered and not yet committed will be delivered again."""
+        await asyncio.gather(*(feed.close() for feed in self._feeds))
+        await self._pages.close()
+
+    def describe(self) -> Mapping[str, Any]:
+        """How each feed stands, by its name."""
+        return {feed.profile.name: feed.describe() for feed in self._feeds}

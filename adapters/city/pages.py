@@ -1,0 +1,71 @@
+"""Pages of changes, read once for all feeds.
+
+All feeds of a node follow the same stream by the same account, and those that keep up stand at the same place: they share one
+request. Each page is kept for a moment, because feeds come to it one after another. At the end of the stream there is a little
+pause before the next look: single changes then come in bunches, and the registry is asked ten times a second, not a thousand.
+"""
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from adapters.city.registry_client import Page, RegistryClient
+
+# Changes of one page: some hundred kilobytes mostly; the registry ends it at 4 MiB.
+PAGE_CHANGES: Final = 500
+
+# How long to wait for news: the time after which a feed knows that what was committed last is not for it.
+WAIT_S: Final = 2.0
+
+# Between a page that reached the end of the stream and the next look.
+GATHER_S: Final = 0.1
+
+# Pages kept: feeds that keep up are at most one apart; a slow one reads for itself.
+KEPT_PAGES: Final = 2
+
+
+class Pages:
+    """The stream from any cursor on."""
+
+    def __init__(self, client: RegistryClient) -> None:
+        self._client = client
+        self._kept: OrderedDict[str, Page] = OrderedDict()
+        self._flights: dict[str, asyncio.Task[Page]] = {}
+        self._end = ""
+
+    async def after(self, cursor: str) -> Page:
+        """The page after a cursor; without changes if none came for a while. Raises `Unreachable`, `NotTaken`."""
+        kept = self._kept.get(cursor)
+        if kept is not None:
+            return kept
+        flight = self._flights.get(cursor)
+        if flight is None:
+            flight = self._flights[cursor] = asyncio.create_task(self._fetch(cursor))
+            flight.add_done_callback(lambda done: self._landed(cursor, done))
+        # Who gives up waiting (a feed that is paused) does not take the page from the others.
+        return await asyncio.shield(flight)
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    async def _fetch(self, cursor: str) -> Page:
+        if cursor == self._end:
+            await asyncio.sleep(GATHER_S)
+        page = await self._client.changes(cursor, PAGE_CHANGES, WAIT_S)
+        if page.cursor == page.head:
+            self._end = page.cursor
+        return page
+
+    def _landed(self, cursor: str, done: asyncio.Task[Page]) -> None:
+        del self._flights[cursor]
+        if done.cancelled() or done.exception() is not None:
+            return
+        page = done.result()
+        if page.changes:
+            self._kept[cursor] = page
+            while len(self._kept) > KEPT_PAGES:
+                self._kept.popitem(last=False)

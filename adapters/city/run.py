@@ -1,0 +1,340 @@
+"""One run of a feed: from its stored cursor on, until it is paused or rewound, or the process ends.
+
+    read a page ahead → deliver the first batch → commit the cursor with what became of it → ...
+
+The cursor is committed after each delivery that the system acknowledged, never before: what is lost at any moment is the
+knowledge that something was delivered, and it is delivered again. The commit names the feed's version: if the operator has
+rewound or paused the feed meanwhile it is refused, and this run is over.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from random import random
+from typing import Any, Final, TypeVar
+
+from adapters.city.core.backlog import Backlog, Entry
+from adapters.city.core.event import Event, Key, event_of, events_of
+from adapters.city.core.pace import Pace, Suspicion
+from adapters.city.core.profile import Profile
+from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_settled, settle
+from adapters.city.core.retry import RetryPolicy
+from adapters.city.pages import Pages
+from adapters.city.registry_client import NotTaken, Page, RegistryClient, StoredFeed, StoredLetter, Unreachable
+from adapters.city.transports.transport import Batch, Transport
+from proto.errors import Reason
+from proto.metrics import Metrics
+from proto.model.change import parse_cursor
+
+log = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
+
+# Read ahead while a system works: enough for the next batches, little enough for dozens of feeds.
+BACKLOG_EVENTS: Final = 2_000
+BACKLOG_BYTES: Final = 4 * 1024 * 1024
+# The body of one delivery: below what web servers take by default would be smaller still, but one record may have 256 kB.
+BATCH_BYTES: Final = 1024 * 1024
+
+# Passed-over changes after which the cursor is committed although nothing was delivered: what a new start reads once more.
+PASSED_OVER: Final = 20_000
+
+# Pages read to find a letter's change: the one that it was found in may have begun with thousands that are not for us.
+LETTER_PAGES: Final = 3
+
+# The registry comes back within seconds.
+REGISTRY_RETRY: Final = RetryPolicy(0.1, 5.0)
+
+# As the registry keeps it.
+MAX_SENTENCE_CHARS: Final = 300
+
+
+class Stale(Exception):
+    """The feed is no longer as this run found it."""
+
+
+class Run:
+    """A run of `profile`'s feed as it is `stored`."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        stored: StoredFeed,
+        client: RegistryClient,
+        pages: Pages,
+        transport: Transport,
+        metrics: Metrics,
+    ) -> None:
+        self._profile = profile
+        self._stored = stored
+        self._client = client
+        self._pages = pages
+        self._transport = transport
+        self._deliveries = {verdict: metrics.feed_deliveries.labels(profile.name, verdict) for verdict in Verdict}
+        self._backlog = Backlog(stored.cursor)
+        self._place = profile.place
+        self._pace = Pace(profile.place.batch)
+        self._suspicion = Suspicion()
+        self._now = asyncio.get_running_loop().time
+        self._since = self._now()
+        self._letters: dict[Key, int] = {}
+        self._fetching: asyncio.Task[Page] | None = None
+        self._wake = asyncio.Event()
+        self._wants_letters = stored.requested > 0
+        self.is_committing = False
+        self.hindrance = ""
+        """Why nothing is delivered at the moment, for people; empty if all is well."""
+
+    @property
+    def version(self) -> int:
+        """The version of the feed that this run stands on."""
+        return self._stored.version
+
+    @property
+    def cursor(self) -> str:
+        """Behind everything that is settled, whether that is committed or not."""
+        return self._backlog.cursor
+
+    def request_letters(self) -> None:
+        """Letters are to be delivered again."""
+        self._wants_letters = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled. Raises `Stale`."""
+        try:
+            letters = await self._persist(lambda: self._client.letters(self._profile.name))
+            self._letters = {letter.key: letter.row_version for letter in letters}
+            while True:
+                if self._wants_letters:
+                    await self._deliver_letters()
+                await self._read_ahead()
+                if self._is_due():
+                    await self._deliver()
+                elif self._backlog:
+                    continue
+                elif _sequence(self._backlog.cursor) - _sequence(self._stored.cursor) >= PASSED_OVER:
+                    await self._commit(0, (), ())
+                else:
+                    await self._look_for_losses()
+        finally:
+            if self._fetching is not None:
+                self._fetching.cancel()
+                await asyncio.gather(self._fetching, return_exceptions=True)
+
+    async def _read_ahead(self) -> None:
+        """Take in what was read, and begin to read what comes next; waits only if there is nothing to deliver yet."""
+        fetching = self._fetch()
+        if fetching is None:
+            return
+        if not self._is_due():
+            self._wake.clear()
+            waking = asyncio.create_task(self._wake.wait())
+            left_s = self._since + self._place.gather_s - self._now() if self._backlog else None
+            await asyncio.wait((fetching, waking), return_when=asyncio.FIRST_COMPLETED, timeout=left_s)
+            waking.cancel()
+        if fetching.done():
+            self._fetching = None
+            page = fetching.result()
+            if not self._backlog:
+                self._since = self._now()
+            for change in page.changes:
+                self._backlog.add(events_of(change, self._profile), change["position"])
+            self._backlog.pass_over(page.cursor)
+            self._fetch()  # it comes while what was read is delivered
+
+    def _is_due(self) -> bool:
+        """Whether there is something to deliver, and it was gathered for long enough."""
+        backlog, place = self._backlog, self._place
+        is_full = len(backlog) >= place.batch or backlog.size_bytes >= BATCH_BYTES
+        waited = self._pace.attempts > 0 or self._now() >= self._since + place.gather_s
+        return len(backlog) > 0 and (is_full or waited)
+
+    async def _look_for_losses(self) -> None:
+        """A system that was emptied is told again, also if nothing changes."""
+        after = await self._transport.missing_after(self._stored.delivered)
+        if after is not None:
+            await self._tell_again(after)
+
+    async def _tell_again(self, after: str) -> None:
+        """Go back to what a system still has."""
+        log.warning("a system has lost what it was told", extra={"feed": self._profile.name, "cursor": after})
+        if self._fetching is not None:
+            self._fetching.cancel()
+            self._fetching = None
+        self._backlog = Backlog(after)
+        await self._commit(0, (), ())
+        # If this is not noted the next delivery finds the same loss, and it is told from there once more.
+        await self._transport.begin_after(self._stored.delivered, after)
+
+    def _fetch(self) -> asyncio.Task[Page] | None:
+        """The reading of the next page; none while there is enough to deliver."""
+        backlog = self._backlog
+        if self._fetching is None and len(backlog) < BACKLOG_EVENTS and backlog.size_bytes < BACKLOG_BYTES:
+            end = backlog.end
+            self._fetching = asyncio.create_task(self._persist(lambda: self._pages.after(end)))
+        return self._fetching
+
+    async def _deliver(self) -> None:
+        batch = self._backlog.first(self._pace.size, BATCH_BYTES)
+        receipt = await self._hand_over(batch, batch[-1].end or batch[-1].before)
+        if receipt.missing_after is not None:
+            await self._tell_again(receipt.missing_after)
+            return
+        settlement = settle(batch, receipt)
+        if len(batch) > 1 and len(settlement.refused) == len(batch) and not receipt.single:
+            self._pace.refuse(len(batch))
+            return
+        if settlement.left and not settlement.delivered and self._pace.is_isolating:
+            await self._examine(settlement.left[0], receipt)
+            return
+        await self._settle(settlement, receipt)
+        if settlement.delivered or settlement.refused:
+            self.hindrance, self._since = "", self._now()
+            self._pace.succeed()
+        if settlement.left:
+            await self._back_off(receipt)
+
+    async def _examine(self, first: Entry, receipt: Receipt) -> None:
+        """Nothing was taken for long: find out whether it is the first event or the system."""
+        if self._suspicion.fail(first.event.id):
+            log.warning("one event fails while others are taken", extra={"feed": self._profile.name, "why": receipt.detail})
+            await self._settle(Settlement((), [first], (), ()), receipt)
+            self._pace.succeed()
+            return
+        other = self._backlog.first_other(first.event.key)
+        if other is not None:
+            probed = await self._hand_over([other], self._backlog.cursor)
+            if probed.on(other.event.id) is Verdict.DELIVERED:
+                self._suspicion.take_other()
+                await self._settle(Settlement([other], (), (), ()), receipt)
+                return  # and the first once more, at once: the system is there
+        await self._back_off(receipt)
+
+    async def _settle(self, settlement: Settlement, receipt: Receipt) -> None:
+        """Commit what a delivery came to, if it came to anything."""
+        gone = [*settlement.delivered, *settlement.refused, *settlement.superseded]
+        if not gone:
+            return
+        attempts = self._pace.attempts + 1
+        refused = [_letter(entry.event, entry.before, attempts, receipt.detail) for entry in settlement.refused]
+        keys = letters_settled(self._letters, settlement.delivered)
+        self._backlog.settle(gone)
+        await self._commit(len(settlement.delivered), refused, sorted(keys))
+        for key in keys:
+            del self._letters[key]
+        for entry in settlement.refused:
+            self._letters[entry.event.key] = max(entry.event.version, self._letters.get(entry.event.key, 0))
+
+    async def _commit(self, delivered: int, refused: Sequence[Mapping[str, Any]], settled: Sequence[Key]) -> None:
+        """Raises `Stale` if the feed is not as it was; a feed with too many letters is paused."""
+        cursor, stored = self._backlog.cursor, self._stored
+        self.is_committing = True
+        try:
+            version = await self._persist(lambda: self._client.progress(stored, cursor, delivered, refused, settled))
+        except NotTaken as not_taken:
+            if not_taken.reason == Reason.VERSION_CONFLICT:
+                raise Stale from None
+            await self._stop(not_taken.detail)
+        else:
+            self._stored = replace(stored, cursor=cursor, version=version, delivered=stored.delivered + delivered)
+        finally:
+            self.is_committing = False
+
+    async def _deliver_letters(self) -> None:
+        """Deliver each letter that was asked for once; what is not taken stays a letter, with the reason of this time."""
+        self._wants_letters = False
+        name = self._profile.name
+        for letter in await self._persist(lambda: self._client.letters(name, requested_only=True)):
+            event, why = await self._event_of(letter)
+            if event is None and not why:
+                await self._commit(0, (), [letter.key])
+                self._letters.pop(letter.key, None)
+                continue
+            receipt = Receipt(Verdict.REFUSED, why)
+            if event is not None:
+                receipt = await self._hand_over([Entry(event, letter.before)], self._backlog.cursor)
+            if event is not None and receipt.on(event.id) is Verdict.DELIVERED:
+                await self._commit(1, (), [letter.key])
+                self._letters.pop(letter.key, None)
+            else:
+                again = _letter_again(letter, receipt.detail)
+                await self._commit(0, [again], ())
+
+    async def _event_of(self, letter: StoredLetter) -> tuple[Event | None, str]:
+        """The event of a letter, read once more. None and no reason: the profile does not select it any more."""
+        after = letter.before
+        for _ in range(LETTER_PAGES):
+            try:
+                page = await self._persist(partial(self._client.changes, after, 1, 0))
+            except NotTaken as not_taken:
+                return None, str(not_taken)
+            after = page.cursor
+            if page.changes:
+                break
+        for change in page.changes:
+            for row in change["rows"]:
+                if (row["kind"], row["name"]) == letter.key:
+                    return event_of(row, self._profile), ""
+        return None, "its change cannot be read any more"
+
+    async def _hand_over(self, entries: Sequence[Entry], end: str) -> Receipt:
+        """Deliver; if it is taken the system has everything up to `end`."""
+        events = [entry.event for entry in entries]
+        receipt = await self._transport.deliver(Batch(events, self._stored.delivered, entries[0].before, end))
+        for verdict in Verdict:
+            count = sum(receipt.on(event.id) is verdict for event in events)
+            if count:
+                self._deliveries[verdict].inc(count)
+        return receipt
+
+    async def _back_off(self, receipt: Receipt) -> None:
+        self._pace.fail()
+        delay_s = self._profile.retry.delay_s(self._pace.attempts, receipt.retry_after_s, random())  # noqa: S311 # jitter
+        if self._pace.attempts == 1:
+            log.warning("a system takes nothing", extra={"feed": self._profile.name, "why": receipt.detail})
+        self.hindrance = f"{receipt.detail}; attempt {self._pace.attempts + 1} after {delay_s:.1f} s"
+        self._wake.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), delay_s)
+
+    async def _stop(self, why: str) -> None:
+        """Nothing goes on without the operator. Always raises `Stale`."""
+        log.error("a feed stops", extra={"feed": self._profile.name, "why": why})
+        await self._persist(lambda: self._client.pause(self._profile.name, why[:MAX_SENTENCE_CHARS]))
+        raise Stale
+
+    async def _persist(self, ask: Callable[[], Awaitable[Done]]) -> Done:
+        """Ask the registry until it answers. Raises `NotTaken`."""
+        attempt = 0
+        while True:
+            try:
+                return await ask()
+            except Unreachable as unreachable:
+                attempt += 1
+                if attempt == 1:
+                    log.warning("the registry cannot be reached", extra={"feed": self._profile.name, "why": str(unreachable)})
+                await asyncio.sleep(REGISTRY_RETRY.delay_s(attempt, None, random()))  # noqa: S311 # jitter
+
+
+def _letter(event: Event, before: str, attempts: int, reason: str) -> Mapping[str, Any]:
+    kind, name = event.key
+    return {
+        "kind": kind, "name": name, "before": before, "row_version": event.version, "attempts": attempts,
+        "reason": reason[:MAX_SENTENCE_CHARS],
+    }  # fmt: skip
+
+
+def _letter_again(letter: StoredLetter, reason: str) -> Mapping[str, Any]:
+    kind, name = letter.key
+    return {
+        "kind": kind, "name": name, "before": letter.before, "row_version": letter.row_version,
+        "attempts": letter.attempts + 1, "reason": reason[:MAX_SENTENCE_CHARS],
+    }  # fmt: skip
+
+
+def _sequence(cursor: str) -> int:
+    return parse_cursor(cursor).sequence

@@ -1,0 +1,1 @@
+"""Ways to a system; each delivers a batch of events and says what became of it."""

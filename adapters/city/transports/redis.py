@@ -1,0 +1,124 @@
+"""Redis Streams: each event an entry with the fields `id` and `event`, the oldest entries trimmed beyond `max_length`.
+
+Beside the stream lies a mark (`STREAM:feed`): how many events were delivered, and the cursor behind them. It is written with
+the entries, in one script, so it is lost as they are. A server that was flushed, or came back with an older snapshot, has a
+mark that is behind the feed's own count; then the feed goes back to the mark's cursor, or to the beginning, and the stream is
+rebuilt.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from adapters.city.core.event import Event
+from adapters.city.core.places import RedisPlace
+from adapters.city.core.receipt import Receipt, Verdict
+from adapters.city.core.reconciliation import BucketKey
+from adapters.city.transports.told import learn, told
+from adapters.city.transports.transport import Batch, Held, Unknowable
+from proto.model.change import START
+
+# KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, then id and event of each.
+_SCRIPT: Final = """
+local delivered = tonumber(redis.call('HGET', KEYS[2], 'delivered') or '-1')
+if delivered < tonumber(ARGV[1]) and tonumber(ARGV[1]) > 0 then
+  return redis.call('HGET', KEYS[2], 'cursor') or ''
+end
+for place = 5, #ARGV, 2 do
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'id', ARGV[place], 'event', ARGV[place + 1])
+end
+redis.call('HSET', KEYS[2], 'delivered', ARGV[2], 'cursor', ARGV[3])
+return 1
+"""
+_TAKEN: Final = 1
+
+# Entries read at once.
+_PAGE: Final = 1_000
+
+
+class RedisTransport:
+    """Appends to one stream."""
+
+    def __init__(self, place: RedisPlace) -> None:
+        self._place = place
+        self._mark = f"{place.stream}:feed"
+        # Trying again is the engine's matter, which knows what it may try again.
+        self._client: Redis = Redis.from_url(
+            place.url,
+            socket_timeout=place.timeout_s,
+            socket_connect_timeout=place.timeout_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._script = self._client.register_script(_SCRIPT)
+
+    async def deliver(self, batch: Batch) -> Receipt:
+        arguments: list[Any] = [batch.delivered, batch.delivered + len(batch.events), batch.end, self._place.max_length]
+        for event in batch.events:
+            arguments += (event.id, event.body)
+        try:
+            answer = await self._script(keys=[self._place.stream, self._mark], args=arguments)
+        except (RedisError, OSError, TimeoutError) as error:
+            return Receipt(Verdict.FAILED, _why(error))
+        if answer == _TAKEN:
+            return Receipt(Verdict.DELIVERED)
+        return Receipt(Verdict.FAILED, "the stream has lost what it was told", missing_after=_cursor(answer))
+
+    async def missing_after(self, delivered: int) -> str | None:
+        try:
+            marked, cursor = await self._client.hmget(self._mark, "delivered", "cursor")
+        except (RedisError, OSError, TimeoutError):
+            return None  # It is away, which the next delivery will say.
+        if delivered == 0 or (marked is not None and int(marked) >= delivered):
+            return None
+        return _cursor(cursor)
+
+    async def begin_after(self, delivered: int, cursor: str) -> bool:
+        try:
+            await self._client.hset(self._mark, mapping={"delivered": delivered, "cursor": cursor})
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return True
+
+    async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+        """What the stream tells from its first entry on; what was trimmed is missing from it."""
+        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        after = "-"
+        while True:
+            try:
+                entries: Any = await self._client.xrange(self._place.stream, min=after, count=_PAGE)
+            except (RedisError, OSError, TimeoutError) as error:
+                raise Unknowable(_why(error)) from None
+            for _, fields in entries:
+                learn(newest, json.loads(fields[b"event"]))
+            if len(entries) < _PAGE:
+                break
+            after = f"({entries[-1][0].decode()}"
+        for held in told(newest, wanted):
+            yield held
+
+    async def repair(self, events: Sequence[Event]) -> Receipt:
+        try:
+            async with self._client.pipeline() as pipeline:
+                for event in events:
+                    entry: Any = {"id": event.id, "event": event.body}
+                    pipeline.xadd(self._place.stream, entry, maxlen=self._place.max_length, approximate=True)
+                await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            return Receipt(Verdict.FAILED, _why(error))
+        return Receipt(Verdict.DELIVERED)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _cursor(answer: object) -> str:
+    return answer.decode() if isinstance(answer, bytes) and answer else START.to_cursor()
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]

@@ -1,0 +1,74 @@
+"""The interface of all transports."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapters.city.core.event import Event
+from adapters.city.core.receipt import Receipt
+from adapters.city.core.reconciliation import Bucket, BucketKey, Holding
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events to be handed over, in order.
+
+    `delivered` is how many the feed has delivered before; the first event's change comes after the cursor `start`, and when
+    these are taken everything up to the cursor `end` is.
+    """
+
+    events: Sequence[Event]
+    delivered: int
+    start: str
+    end: str
+
+
+class Unknowable(Exception):
+    """What a system holds cannot be found out; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Something that a system holds: a bucket as a sum, or one thing of it."""
+
+    key: BucketKey
+    bucket: Bucket | None = None
+    holding: Holding | None = None
+
+
+class Transport(Protocol):
+    """A way to one system."""
+
+    async def deliver(self, batch: Batch) -> Receipt:
+        """Hand over events and say what became of them. Whatever the system does is a receipt, not an exception."""
+
+    async def missing_after(self, delivered: int) -> str | None:
+        """Whether a system that keeps what it is told has lost something: the cursor behind what it still has.
+
+        None: nothing is known to be missing. `delivered` is what the feed has delivered.
+        """
+
+    async def begin_after(self, delivered: int, cursor: str) -> bool:
+        """What was lost is going to be told again after `cursor`; whether that is noted."""
+
+    def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+        """What the system holds: every thing that it was told and not told to forget.
+
+        With `wanted` only things of these buckets need be told one by one; without, sums will do. Raises `Unknowable`.
+        """
+
+    async def repair(self, events: Sequence[Event]) -> Receipt:
+        """Hand over events that the system lacks, beside what the feed delivers."""
+
+    async def close(self) -> None:
+        """Let go of connections and files."""
+
+
+class Forgetful:
+    """A transport to a system that does not say what it has kept."""
+
+    async def missing_after(self, delivered: int) -> str | None:  # noqa: ARG002 # it cannot know
+        return None
+
+    async def begin_after(self, delivered: int, cursor: str) -> bool:  # noqa: ARG002 # there is nothing to note
+        return True

@@ -1,0 +1,1 @@
+"""The national node: what it is told by us."""

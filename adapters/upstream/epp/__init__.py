@@ -1,0 +1,1 @@
+"""Filing (备案): registrants, prefixes and statistics reported to the upstream's business management system over EPP."""

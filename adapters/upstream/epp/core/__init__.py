@@ -1,0 +1,1 @@
+"""What is said and decided in filing, without sockets and clocks: frames, XML, commands, responses, verdicts."""

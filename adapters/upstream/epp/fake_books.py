@@ -1,0 +1,109 @@
+"""What the stand-in holds, as events make it, and the ways in which it may be rude."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from adapters.upstream.epp.core.replies import Audit, Data, EntityData, PrefixData, Response
+from adapters.upstream.epp.core.verdict import OK, PENDING
+
+REJECTED: Final = "0"
+"""auditResult of a no."""
+
+
+class Misbehaviour(StrEnum):
+    """How a greeting or a command is met instead of well."""
+
+    NO_GREETING = "no-greeting"
+    STRANGE_GREETING = "strange-greeting"
+    """Not what the schema says."""
+    OTHER_OBJECTS = "other-objects"
+    """It does not know enterprises."""
+    OTHER_VERSION = "other-version"
+    BOMB = "bomb"
+    """A greeting with entities in entities."""
+    HANG = "hang"
+    """The command is carried out, and the answer never comes."""
+    CLOSE = "close"
+    """The command is carried out, and the line is cut."""
+    HALF = "half"
+    """The command is carried out, and the line is cut in the middle of the answer."""
+    DROP = "drop"
+    """The command is not carried out, and the line is cut."""
+    LIE = "lie"
+    """A frame that says to be 100 MB long."""
+    BABBLE = "babble"
+    """What comes is no XML."""
+    OTHER = "other"
+    """An answer to a command that was never given."""
+    FAIL = "2400"
+    SHUT = "2502"
+    UNKNOWN_REFUSAL = "2999"
+    UNKNOWN_SUCCESS = "1999"
+    """The command is carried out, and the code says nothing that is known."""
+
+
+AT_GREETING: Final = frozenset({
+    Misbehaviour.NO_GREETING, Misbehaviour.STRANGE_GREETING, Misbehaviour.OTHER_OBJECTS, Misbehaviour.OTHER_VERSION,
+    Misbehaviour.BOMB,
+})  # fmt: skip
+UNDONE: Final = frozenset({Misbehaviour.DROP, Misbehaviour.FAIL, Misbehaviour.SHUT, Misbehaviour.UNKNOWN_REFUSAL})
+
+
+@dataclass(slots=True)
+class Books:
+    """What the system holds; every change of it is an event of the journal."""
+
+    enterprises: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By code: its id, how often it was created and updated, and what the auditor said."""
+    prefixes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, Response] = field(default_factory=dict)
+    """By transaction: what was answered, to be answered again."""
+    audits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By transaction: what waits for the auditor."""
+    messages: dict[str, Audit] = field(default_factory=dict)
+    last_message: int = 0
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Carry out one event."""
+        match event["do"]:
+            case "take":
+                self._take(event)
+            case "audit":
+                self._audit(event)
+            case "acknowledge":
+                self.messages.pop(event["message"], None)
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        what, name, transaction = event["what"], event["name"], event["transaction"]
+        data: Data | None = None
+        if what == "enterprise":
+            entry = self.enterprises.setdefault(name, {"entity": event["entity"], "created": 0, "updated": 0, "result": ""})
+            entry["updated" if event["is_update"] else "created"] += 1
+            entry["content"], data = event["content"], EntityData(event["entity"])
+        elif what == "prefix":
+            entry = self.prefixes.setdefault(name, {"entity": event["entity"], "created": 0, "result": ""})
+            entry["created"] += 1
+            data = PrefixData(name)
+        else:
+            self.reports.setdefault(name, {"created": 0, "content": event["content"]})["created"] += 1
+        code = OK if what == "report" else PENDING
+        self.answers[transaction] = Response(code, "等待审核", transaction, event["server_transaction"], data)
+        if code == PENDING:
+            self.audits[transaction] = dict(event)
+
+    def _audit(self, event: Mapping[str, Any]) -> None:
+        taken = self.audits.pop(event["transaction"])
+        entries = self.enterprises if taken["what"] == "enterprise" else self.prefixes
+        entries[taken["name"]]["result"] = event["result"]
+        self.last_message += 1
+        prefix = taken["name"] if taken["what"] == "prefix" else ""
+        said = (taken["entity"], prefix, "1", event["result"], event["message"])
+        self.messages[f"m-{self.last_message}"] = Audit(event["transaction"], taken["server_transaction"], *said)
+
+
+def is_held(entries: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    """Whether there is something of this name: what the auditor rejected may be created again."""
+    return name in entries and entries[name]["result"] != REJECTED

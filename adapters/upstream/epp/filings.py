@@ -1,0 +1,346 @@
+"""Filing, as it goes on for years: look what is due, tell it, listen for what became of it.
+
+    registry: draft what is due → submit (stored) → EPP: create → answer (stored)
+    EPP: poll → registry: answer (stored) → EPP: acknowledge
+
+Nothing is remembered here that would be missed. A filing found submitted is sent again under its transaction, because nobody
+knows whether it was sent; a message is acknowledged only after what it says is stored, and storing it again changes nothing.
+So a kill at any point costs a repetition. While the upstream is away the registry goes on drafting: weeks later all is there.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from random import random
+from typing import Any, Final
+
+from adapters.upstream.epp.client import LinkDown, Place, Session, open_session
+from adapters.upstream.epp.core.commands import Acknowledge, CheckEnterprise, Poll
+from adapters.upstream.epp.core.document import STATISTICS
+from adapters.upstream.epp.core.malformed import Malformed
+from adapters.upstream.epp.core.objects import Enterprise
+from adapters.upstream.epp.core.replies import Audit, EntityData, Response
+from adapters.upstream.epp.core.retry import RetryPolicy
+from adapters.upstream.epp.core.verdict import MESSAGE, NO_MESSAGES, Verdict, ends_login, is_success, verdict_of
+from adapters.upstream.epp.mapping import command_of
+from adapters.upstream.epp.registry_client import NotTaken, RegistryClient, StoredFiling, Unreachable
+from proto.errors import Reason
+from proto.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# How soon a new registrant or prefix is told. Every look costs the registry a millisecond.
+LOOK_S: Final = 1.0
+# How often the upstream is asked for messages. Audits take people hours; servers do not like to be asked more often.
+POLL_S: Final = 60.0
+# How often it is asked whether a day is over.
+REPORT_S: Final = 60.0
+# After a failure of the link, and of one filing while others are taken. An outage of weeks is met by a connection now and then.
+LINK_RETRY: Final = RetryPolicy(1.0, 300.0)
+FILING_RETRY: Final = RetryPolicy(5.0, 3_600.0)
+REGISTRY_RETRY: Final = RetryPolicy(0.1, 5.0)
+
+# In this order: a prefix needs its registrant's id.
+KINDS: Final = ("registrant", "prefix", "statistics")
+
+# Messages in a row, before what is due gets its turn again.
+MAX_MESSAGES: Final = 100
+
+# Why the registry would refuse whatever is asked: nothing can go on.
+_SHUT_OUT: Final = frozenset({Reason.UNAUTHENTICATED, Reason.PERMISSION_DENIED})
+
+
+class Filings:
+    """The filings of a node whose own prefix is `home`. `announce` is told once the registry lets us work."""
+
+    def __init__(
+        self,
+        home: str,
+        place: Place,
+        client: RegistryClient,
+        metrics: Metrics,
+        announce: Callable[[bool], None],
+        *,
+        look_s: float = LOOK_S,
+        poll_s: float = POLL_S,
+        retries: tuple[RetryPolicy, RetryPolicy] = (LINK_RETRY, FILING_RETRY),
+    ) -> None:
+        self._home = home
+        self._place = place
+        self._client = client
+        self._metrics = metrics
+        self._announce = announce
+        self._look_s, self._poll_s = look_s, poll_s
+        self._link_retry, self._filing_retry = retries
+        self._session: Session | None = None
+        self._link_failures = 0
+        self._not_before = 0.0
+        self._polled = float("-inf")
+        self._report_at = float("-inf")
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._fresh: set[str] = set()
+        self._states: Mapping[str, int] = {}
+        self._due_count = 0
+        self.hindrance = ""
+        """Why nothing is told at the moment, for people; empty if all is well."""
+
+    async def run(self) -> None:
+        """Go on until cancelled. Raises `NotTaken` if the registry does not let this account work."""
+        is_ready, attempt = False, 0
+        while True:
+            try:
+                told = await self._look()
+                if not is_ready:
+                    is_ready = True
+                    self._announce(True)
+                told += await self._work()
+                attempt = 0
+            except Unreachable as unreachable:
+                attempt += 1
+                if attempt == 1:
+                    log.warning("the registry cannot be reached", extra={"why": str(unreachable)})
+                await asyncio.sleep(REGISTRY_RETRY.delay_s(attempt, random()))  # noqa: S311 # jitter
+                continue
+            except NotTaken as not_taken:
+                if not_taken.reason in _SHUT_OUT:
+                    raise
+                told = 0
+                if self.hindrance != str(not_taken):
+                    self.hindrance = str(not_taken)
+                    log.error("the registry does not take a step", extra={"why": str(not_taken)})
+            if not told:
+                await asyncio.sleep(self._look_s)
+
+    async def close(self) -> None:
+        """End the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close(_new_transaction())
+
+    def describe(self) -> Mapping[str, Any]:
+        """How filing stands, in a sentence."""
+        link = "connected" if self._session is not None and self._session.is_open else "not connected"
+        waiting = ", ".join(f"{count} {state}" for state, count in self._states.items() if count)
+        return {"filing": f"{link}; {waiting or 'nothing filed'}{f'; {self.hindrance}' if self.hindrance else ''}"}
+
+    async def _look(self) -> int:
+        """Draft what is due, and count. Returns how many were drafted."""
+        drafted = await self._client.draft(self._home)
+        self._states, self._due_count = drafted.states, drafted.due
+        for state, count in drafted.states.items():
+            self._metrics.filings.labels(state).set(count)
+        since = drafted.waiting_since
+        age = (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
+        self._metrics.filing_waiting_seconds.set(max(0.0, age))
+        return len(drafted.names)
+
+    async def _work(self) -> int:
+        """Tell and listen as far as the upstream lets us. Returns how many filings came a step further."""
+        if time.monotonic() < self._not_before:
+            return 0
+        try:
+            session = await self._open()
+            told = await self._report(session)
+            if self._due_count:
+                async for filing in self._due():
+                    told += await self._tell(session, filing)
+            if time.monotonic() - self._polled >= self._poll_s:
+                told += await self._listen(session)
+        except LinkDown as down:
+            self._fail_link(str(down))
+            return 0
+        if not self._failures:
+            self.hindrance = ""
+        return told
+
+    async def _open(self) -> Session:
+        if self._session is None or not self._session.is_open:
+            self._session = None
+            self._session = await open_session(self._place, _new_transaction())
+            self._polled = float("-inf")
+            log.info("filing is connected", extra={"host": self._place.host, "port": self._place.port})
+        return self._session
+
+    async def _report(self, session: Session) -> int:
+        """Have the figures of days drafted for a system that takes them. Returns how many days were."""
+        if STATISTICS not in session.objects or time.monotonic() < self._report_at:
+            return 0
+        try:
+            drafted = (await self._client.report()).names
+        except NotTaken as not_taken:
+            if not_taken.reason in _SHUT_OUT:
+                raise
+            log.error("the figures of a day cannot be told", extra={"why": str(not_taken)})
+            drafted = ()
+        if not drafted:
+            self._report_at = time.monotonic() + REPORT_S
+        return len(drafted)
+
+    async def _due(self) -> AsyncIterator[StoredFiling]:
+        """What can be told, registrants before their prefixes."""
+        for kind in KINDS:
+            after = ""
+            while True:
+                page, after = await self._client.due(kind, after)
+                for filing in page:
+                    yield filing
+                if not after:
+                    break
+
+    async def _tell(self, session: Session, filing: StoredFiling) -> int:
+        """One step of one filing: 1 if it came a step further. Raises `LinkDown`."""
+        if time.monotonic() < self._failures.get(filing.key, (0, 0.0))[1]:
+            return 0
+        entity = await self._entity_for(session, filing)
+        if entity is None:
+            return 0
+        if not session.is_open:
+            raise LinkDown("it hung up")
+        try:
+            if filing.state == "draft":
+                filing = await self._client.submit(filing, _new_transaction())
+                self._fresh.add(filing.transaction)
+            response = await session.ask(command_of(filing.kind, filing.content, self._home, entity), filing.transaction)
+            document = await self._document_of(session, filing, response)
+        except Malformed as malformed:
+            document = {"state": "rejected", "message": f"it cannot be told: {malformed}", "code": 0}
+        except LinkDown:
+            self._fail_filing(filing)
+            raise
+        except NotTaken as not_taken:
+            if not_taken.reason in _SHUT_OUT:
+                raise
+            return 0  # somebody else was at it: the next look shows how it is now
+        self._link_failures = 0
+        if document is None:
+            self._metrics.filing_answers.labels("failed").inc()
+            self._fail_filing(filing)
+            return 0
+        self._metrics.filing_answers.labels(document["state"]).inc()
+        try:
+            await self._client.answer(filing, document)
+        except NotTaken as not_taken:
+            if not_taken.reason in _SHUT_OUT:
+                raise
+            log.error("the registry does not take an answer", extra={"filing": filing.key, "why": str(not_taken)})
+            self._fail_filing(filing)
+            return 0
+        self._fresh.discard(filing.transaction)
+        self._failures.pop(filing.key, None)
+        return 1
+
+    async def _entity_for(self, session: Session, filing: StoredFiling) -> str | None:
+        """The upstream's id that a command needs, empty if it needs none; None if its time has not come."""
+        if filing.kind == "registrant":
+            return filing.entity if filing.is_known else ""
+        if filing.kind == "statistics":
+            return "" if STATISTICS in session.objects else None
+        registrant = await self._client.filing("registrant", filing.registrant)
+        return registrant.entity if registrant is not None and registrant.is_known and registrant.entity else None
+
+    async def _document_of(self, session: Session, filing: StoredFiling, response: Response) -> dict[str, Any] | None:
+        """What the registry is told about a response; None if the upstream could not deal with the command."""
+        verdict = verdict_of(response.code)
+        entity = response.data.entity if isinstance(response.data, EntityData) else ""
+        if verdict is Verdict.FAILED:
+            self.hindrance = f"{filing.key}: {response.code} {response.message}"
+            if ends_login(response.code):
+                session.abort()
+            return None
+        if verdict is Verdict.EXISTS:
+            verdict, entity = await self._settle_existing(session, filing)
+        states = {Verdict.DONE: "approved", Verdict.PENDING: "pending"}
+        return {
+            "state": states.get(verdict, "rejected"),
+            "code": response.code,
+            "message": response.message,
+            "server_transaction": response.server_transaction,
+            "entity": entity,
+        }
+
+    async def _settle_existing(self, session: Session, filing: StoredFiling) -> tuple[Verdict, str]:
+        """It exists. Sent a second time, it may be our own, and the audit is awaited; otherwise it was there before us."""
+        if filing.transaction not in self._fresh:
+            return Verdict.PENDING, ""
+        command = command_of(filing.kind, filing.content, self._home, "")
+        if not isinstance(command, Enterprise):
+            return Verdict.REFUSED, ""
+        check = CheckEnterprise(self._place.client, command.code_type, command.code)
+        found = (await session.ask(check, _new_transaction())).data
+        entity = found.entity if isinstance(found, EntityData) else ""
+        return (Verdict.DONE, entity) if entity else (Verdict.REFUSED, "")
+
+    async def _listen(self, session: Session) -> int:
+        """Take messages out of the queue, oldest first. Raises `LinkDown`."""
+        for count in range(MAX_MESSAGES):
+            response = await session.ask(Poll(), _new_transaction())
+            self._link_failures = 0
+            if response.code == NO_MESSAGES or (response.code != MESSAGE and is_success(response.code)):
+                self._polled = time.monotonic()
+                return count
+            if response.code != MESSAGE or response.queue is None:
+                session.abort()
+                raise LinkDown(f"poll refused: {response.code} {response.message}")
+            if isinstance(response.data, Audit):
+                await self._settle(response.data, response.code)
+            else:
+                self._metrics.filing_answers.labels("unknown").inc()
+                log.warning("a message that is no audit", extra={"said": response.message})
+            answer = await session.ask(Acknowledge(response.queue.message), _new_transaction())
+            if not is_success(answer.code):
+                session.abort()
+                raise LinkDown(f"acknowledgement refused: {answer.code} {answer.message}")
+        return MAX_MESSAGES
+
+    async def _settle(self, audit: Audit, code: int) -> None:
+        """Store what an audit came to. What it cannot be about is said in the log; it would come up for ever otherwise."""
+        facts = {"transaction": audit.transaction, "result": audit.result, "said": audit.message}
+        filing = await self._client.find(audit.transaction)
+        if filing is None:
+            self._metrics.filing_answers.labels("unknown").inc()
+            log.error("an audit of a filing that is not here", extra={**facts, "entity": audit.entity, "prefix": audit.prefix})
+            return
+        state = "approved" if audit.is_approved else "rejected"
+        document = {
+            "state": state,
+            "code": code,
+            "message": audit.message,
+            "server_transaction": audit.server_transaction,
+            "entity": audit.entity,
+        }
+        try:
+            after = await self._client.answer(filing, document)
+        except NotTaken as not_taken:
+            if not_taken.reason in _SHUT_OUT:
+                raise
+            self._metrics.filing_answers.labels("unknown").inc()
+            log.error("an audit that contradicts what is stored", extra={**facts, "why": str(not_taken)})
+            return
+        if after.version != filing.version:
+            self._metrics.filing_answers.labels(state).inc()
+        self._fresh.discard(filing.transaction)
+
+    def _fail_link(self, why: str) -> None:
+        if self._session is not None:
+            self._session.abort()
+            self._session = None
+        self._link_failures += 1
+        if self._link_failures == 1:
+            log.warning("the upstream cannot be told", extra={"why": why})
+        delay_s = self._link_retry.delay_s(self._link_failures, random())  # noqa: S311 # jitter
+        self._not_before = time.monotonic() + delay_s
+        self.hindrance = f"{why}; attempt {self._link_failures + 1} after {delay_s:.1f} s"
+
+    def _fail_filing(self, filing: StoredFiling) -> None:
+        """Others go first next time. What has failed may have been done: it is not fresh any more."""
+        self._fresh.discard(filing.transaction)
+        count = self._failures.get(filing.key, (0, 0.0))[0] + 1
+        self._failures[filing.key] = (count, time.monotonic() + self._filing_retry.delay_s(count, random()))  # noqa: S311 # jitter
+
+
+def _new_transaction() -> str:
+    """A name that no transaction ever had: 96 random bits."""
+    return f"bj-{secrets.token_hex(12)}"

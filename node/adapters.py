@@ -1,0 +1,139 @@
+"""The adapters: what others' systems are told, wired. One process, started only if there is somebody to tell.
+
+They reach the node by its registry's REST as any other would, each with the key of an account of its own, and keep nothing:
+cursors, dead letters and filings are in the store. So the process may die at any moment, and costs the node nothing if it does.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from adapters.city import registry_client as feed_client
+from adapters.city.core.profile import ProfileMistakes
+from adapters.city.feeds import Feeds
+from adapters.upstream.epp import registry_client as filing_client
+from adapters.upstream.epp.filings import Filings
+from node.cli.place import in_url, reachable
+from node.control import Assignment
+from node.feeds import load_profiles
+from node.filing import FilingMistakes, make_place
+from node.folder import FEEDS_TOKEN_FILE, FILINGS_TOKEN_FILE
+from node.metrics import build_metrics
+from node.part import Announce, RefusesToStart, run_part
+
+log = logging.getLogger(__name__)
+
+# An account that was closed may be opened again, a fault that nobody thought of may pass; others go on meanwhile.
+SHUT_OUT_S: Final = 10.0
+
+
+class Work(Protocol):
+    """What one adapter does."""
+
+    async def run(self) -> None:
+        """Go on until cancelled. Raises `NotTaken` of its client if the registry does not let its account work."""
+
+    async def close(self) -> None: ...
+    def describe(self) -> Mapping[str, Any]: ...
+
+
+class Adapters:
+    """The adapters' process (a `node.part.Part`)."""
+
+    def __init__(self, assignment: Assignment, announce: Announce) -> None:
+        self._assignment = assignment
+        self._announce = announce
+        self._metrics = build_metrics()
+        self._works: dict[str, Work] = {}
+        self._ready: set[str] = set()
+        self._shut_out: dict[str, str] = {}
+        self._stops = AsyncExitStack()
+
+    async def run(self) -> None:
+        config = self._assignment.config
+        try:
+            if config.feeds.profiles:
+                self._works["feeds"] = await self._make_feeds()
+            if config.filing.server:
+                self._works["filing"] = await self._make_filings()
+        except (ProfileMistakes, FilingMistakes) as mistakes:
+            raise RefusesToStart(str(mistakes)) from None
+        except OSError as error:
+            raise RefusesToStart(f"the key of an account cannot be read: {error}") from None
+        tasks = [asyncio.create_task(self._keep(name, work), name=name) for name, work in self._works.items()]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def stop(self, grace_s: float) -> None:  # noqa: ARG002 # nothing waits: what is not committed is told again
+        await self._stops.aclose()
+
+    def describe(self) -> Mapping[str, Any]:
+        found: dict[str, Any] = {}
+        for work in self._works.values():
+            found |= work.describe()
+        return found | self._shut_out
+
+    async def _keep(self, name: str, work: Work) -> None:
+        """Let one adapter work, whatever becomes of the others. Raises `RefusesToStart` once none is let work."""
+        while True:
+            try:
+                await work.run()
+            except (feed_client.NotTaken, filing_client.NotTaken) as not_taken:
+                self._shut_out[name] = f"the registry does not let the account of {name} work: {not_taken}"
+                log.error("%s", self._shut_out[name])
+            except Exception:
+                log.exception("an adapter broke down", extra={"adapter": name})
+                await asyncio.sleep(SHUT_OUT_S)
+                continue
+            if self._shut_out.keys() == self._works.keys():
+                raise RefusesToStart("; ".join(self._shut_out.values()))
+            await asyncio.sleep(SHUT_OUT_S)
+            self._shut_out.pop(name, None)
+
+    async def _make_feeds(self) -> Feeds:
+        profiles = load_profiles(self._assignment.config, os.environ)
+        client = feed_client.RegistryClient(self._url, self._token(FEEDS_TOKEN_FILE))
+        await self._stops.enter_async_context(client)
+        feeds = Feeds(profiles, client, self._metrics, self._announce_for("feeds"))
+        self._stops.push_async_callback(feeds.close)
+        return feeds
+
+    async def _make_filings(self) -> Filings:
+        config = self._assignment.config
+        place = make_place(config)
+        client = filing_client.RegistryClient(self._url, self._token(FILINGS_TOKEN_FILE))
+        await self._stops.enter_async_context(client)
+        announce = self._announce_for("filing")
+        filings = Filings(config.filing.home, place, client, self._metrics, announce, poll_s=config.filing.poll_s)
+        self._stops.push_async_callback(filings.close)
+        return filings
+
+    @property
+    def _url(self) -> str:
+        host = in_url(reachable(self._assignment.config.registry.host))
+        return f"http://{host}:{self._assignment.ports['registry.http_port']}"
+
+    def _token(self, name: str) -> str:
+        return Path(self._assignment.config.node.data / name).read_text(encoding="ascii").strip()
+
+    def _announce_for(self, name: str) -> Callable[[bool], None]:
+        def announce(is_ready: bool) -> None:
+            (self._ready.add if is_ready else self._ready.discard)(name)
+            self._announce(self._ready | self._shut_out.keys() >= self._works.keys())
+
+        return announce
+
+
+if __name__ == "__main__":
+    sys.exit(run_part(Adapters))

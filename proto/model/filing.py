@@ -1,0 +1,82 @@
+"""Filing (备案): what the upstream is told about a registrant, a prefix or a day, and how far it has come with that.
+
+    draft → submitted → pending → approved | rejected        (and from the last two to draft again, if there is something new)
+
+A *draft* is to be sent. It is *submitted* before it is sent, under a transaction (EPP's clTRID) of its own: from then on the
+upstream may have it, whether it answered or not, and it is sent again under the same transaction until it answers. *Pending*
+says that it was taken and is being audited. The same transaction never leads to two filings.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class FilingKind(StrEnum):
+    """What is told about."""
+
+    REGISTRANT = "registrant"
+    PREFIX = "prefix"
+    STATISTICS = "statistics"
+
+
+class FilingState(IntEnum):
+    """How far a filing has come."""
+
+    DRAFT = 0
+    SUBMITTED = 1
+    PENDING = 2
+    APPROVED = 3
+    REJECTED = 4
+
+
+SETTLED = frozenset({FilingState.APPROVED, FilingState.REJECTED})
+"""States in which nothing is waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a filing's history: the state it led to, and the upstream's code (0: none) and sentence if it had a say."""
+
+    at_ms: int
+    state: FilingState
+    transaction: str = ""
+    code: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """A filing. Times are UTC milliseconds.
+
+    `name` is the registrant's code, the prefix, or the day (`2026-11-25`); `registrant` says whose it is (empty: the node's).
+    `content` is what is told, as JSON; `subject_version` the version of the registrant or prefix that it was taken from.
+    `details` are what the operator adds to a registrant's. `transaction` is the newest one, `server_transaction` the upstream's
+    name of it, `entity` the upstream's id of a registrant. `is_known` says that the upstream approved it once: what follows
+    is an update.
+    """
+
+    kind: FilingKind
+    name: str
+    registrant: str
+    state: FilingState
+    content: str
+    steps: tuple[Step, ...]
+    subject_version: int
+    version: int
+    created_ms: int
+    changed_ms: int
+    details: tuple[tuple[str, str], ...] = ()
+    transaction: str = ""
+    server_transaction: str = ""
+    entity: str = ""
+    is_known: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in the store: kinds have no slashes."""
+        return filing_key(self.kind, self.name)
+
+
+def filing_key(kind: str, name: str) -> str:
+    """The name of a filing in the store."""
+    return f"{kind}/{name}"

@@ -1,0 +1,148 @@
+"""Reconciliation with real systems: what was lost, is stale or should not be there is named and mended, and no more."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from adapters.city.core.profile import Profile
+from adapters.city.fake import Consumer
+from adapters.city.reconcile import Report, reconcile
+from adapters.city.registry_client import RegistryClient
+from adapters.city.transports.order import make_transport
+from adapters.city.transports.transport import Unknowable
+from tests.support.feeds import RunningFeeds, profile, until
+from tests.support.redis_port import RedisServer
+from tests.support.rest import RestNode
+from tests.support.rows import make_profile
+
+NAMES = [f"p{number}" for number in range(6)]
+
+
+async def register(node: RestNode, *names: str, text: str = "x") -> None:
+    for name in names:
+        document = {"values": [{"index": 1, "type": "URL", "data": text}]}
+        assert (await node("PUT", f"/api/v1/identifiers/88.118.1001/{name}", document, by="holder")).status in (200, 201)
+
+
+async def run(node: RestNode, made: Profile, *, repair: bool = False) -> Report:
+    transport = make_transport(made)
+    try:
+        async with RegistryClient(f"http://127.0.0.1:{node.port}", node.tokens["city"]) as client:
+            return await reconcile(made, client, transport, repair=repair, settle_s=0.01)
+    finally:
+        await transport.close()
+
+
+def wrong(report: Report) -> dict[str, list[str]]:
+    return {
+        name: [subject.rpartition("/")[2] for result in report.results for subject in getattr(result, name)]
+        for name in ("missing", "different", "superfluous")
+    }
+
+
+def webhook(consumer: Consumer, **sections: Any) -> Profile:
+    holdings = consumer.url.replace("/events", "/holdings")
+    return profile(consumer.url, transport={"secret": "our secret", "holdings_url": holdings}, **sections)
+
+
+async def feed(node: RestNode, made: Profile, events: int) -> None:
+    async with RunningFeeds(node, [made]) as running:
+        await until(lambda: running.outcome("delivered") >= events)
+
+
+async def test_sides_that_agree_are_said_to(node: RestNode, consumer: Consumer) -> None:
+    await register(node, *NAMES)
+    made = webhook(consumer, select={"kinds": ["record", "prefix", "registrant"]})
+    await feed(node, made, 10)
+    report = await run(node, made)
+    assert report.agrees
+    assert {(result.key.kind, result.here, result.there) for result in report.results} == {
+        ("record", 6, 6), ("prefix", 3, 3), ("registrant", 2, 2),
+    }  # fmt: skip
+
+
+async def test_what_is_wrong_is_named_and_just_that_is_mended(node: RestNode, consumer: Consumer) -> None:
+    await register(node, *NAMES)
+    made = webhook(consumer)
+    await feed(node, made, 6)
+    await register(node, "p1", text="y")
+    consumer.forget("88.118.1001/p0")
+    known = consumer.subjects["88.118.1001/p2"]
+    consumer.subjects["88.118.1001/ghost"] = {**known, "subject": "88.118.1001/ghost"}
+    await node("DELETE", "/api/v1/identifiers/88.118.1001/p3", by="holder")
+    found = wrong(await run(node, made))
+    # A tombstone is told as such, and p3 is not: the system has it as it was.
+    assert found == {"missing": ["p0"], "different": ["p1", "p3"], "superfluous": ["ghost"]}
+    consumer.deliveries.clear()
+    report = await run(node, made, repair=True)
+    assert (report.agrees, report.repaired) == (True, 4)
+    sent = sorted(event["subject"].rpartition("/")[2] for batch in consumer.deliveries for event in batch)
+    assert sent == ["ghost", "p0", "p1", "p3"]
+    # What the feed delivers later changes nothing.
+    await feed(node, made, 2)
+    assert (await run(node, made)).agrees
+
+
+async def test_what_is_no_longer_selected_is_to_be_forgotten(node: RestNode, consumer: Consumer) -> None:
+    await register(node, "p0", "p1")
+    made = webhook(consumer, select={"states": ["active"]})
+    await feed(node, made, 2)
+    await node("DELETE", "/api/v1/identifiers/88.118.1001/p0", by="holder")
+    assert wrong(await run(node, made)) == {"missing": [], "different": [], "superfluous": ["p0"]}
+    report = await run(node, made, repair=True)
+    assert (report.agrees, report.repaired) == (True, 1)
+    assert consumer.subjects["88.118.1001/p0"]["type"] == "biaojie.record.removed"
+
+
+async def test_a_system_that_does_not_tell_is_not_said_to_agree(node: RestNode, consumer: Consumer) -> None:
+    await register(node, "p0")
+    silent = profile(consumer.url, transport={"secret": "our secret"})
+    with pytest.raises(Unknowable, match="holdings_url"):
+        await run(node, silent)
+    stranger = profile(consumer.url, transport={"secret": "x", "holdings_url": consumer.url.replace("/events", "/holdings")})
+    with pytest.raises(Unknowable, match="401"):
+        await run(node, stranger)
+    babbling = profile(consumer.url, transport={"holdings_url": consumer.url.replace("/events", "/state")})
+    with pytest.raises(Unknowable, match="KeyError"):
+        await run(node, babbling)
+    made = webhook(consumer)
+    consumer.refused.add("88.118.1001/p0")
+    with pytest.raises(Unknowable, match="422"):
+        await run(node, made, repair=True)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    running = RedisServer(tmp_path / "redis")
+    yield running
+    running.kill()
+
+
+async def test_a_stream_that_lacks_entries_is_mended(node: RestNode, server: RedisServer) -> None:
+    made = make_profile(transport={"kind": "redis", "url": server.url, "stream": "s"})
+    await register(node, *NAMES)
+    await feed(node, made, 6)
+    assert (await run(node, made)).agrees
+    async with Redis.from_url(server.url) as client:
+        entries: Any = await client.xrange("s")
+        await client.xdel("s", entries[1][0], entries[4][0])
+    assert wrong(await run(node, made))["missing"] == ["p1", "p4"]
+    report = await run(node, made, repair=True)
+    assert (report.agrees, report.repaired) == (True, 2)
+
+
+async def test_files_that_were_lost_are_written_again(node: RestNode, tmp_path: Path) -> None:
+    folder = tmp_path / "exchange"
+    folder.mkdir()
+    made = make_profile(transport={"kind": "files", "folder": str(folder), "gather_s": 0, "batch": 2})
+    await register(node, *NAMES)
+    await feed(node, made, 6)
+    assert (await run(node, made)).agrees
+    lost = sorted(folder.glob("*.manifest.json"))[1]
+    lost.unlink()
+    assert len(wrong(await run(node, made))["missing"]) in (1, 2)
+    report = await run(node, made, repair=True)
+    assert report.agrees

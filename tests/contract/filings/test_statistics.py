@@ -1,0 +1,177 @@
+"""Daily statistics: the figures of each day of Asia/Shanghai, once, whatever happens in between."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from adapters.upstream.epp.fake import BusinessSystem
+from proto.errors import Reason, Refusal
+from proto.model.filing import FilingKind
+from registry.service.statistics import DAY_MS, GRACE_MS, MAX_DAYS, day_of, start_of
+from tests.support.filings import PASSWORD, RunningFilings, counted_once, until
+from tests.support.rest import RestNode
+from tests.support.world import World
+
+FILINGS = "/api/v1/filings"
+MIDNIGHT = start_of("2026-11-25")
+
+
+@pytest.fixture
+async def node(world: World, node: RestNode) -> RestNode:
+    """A node on whose first day, 2026-11-24, there are two products of one registrant."""
+    world.clock.now = MIDNIGHT - DAY_MS // 2
+    for name in ("88.118.1001/a", "88.118.1001/b"):
+        await register(node, name)
+    return node
+
+
+async def register(node: RestNode, name: str, text: str = "x") -> None:
+    values = [{"index": 1, "type": "URL", "data": {"format": "string", "value": text}}]
+    got = await node("PUT", f"/api/v1/identifiers/{name}", {"values": values})
+    assert got.status in (200, 201), got.document
+
+
+async def report(node: RestNode) -> list[str]:
+    got = await node("POST", f"{FILINGS}/report", by="upstream")
+    assert got.status == 200, got.document
+    names: list[str] = got.document["drafted"]
+    return names
+
+
+async def figures(node: RestNode, day: str) -> dict[str, list[int]]:
+    """Registered, active and added by prefix."""
+    content: dict[str, Any] = (await node("GET", f"{FILINGS}/statistics/{day}")).document["content"]
+    found: dict[str, list[int]] = content["prefixes"]
+    return found
+
+
+async def settle(node: RestNode, day: str) -> None:
+    one = f"{FILINGS}/statistics/{day}"
+    await node("POST", f"{one}/submit", {"transaction": f"t-{day}"}, by="upstream")
+    answer = {"transaction": f"t-{day}", "state": "approved", "code": 1000}
+    assert (await node("POST", f"{one}/answer", answer, by="upstream")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("moment", "day"),
+    [
+        ("2026-11-24T15:59:59.999+00:00", "2026-11-24"),
+        ("2026-11-24T16:00:00.000+00:00", "2026-11-25"),
+        ("2026-12-31T15:59:59+00:00", "2026-12-31"),
+        ("2026-12-31T16:00:00+00:00", "2027-01-01"),
+        ("2028-02-28T16:00:00+00:00", "2028-02-29"),
+    ],
+)
+def test_days_are_those_of_shanghai(moment: str, day: str) -> None:
+    at_ms = int(datetime.fromisoformat(moment).timestamp() * 1000)
+    assert day_of(at_ms) == day
+    assert start_of(day) <= at_ms < start_of(day) + DAY_MS
+    assert datetime.fromtimestamp(start_of(day) / 1000, UTC).hour == 16
+
+
+async def test_a_day_is_reported_once_it_is_over_and_once(world: World, node: RestNode) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    assert await report(node) == ["statistics/2026-11-24"]
+    assert await report(node) == []
+    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2]}
+    world.clock.now = MIDNIGHT + DAY_MS + GRACE_MS - 1
+    assert await report(node) == []
+    world.clock.now += 1
+    assert await report(node) == ["statistics/2026-11-25"]
+    assert await figures(node, "2026-11-25") == {"88.118.1001": [2, 2, 0]}
+
+
+async def test_figures_follow_what_becomes_of_identifiers(world: World, node: RestNode) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    await register(node, "88.118.1001/a", "replaced")
+    await register(node, "88.118.1001/c")
+    await register(node, "88.118.1002/a")
+    assert (await node("POST", "/api/v1/identifiers/88.118.1001/b/suspend")).status == 200
+    assert (await node("DELETE", "/api/v1/identifiers/88.118.1002/a")).status == 200
+    await register(node, "88.118.1001/d")
+    assert await report(node) == ["statistics/2026-11-24"]
+    # What came after midnight is of the next day.
+    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2]}
+    world.clock.now += DAY_MS
+    assert await report(node) == ["statistics/2026-11-25"]
+    assert await figures(node, "2026-11-25") == {"88.118.1001": [4, 3, 2], "88.118.1002": [1, 0, 1]}
+
+
+async def test_days_that_were_missed_are_made_up_one_by_one(world: World, node: RestNode) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    await report(node)
+    for number in range(3):
+        await register(node, f"88.118.1001/day-{number}")
+        world.clock.now += DAY_MS
+    assert [await report(node) for _ in range(4)] == [
+        ["statistics/2026-11-25"], ["statistics/2026-11-26"], ["statistics/2026-11-27"], [],
+    ]  # fmt: skip
+    assert [(await figures(node, f"2026-11-{day}"))["88.118.1001"] for day in (25, 26, 27)] == [
+        [3, 3, 1], [4, 4, 1], [5, 5, 1],
+    ]  # fmt: skip
+
+
+async def test_reports_that_nothing_builds_on_give_up_their_figures_and_old_ones_go(world: World, node: RestNode) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    await report(node)
+    await settle(node, "2026-11-24")
+    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2]}
+    world.clock.now += DAY_MS
+    await report(node)
+    old = (await node("GET", f"{FILINGS}/statistics/2026-11-24")).document
+    assert (old["state"], old["content"]) == ("approved", {"day": "2026-11-24"})
+    for _ in range(MAX_DAYS):
+        world.clock.now += DAY_MS
+        (key,) = await report(node)
+    page = (await node("GET", f"{FILINGS}?limit=1000")).document["filings"]
+    days = [each["name"] for each in page if each["kind"] == FilingKind.STATISTICS]
+    # The one that was decided is gone; those that were not are there, however old.
+    assert "2026-11-24" not in days
+    assert days[0] == "2026-11-25"
+    assert await figures(node, key.partition("/")[2]) == {"88.118.1001": [2, 2, 0]}
+
+
+async def test_after_a_restore_everything_is_counted_anew(world: World, node: RestNode) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    await report(node)
+    elsewhere = json.loads((await node("GET", f"{FILINGS}/statistics/2026-11-24")).body)["content"]["cursor"]
+    assert elsewhere
+    world.clock.now += DAY_MS
+
+    read, asked = world.stream.read, list[Any]()
+
+    def refuse_once(after: Any, limit: int) -> Any:
+        asked.append(after)
+        if len(asked) == 1:
+            raise Refusal(Reason.INVALID_ARGUMENT, "a position of another history", "after")
+        return read(after, limit)
+
+    world.stream.read = refuse_once  # type: ignore[method-assign]  # a history that was given up
+    assert await report(node) == ["statistics/2026-11-25"]
+    assert await figures(node, "2026-11-25") == {"88.118.1001": [2, 2, 0]}
+
+
+async def test_figures_reach_a_system_that_takes_them_once(world: World, node: RestNode) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    system = await BusinessSystem(PASSWORD).open()
+    async with RunningFilings(node, system) as running:
+        await running.until_states("approved")
+        await until(lambda: "2026-11-24" in system.state()["reports"])
+    state = system.state()
+    assert state["reports"]["2026-11-24"] == {"created": 1, "content": {"88.118.1001": [2, 2, 2]}}
+    assert counted_once(state)
+    await system.close()
+
+
+async def test_a_system_that_does_not_take_figures_is_told_none(world: World, node: RestNode, system: BusinessSystem) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    async with RunningFilings(node, system) as running:
+        states = await running.until_states("approved")
+    assert not any(name.startswith("statistics/") for name in states)
+
+
+async def test_only_who_files_may_have_a_day_reported(world: World, node: RestNode) -> None:
+    for who, status in (("nobody", 401), ("city", 403), ("holder", 403), ("operator", 200)):
+        assert (await node("POST", f"{FILINGS}/report", by=who)).status == status
