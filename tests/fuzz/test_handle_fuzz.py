@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Final, cast
 
 import pytest
@@ -81,8 +82,9 @@ def test_bodies_are_refused_or_written_again_with_the_same_meaning(seed: int) ->
     refused: set[int] = set()
     written: set[int] = set()
     corpora = _bodies()
-    for _ in range(ROUNDS):
-        body = mutate(chance.choice(chance.choice(corpora)), chance)
+    # Intact ones first: of some kinds there are so few that a seed may garble them all.
+    garbled = (mutate(chance.choice(chance.choice(corpora)), chance) for _ in range(ROUNDS))
+    for body in chain(*corpora, garbled):
         for place, (parse, compose) in enumerate(BODIES):
             try:
                 read = parse(body)
