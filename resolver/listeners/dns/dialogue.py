@@ -26,7 +26,7 @@ from proto.wire.dns.edns import (
     compose_opt,
     compose_option,
 )
-from proto.wire.dns.identifier_name import Named, read_name
+from proto.wire.dns.identifier_name import Interior, Named, read_name
 from proto.wire.dns.message import Reply, compose_head, compose_rejection, is_response, operation_of, parse_query
 from proto.wire.dns.name import Labels
 from proto.wire.dns.pieces import PIECE_BYTES
@@ -50,6 +50,8 @@ _FAILURE: Final = Refusal(Reason.INTERNAL, "the node failed to answer")
 _TRANSFERS: Final = (RRType.AXFR, RRType.IXFR)
 # Types that are no records of any name (RFC 6895 3.1), but for ANY, which asks for some.
 _META: Final = (RRType.OPT, RRType.TKEY, RRType.TSIG, RRType.MAILB, RRType.MAILA)
+# Reserved: no record is of it (RFC 6895 3.1).
+_NO_TYPE: Final = 0
 _KIND_BYTES: Final = 4
 # Whose entries in the answer cache these are.
 _OWN_KEYS: Final = b"d"
@@ -140,8 +142,12 @@ class Dialogue:
         found = self._locate(query)
         if isinstance(found, Content):
             return self._finish(query, self._assemble(query, found))
+        kind: int = query.kind
+        if isinstance(found, Interior):
+            # Whether anything can lie below a prefix that others serve is theirs to say; of the name itself there is nothing.
+            found, kind = Named(found.prefix), _NO_TYPE
         asked = Asked(
-            query.kind,
+            kind,
             found.piece,
             self._zone.labels,
             self._zone_at(query),
@@ -180,7 +186,7 @@ class Dialogue:
             logger.exception(_FAILED, extra={"request_id": f"{query.ident:04x}"})
             return self._refuse(query, _FAILURE)
 
-    def _locate(self, query: message.Query) -> Named | Content:
+    def _locate(self, query: message.Query) -> Named | Interior | Content:
         """The identifier that is asked for, or what the zone itself answers. Raises `Refusal`."""
         if query.rr_class != codes.IN:
             raise Refusal(Reason.NOT_HOMED, f"class {query.rr_class} is not served here")
@@ -195,7 +201,7 @@ class Dialogue:
             return self._apex(query)
         return self._place_of(below)
 
-    def _place_of(self, below: Labels) -> Named | Content:
+    def _place_of(self, below: Labels) -> Named | Interior | Content:
         found = read_name(below)
         if found is None:
             return Content(Rcode.NXDOMAIN, is_denial=True)
@@ -205,10 +211,8 @@ class Dialogue:
         is_homed = self._reader.homing(prefix) is not None
         if not is_homed and prefix in self._interiors:
             return Content(Rcode.NOERROR, is_denial=True)
-        if isinstance(found, Named):
+        if isinstance(found, Named) or not is_homed:
             return found
-        if not is_homed:
-            raise Refusal(Reason.NOT_HOMED, f"prefix {prefix} does not live here")
         return Content(Rcode.NOERROR, is_denial=True)
 
     def _apex(self, query: message.Query) -> Content:

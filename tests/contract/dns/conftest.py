@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Protocol
 
+import dns.message
 import pytest
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -101,3 +102,9 @@ async def serve() -> AsyncIterator[Serve]:
 async def served(serve: Serve) -> Served:
     """A listener over the records of `furnish`."""
     return await serve()
+
+
+async def both(served: Served, query: dns.message.Message) -> list[dns.message.Message]:
+    """The answers over UDP and TCP."""
+    packets, stream = await served.packet_caller(), await served.caller()
+    return [await packets.ask(query), await stream.ask(query)]

@@ -11,8 +11,6 @@ import dns.rrset
 import pytest
 
 from proto.errors import Reason
-from proto.model.answer import Answer, Found, Referral, Source
-from proto.model.query import Query
 from proto.model.record import State
 from proto.model.value import Value
 from proto.sm3 import sm3
@@ -20,7 +18,7 @@ from proto.wire.dns.identifier_name import name_of
 from proto.wire.dns.pieces import parse_piece
 from proto.wire.handle.trailer import parse_trailer
 from proto.wire.handle.value import compose_value, parse_value
-from tests.contract.dns.conftest import Serve, Served
+from tests.contract.dns.conftest import Serve, Served, both
 from tests.support.dns import (
     HOME,
     HUGE,
@@ -128,12 +126,6 @@ TABLE: Final[list[tuple[str, str, Meaning]]] = [
     (f"_cn682.{BELOW}", "TXT", BAD),
     (f"_vvv0.{BELOW}", "TXT", BAD),
 ]  # fmt: skip
-
-
-async def both(served: Served, query: dns.message.Message) -> list[dns.message.Message]:
-    """The answers over UDP and TCP."""
-    packets, stream = await served.packet_caller(), await served.caller()
-    return [await packets.ask(query), await stream.ask(query)]
 
 
 @pytest.mark.parametrize(("name", "kind", "expected"), TABLE, ids=[f"{name} {kind}" for name, kind, _ in TABLE])
@@ -318,45 +310,6 @@ async def test_answers_are_counted_by_transport(served: Served) -> None:
     await both(served, asked(f"{HOME}/nothing", "URI"))
     for protocol in ("dns", "dns-tcp"):
         assert (served.resolved(protocol, "found"), served.resolved(protocol, "not_found")) == (1, 1)
-
-
-def referred(url: str) -> Referral:
-    return Referral("88.118.1001/x", "88.118", (), url)
-
-
-@pytest.mark.parametrize(
-    ("url", "kind", "shown", "beside"),
-    [
-        ("https://example.cn/", "URI", [("URI", 5, '1 1 "https://example.cn/"')], []),
-        ("https://example.cn/", "NAPTR", [("NAPTR", 5, '100 1 "u" "x-identifier:https" "!.*!https://example.cn/!" .')], []),
-        ("https://example.cn/", "TXT", [], ["URI"]),
-        ("", "URI", [], []),
-    ],
-)
-async def test_a_referral_names_where_to_ask_and_is_nobodys_last_word(
-    serve: Serve, url: str, kind: str, shown: list[tuple[str, int, str]], beside: list[str]
-) -> None:
-    served = await serve(lambda _: referred(url))
-    for answer in await both(served, asked("88.118.1001/x", kind)):
-        assert (answer.rcode(), bool(answer.flags & dns.flags.AA)) == (dns.rcode.NOERROR, False)
-        assert [record[1:] for record in records(answer)] == shown
-        assert ([dns.rdatatype.to_text(rrset.rdtype) for rrset in answer.additional], authority(answer)) == (beside, [])
-        assert answer.extended_errors()[0].text == "prefix 88.118 is delegated"
-
-
-@pytest.mark.parametrize(("source", "codes"), [(Source.CACHED, []), (Source.STALE, [3])])
-async def test_a_copy_is_no_authoritative_answer_and_a_stale_one_says_its_age(
-    serve: Serve, source: Source, codes: list[int]
-) -> None:
-    def resolve(query: Query) -> Answer:
-        url = compose_value(Value(1, "URL", b"https://example.cn/"))
-        return Found(query.identifier, "a/b", 1, (), "", "", 60, source, 75, values=(url,))
-
-    served = await serve(resolve)
-    for answer in await both(served, asked("88.118.1001/x", "URI")):
-        assert not answer.flags & dns.flags.AA
-        assert [(error.code, error.text) for error in answer.extended_errors()] == [(code, "75 s old") for code in codes]
-        assert len(records(answer)) == 1
 
 
 async def test_only_so_many_addresses_are_told(served: Served) -> None:
