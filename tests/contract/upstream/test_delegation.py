@@ -13,6 +13,8 @@ from proto.model.value import Value
 from proto.wire.handle.typed import compose_site
 from proto.wire.handle.value import parse_value
 from resolver.chain.delegation import FIRST_SITE_INDEX, SITE_TTL_S
+from resolver.chain.plain import PlainLookups
+from resolver.chain.together import resolve_together
 from resolver.upstream.breaker import FAILURES
 from resolver.upstream.watch import DelegateWatch
 from tests.support.foreign_chain import ForeignChain, foreign_chain, refusal
@@ -85,6 +87,19 @@ async def test_nobody_but_its_node_is_asked() -> None:
         await node.close()
         assert refusal(await chain.ask(f"{PREFIX}/x", is_recursive=True)) == Reason.UPSTREAM_FAILED
         assert not upstream.questions
+
+
+async def test_the_short_ways_for_plain_questions_and_batches_know_of_a_delegation() -> None:
+    async with delegated() as (chain, node):
+        chain.reader.put_record(f"{PREFIX}/x", HERE)
+        chain.reader.put_record("88.118/y", HERE)
+        plain = PlainLookups(chain.reader, chain.clock, chain.counts.metrics, "handle")
+        assert plain.find(f"{PREFIX}/x") is None
+        assert [found is None for found in plain.find_many([f"{PREFIX}/x", "88.118/y"])] == [True, False]
+        first, second = resolve_together(chain.chain, chain.reader)([chain.query(f"{PREFIX}/x"), chain.query("88.118/y")])
+        assert isinstance(first, Referral)
+        assert is_referral(first, node)
+        assert isinstance(second, Found)
 
 
 async def test_what_was_registered_here_before_is_not_shown() -> None:
