@@ -107,6 +107,10 @@ class ForeignNode:
         if self._reservation is not None:
             self._reservation.close()
 
+    def __del__(self) -> None:
+        if self._reservation is not None:
+            self._reservation.close()
+
     @property
     def site(self) -> SiteInfo:
         return site(self.endpoint)
