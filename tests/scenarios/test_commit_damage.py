@@ -30,12 +30,15 @@ CHANGES = 400
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a writer that was killed after some hundred acknowledged changes, with all of them in RocksDB's log."""
+    """The folder of a writer that was killed after some hundred changes, all acknowledged and all in RocksDB's log.
+
+    Nothing else is in it: behind the last acknowledged change there is nothing that may be lost.
+    """
     data = tmp_path_factory.mktemp("killed") / "data"
-    command = [sys.executable, "-m", "tests.support.busy_writer", str(data), "1", "0", "calm"]
+    command = [sys.executable, "-m", "tests.support.busy_writer", str(data), "1", str(CHANGES), "calm", "stay"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as writer:
         assert writer.stdout is not None
-        for _ in range(CHANGES):
+        for _ in range(CHANGES + 1):  # and "ready"
             assert writer.stdout.readline()
         writer.send_signal(signal.SIGKILL)
     return data

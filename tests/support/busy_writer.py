@@ -1,9 +1,9 @@
-"""A process that writes until it is killed: `python -m tests.support.busy_writer DATA FIRST COUNT [calm]`.
+"""A process that writes until it is killed: `python -m tests.support.busy_writer DATA FIRST COUNT [calm [stay]]`.
 
 Sender i writes change n = FIRST + i, then the next that nobody has taken, up to COUNT of them: three records, an alias, one
 more version of the sender's own record, and an idempotency key, all or nothing. Every acknowledgement goes to standard
 output in one system call: `ack N SENDER VERSION`. Unless it is to be calm, segments and checkpoints are small, so that all
-kinds of work are always under way.
+kinds of work are always under way. When it is to stay it waits, with all it wrote acknowledged, instead of closing.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ def command(number: int, sender: int, version: int) -> Command:
     )  # fmt: skip
 
 
-async def write(data: Path, first: int, total: int) -> None:
+async def write(data: Path, first: int, total: int, stays: bool) -> None:
     opened = Primary.open(data, SystemClock(), build_metrics(CollectorRegistry()))
     await opened.start()
     if opened.head.position.sequence == 0:
@@ -64,6 +64,8 @@ async def write(data: Path, first: int, total: int) -> None:
     os.write(1, b"ready\n")
     numbers = iter(range(first, first + total)) if total else count(first)
     await asyncio.gather(*(send(opened, numbers, sender) for sender in range(IN_FLIGHT)))
+    if stays:
+        await asyncio.Event().wait()
     await opened.close()
 
 
@@ -78,11 +80,11 @@ async def send(opened: Primary, numbers: Iterator[int], sender: int) -> None:
 
 def main() -> None:
     sys.setswitchinterval(0.0005)
-    data, first, total, *calm = sys.argv[1:]
-    if not calm:
+    data, first, total, *manner = sys.argv[1:]
+    if "calm" not in manner:
         segment_files.SEGMENT_BYTES = 256 * 1024  # type: ignore[misc]  # a constant for all but this test
         checkpoints.OVERLAY_ENTRIES = 2_000  # type: ignore[misc]  # likewise
-    uvloop.run(write(Path(data), int(first), int(total)))
+    uvloop.run(write(Path(data), int(first), int(total), "stay" in manner))
 
 
 if __name__ == "__main__":
