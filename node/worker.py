@@ -177,7 +177,13 @@ def build_listeners(
     site = partial(node_site, http_port=http_port)
     plain = partial(PlainLookups, view, clock, metrics)
     http = HttpListener(
-        resolve, view, metrics, answers=answers, resolve_many=resolve_many, neighbours=beside(HttpListener.protocol)
+        resolve,
+        view,
+        metrics,
+        answers=answers,
+        resolve_many=resolve_many,
+        neighbours=beside(HttpListener.protocol),
+        plain=plain(HttpListener.protocol),
     )
     handle = HandleListener(
         resolve, metrics, clock, site, answers=answers, plain=plain, neighbours=beside(HandleListener.protocol)

@@ -16,7 +16,7 @@ from proto.metrics import Metrics
 from proto.model.answer import Found
 from proto.model.query import Query
 from proto.model.record import State
-from proto.packing import RECORD_FORMAT, PackedRecord
+from proto.packing import RECORD_FORMAT, PackedRecord, least_ttl_s
 from proto.ports import Clock, RecordReader
 from resolver.chain.metrics import Tally
 from resolver.service import Homes, stored_name
@@ -64,6 +64,18 @@ class PlainLookups:
             self._count()
             self._observe(self._monotonic() - begun)
         return record
+
+    def found(self, identifier: str) -> Found | None:
+        """The answer itself; None: ask the chain."""
+        record = self.find(identifier)
+        if record is None:
+            return None
+        values, _ = record.select()
+        ttl_s = least_ttl_s(values, self.now_s(), 0)
+        return Found(
+            identifier, record.identifier, record.version, record.aliases, record.template, record.registrant, ttl_s,
+            values=values,
+        )  # fmt: skip
 
     def find_many(self, identifiers: Sequence[str], wants_private: bool = False) -> list[PackedRecord | None]:
         """The same for each of many, in order: each prefix is looked for once, and all records are read together."""

@@ -15,6 +15,7 @@ from node.metrics import build_metrics
 from proto.errors import Reason
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.chain.together import resolve_together
 from resolver.listeners.http.limits import HttpLimits
@@ -65,7 +66,8 @@ class Served:
         resolve = self.resolve or build_chain(self.reader, self.clock, metrics)
         # A chain of a test's own is asked one by one.
         together = None if self.resolve else resolve_together(resolve, self.reader)
-        self.listener = HttpListener(resolve, self.gate, metrics, self.limits, self.answers, together)
+        plain = None if self.resolve else PlainLookups(self.reader, self.clock, metrics, HttpListener.protocol)
+        self.listener = HttpListener(resolve, self.gate, metrics, self.limits, self.answers, together, plain=plain)
         self.reader.watcher = self.answers
         if not self.is_plain:
             self.listener.plain_lookups = ()

@@ -114,7 +114,7 @@ class Api:
             call.count(refusal)
             return lookup.refuse(call.rest, call.target, refusal, call.is_authorised)
         asked.query.peer = call.peer
-        return lookup.render(asked, await self._ask(asked.query), call.is_authorised)
+        return lookup.render(await self._ask(asked.query), asked.layout, asked.query.explain, call.is_authorised)
 
     async def _resolve_many(self, call: Call) -> Reply:
         queries = parse_batch(await call.read_body(), parse_bearer(call.headers), call.request_id)

@@ -9,6 +9,7 @@ from typing import Final
 from proto.metrics import Metrics
 from proto.request_id import SEED_BYTES, RequestIds
 from resolver.answer_cache import AnswerCache, Shelf
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.chain.together import ResolveMany
 from resolver.listeners.http.api import Api, Readiness
@@ -27,6 +28,8 @@ _UNWIND_S: Final = 1.0
 class HttpListener:
     """Serves `Api` on a port. `resolve` is the chain; `readiness` is the view's; `answers` is told by that view.
 
+    `plain` answers what need not pass the chain.
+
     `plain_lookups` are those that plain requests are answered for without aiohttp, all of them; a test may empty it before the
     listener opens, and every connection is then aiohttp's from its first byte. Without `neighbours` all stay where the
     kernel puts them.
@@ -43,7 +46,9 @@ class HttpListener:
         answers: AnswerCache | None = None,
         resolve_many: ResolveMany | None = None,
         neighbours: Neighbours | None = None,
+        plain: PlainLookups | None = None,
     ) -> None:
+        self._plain_lookups = plain
         self._neighbours = neighbours
         self._limits = limits or HttpLimits()
         self._api = Api(resolve, readiness, resolve_many)
@@ -61,7 +66,9 @@ class HttpListener:
         """Bind every address of `host` and serve; returns the port, one for all of them. Raises `OSError` if it is taken."""
         loop = asyncio.get_running_loop()
         count = self._exchange.count
-        answers = PlainAnswers(self.plain_lookups, self._resolve, self._shelf, self._api.single, self._ids, count)
+        answers = PlainAnswers(
+            self.plain_lookups, self._resolve, self._shelf, self._api.single, self._ids, count, self._plain_lookups
+        )
         connections = ConnectionServer(self._exchange.handle, self._limits, self._gauge, count)
         plain = PlainHost(answers, connections)
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

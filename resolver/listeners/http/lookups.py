@@ -4,6 +4,7 @@ Nearly every request is one of these, so they are taken apart into what comes be
 requests (`plain_answers`) and all others (`api`) go through the same two functions.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from proto.errors import Refusal
@@ -33,7 +34,7 @@ class Lookup(Protocol):
     def parse(self, rest: str, target: Target, credential: str, request_id: str) -> Asked:
         """What is asked. Raises `Refusal`: INVALID_ENCODING, INVALID_ARGUMENT."""
 
-    def render(self, asked: Asked, answer: Answer, is_authorised: bool) -> Reply:
+    def render(self, answer: Answer, layout: Layout, explanation: Sequence[str] | None, is_authorised: bool, /) -> Reply:
         """How the answer looks; `is_authorised` says that it is for its caller alone."""
 
     def refuse(self, rest: str, target: Target, refusal: Refusal, is_authorised: bool, /) -> Reply:
@@ -53,8 +54,8 @@ class HandleLookup:
         layout = parameters.layout()
         return Asked(parse_handle_question(identifier, parameters, credential, request_id), layout)
 
-    def render(self, asked: Asked, answer: Answer, is_authorised: bool) -> Reply:
-        return handle_reply(answer, asked.layout, is_authorised)
+    def render(self, answer: Answer, layout: Layout, _explanation: Sequence[str] | None, is_authorised: bool, /) -> Reply:
+        return handle_reply(answer, layout, is_authorised)
 
     def refuse(self, rest: str, target: Target, refusal: Refusal, is_authorised: bool) -> Reply:
         """In this API's own form, as far as the request could be read."""
@@ -78,8 +79,8 @@ class ResolveLookup:
             return Asked(Query(identifier, PROTOCOL, credential=credential, request_id=request_id), PLAIN)
         return Asked(parse_question(identifier, Parameters(target.parameters()), credential, request_id), PLAIN)
 
-    def render(self, asked: Asked, answer: Answer, is_authorised: bool) -> Reply:
-        return resolve_reply(answer, asked.query.explain, is_authorised)
+    def render(self, answer: Answer, _layout: Layout, explanation: Sequence[str] | None, is_authorised: bool, /) -> Reply:
+        return resolve_reply(answer, explanation, is_authorised)
 
     def refuse(self, _rest: str, _target: Target, refusal: Refusal, _is_authorised: bool, /) -> Reply:
         return refuse(refusal)

@@ -1,4 +1,4 @@
-"""Answers to plain requests, as the bytes that go out: from the answer cache, or from the chain.
+"""Answers to plain requests, as the bytes that go out: from the answer cache, by a plain look-up, or from the chain.
 
 What is asked, how it is answered and how that looks is decided by the same functions for every request (`lookups`,
 `reply`); here is only what makes the common case cheap. A kept reply is its head up to the value of the request's id, and its
@@ -8,7 +8,7 @@ same entry.
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -18,11 +18,13 @@ from proto.model.answer import ANSWERS, Answer
 from proto.request_id import REQUEST_ID, RequestIds
 from proto.wire.http import head
 from proto.wire.http.plain import METHODS, Block, parse_line
-from proto.wire.http.target import parse_target
+from proto.wire.http.target import Target, decode_part, parse_target
 from resolver.answer_cache import Shelf
+from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.http.api import Slots
 from resolver.listeners.http.lookups import Asked, Lookup
+from resolver.listeners.http.questions import PLAIN, Layout
 from resolver.listeners.http.reply import Reply, compose_head, matches_tag, refuse
 
 log = logging.getLogger(__name__)
@@ -58,12 +60,16 @@ class PlainAnswers:
         slots: Slots,
         ids: RequestIds,
         count: Callable[[Refusal], None],
+        plain: PlainLookups | None = None,
     ) -> None:
         self.routes: Final = tuple(each.path.encode() for each in lookups)
         self._lookups = tuple((each.path, each) for each in lookups)
         self._resolve = resolve
         self._get = shelf.get
         self._keep = shelf.keep
+        self._has_seen = shelf.has_seen
+        self._note = shelf.note
+        self._plain = plain
         self._slots = slots
         self._ids = ids
         self._count = count
@@ -101,6 +107,12 @@ class PlainAnswers:
             return None
         target = parse_target(raw)
         request_id = block.request_id or self._ids.new()
+        if self._plain is not None and not target.query and not self._has_seen(key):
+            # What was asked for before is answered by the chain, which knows what a reply that is to be kept rests on.
+            rendered = self._look_up(self._plain, lookup, target)
+            if rendered is not None:
+                self._note(key)
+                return self._compose(rendered, request_id, is_head, block)
         REQUEST_ID.set(request_id)
         try:
             asked = lookup.parse(target.path[len(lookup.path) :], target, "", request_id)
@@ -112,16 +124,24 @@ class PlainAnswers:
         result = self._resolve(query)
         if not isinstance(result, ANSWERS):
             return self._wait(lookup, asked, result, request_id, is_head, block)
-        rendered = self._render(lookup, asked, result)
+        rendered = self._render(lookup, result, asked.layout, query.explain)
         self._keep(key, query, result, rendered, len(rendered.head) + len(rendered.body))
         return self._compose(rendered, request_id, is_head, block)
+
+    def _look_up(self, plain: PlainLookups, lookup: Lookup, target: Target) -> Rendered | None:
+        """What a record answers to a question for nothing but its identifier; None: the chain is to be asked."""
+        try:
+            found = plain.found(decode_part(target.path[len(lookup.path) :], "identifier"))
+        except Refusal:
+            return None
+        return None if found is None else self._render(lookup, found, PLAIN, None)
 
     async def _wait(
         self, lookup: Lookup, asked: Asked, result: Awaitable[Answer], request_id: str, is_head: bool, block: Block
     ) -> bytes:
         try:
             with self._slots.take():
-                rendered = self._render(lookup, asked, await result)
+                rendered = self._render(lookup, await result, asked.layout, asked.query.explain)
         except Refusal as refusal:
             rendered = self._refuse(refusal)
         except Exception:
@@ -129,11 +149,11 @@ class PlainAnswers:
             rendered = self._refuse(_FAULT)
         return self._compose(rendered, request_id, is_head, block)
 
-    def _render(self, lookup: Lookup, asked: Asked, answer: Answer) -> Rendered:
+    def _render(self, lookup: Lookup, answer: Answer, layout: Layout, explanation: Sequence[str] | None) -> Rendered:
         try:
-            return _split(lookup.render(asked, answer, is_authorised=False))
+            return _split(lookup.render(answer, layout, explanation, False))
         except Exception:
-            log.exception(_FAILED, extra={"identifier": asked.query.identifier})
+            log.exception(_FAILED, extra={"identifier": answer.asked})
             return self._refuse(_FAULT)
 
     def _refuse(self, refusal: Refusal) -> Rendered:
