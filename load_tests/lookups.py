@@ -44,17 +44,15 @@ def run() -> list[Figure]:
 
 
 def _http(node: Node, folder: Path) -> Iterator[Figure]:
-    numbers, port = uniform(RECORDS, 1), node.ports[HTTP.port]
     size = _answer_bytes(node, HTTP)
-    with nginx.constant(size, folder) as peer:
+    with nginx.constant(size, folder) as peer, HTTP.lines(node.ports[HTTP.port], registered(RECORDS)) as lines:
         compared = alternate(
-            lambda: speed_of(node.workers(), lambda: wrk.gets(port, SECONDS, folder, numbers)),
-            lambda: speed_of([peer.pid], lambda: wrk.gets(peer.port, SECONDS, folder)),
+            speed(node.workers(), lines, uniform(RECORDS, 1), SECONDS),
+            lambda: speed_of([peer.pid], lambda: wrk.gets(peer.port, SECONDS)),
         )
     yield from _against("HTTP JSON look-up", "/s", compared, "nginx serving a constant of that size", must=0.35, goal=0.5)
     with aiohttp_server.constant(size, folder) as peer:
-        speed = speed_of([peer.pid], lambda: wrk.gets(peer.port, SECONDS, folder))
-    yield Figure("beside it: aiohttp serving a constant", speed.per_s, "/s")
+        yield Figure("beside it: aiohttp serving a constant", wrk.gets(peer.port, SECONDS)[0] / SECONDS, "/s")
 
 
 def _resolve(node: Node, folder: Path) -> Iterator[Figure]:
