@@ -108,7 +108,7 @@ class Lines:
         It never sleeps: to wake a generator that does costs a server that is slower than it as much as half of an answer.
         """
         by_descriptor, poll = self._by_descriptor, self._poll.poll
-        count = lost = turns = 0
+        count = lost = turns = answers = 0
         for line in self._lines:
             _send(line, line.dialogue.ask(next(numbers)))
         begun_s = now_s = heard_s = time.perf_counter()
@@ -122,8 +122,8 @@ class Lines:
             turns += 1
             if turns % TURNS_BETWEEN_CLOCKS == 0:
                 now_s = time.perf_counter()
-                if events:
-                    heard_s = now_s
+                if count > answers:
+                    heard_s, answers = now_s, count
                 elif now_s - heard_s > SILENCE_S:
                     lost += self._ask_again(self._lines)
                     heard_s = now_s
