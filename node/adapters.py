@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from adapters.city import registry_client as feed_client
 from adapters.city.core.profile import ProfileMistakes
 from adapters.city.feeds import Feeds
+from adapters.registry_api import NotTaken
 from adapters.upstream.epp import registry_client as filing_client
 from adapters.upstream.epp.filings import Filings
 from node.cli.place import in_url, reachable
@@ -89,7 +90,7 @@ class Adapters:
         while True:
             try:
                 await work.run()
-            except (feed_client.NotTaken, filing_client.NotTaken) as not_taken:
+            except NotTaken as not_taken:
                 self._shut_out[name] = f"the registry does not let the account of {name} work: {not_taken}"
                 log.error("%s", self._shut_out[name])
             except Exception:

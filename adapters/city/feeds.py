@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from adapters.city.core.profile import Profile
 from adapters.city.pages import Pages
-from adapters.city.registry_client import NotTaken, RegistryClient, StoredFeed, Unreachable
+from adapters.city.registry_client import RegistryClient, StoredFeed
 from adapters.city.run import REGISTRY_RETRY, Run, Stale
 from adapters.city.transports.order import make_transport
 from adapters.city.transports.transport import Transport
+from adapters.registry_api import NotTaken, Unreachable
 from proto.metrics import Gauge, Metrics
 from proto.model.change import parse_cursor
 

@@ -23,8 +23,9 @@ from adapters.city.core.profile import Profile
 from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_settled, settle
 from adapters.city.core.retry import RetryPolicy
 from adapters.city.pages import Pages
-from adapters.city.registry_client import NotTaken, Page, RegistryClient, StoredFeed, StoredLetter, Unreachable
+from adapters.city.registry_client import Page, RegistryClient, StoredFeed, StoredLetter
 from adapters.city.transports.transport import Batch, Transport
+from adapters.registry_api import NotTaken, Unreachable
 from proto.errors import Reason
 from proto.metrics import Metrics
 from proto.model.change import parse_cursor

@@ -72,10 +72,11 @@ def _reconcile(arguments: argparse.Namespace) -> int:
 
     from adapters.city.core.profile import ProfileMistakes
     from adapters.city.reconcile import Report, reconcile
-    from adapters.city.registry_client import NotTaken, RegistryClient
-    from adapters.city.registry_client import Unreachable as RegistryUnreachable
+    from adapters.city.registry_client import RegistryClient
     from adapters.city.transports.order import make_transport
     from adapters.city.transports.transport import Unknowable
+    from adapters.registry_api import NotTaken
+    from adapters.registry_api import Unreachable as RegistryUnreachable
     from node.feeds import load_profile
 
     async def work() -> Report:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.interop.conftest import HOMED, ODD_SUFFIXES
-from tests.support.foreign import find_program
+from tests.support.machine import need_program
 from tests.support.node import RunningNode
 
 pytestmark = pytest.mark.slow
@@ -73,12 +73,12 @@ class Curl:
 
 @pytest.fixture
 def resolver(node: RunningNode) -> Curl:
-    return Curl(find_program("curl", "curl"), node, "resolver.http_port")
+    return Curl(need_program("curl", "curl"), node, "resolver.http_port")
 
 
 @pytest.fixture
 def registry(node: RunningNode) -> Curl:
-    return Curl(find_program("curl", "curl"), node, "registry.http_port")
+    return Curl(need_program("curl", "curl"), node, "registry.http_port")
 
 
 @pytest.mark.parametrize(("typed", "suffix"), TYPED, ids=[typed for typed, _ in TYPED])

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.interop.conftest import HOMED, ODD_SUFFIXES
-from tests.support.foreign import find_program
+from tests.support.machine import need_program
 from tests.support.node import RunningNode
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ Ask = Callable[..., str]
 def ask(request: pytest.FixtureRequest, served: RunningNode) -> Ask:
     """Runs one of the programs against the listener; what it printed."""
     package = {"dig": "bind9-dnsutils", "kdig": "knot-dnsutils"}[request.param]
-    words = [find_program(request.param, package), "@127.0.0.1", "-p", str(served.ports["resolver.dns_port"])]
+    words = [need_program(request.param, package), "@127.0.0.1", "-p", str(served.ports["resolver.dns_port"])]
     words += ["-r"] if request.param == "dig" else []
 
     def run(*arguments: str) -> str:
@@ -134,7 +134,7 @@ def test_odd_identifiers_have_names_that_find_them(ask: Ask, suffix: str) -> Non
 
 @pytest.mark.parametrize("mode", ["udp", "tcp"])
 def test_dnsperf_loses_nothing(served: RunningNode, tmp_path: Path, mode: str) -> None:
-    program = find_program("dnsperf", "dnsperf")
+    program = need_program("dnsperf", "dnsperf")
     names = [f"{HOMED}/dns-{number:04}" for number in range(MANY)]
     queries = tmp_path / "queries"
     queries.write_text("".join(f"{name(each)} {kind}\n" for each in names for kind in ("NAPTR", "URI", "TXT")))

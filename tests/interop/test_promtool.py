@@ -4,14 +4,14 @@ import subprocess
 
 import pytest
 
-from tests.support.foreign import find_program
+from tests.support.machine import need_program
 from tests.support.node import RunningNode
 
 pytestmark = pytest.mark.slow
 
 
 def test_promtool_finds_nothing_wrong(node: RunningNode) -> None:
-    promtool = find_program("promtool", "prometheus")
+    promtool = need_program("promtool", "prometheus")
     for _ in range(3):
         assert node.resolve("88.118.1/LOAD0000042").status == 200
     page = node.fetch("/metrics")

@@ -23,7 +23,7 @@ from redis import Redis
 
 from adapters.city.core.exchange import MANIFEST_SUFFIX, parse_file
 from tests.support.node import RunningNode, run_biaojie
-from tests.support.redis_port import RedisServer
+from tests.support.redis_server import RedisServer, redis_server
 from tests.support.systems import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -52,10 +52,9 @@ def systems(tmp_path: Path) -> Iterator[list[System]]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    running = RedisServer(tmp_path / "redis")
-    yield running
-    running.kill()
+def redis() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
 
 
 class Writer(threading.Thread):

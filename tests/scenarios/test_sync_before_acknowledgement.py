@@ -49,7 +49,7 @@ class Trace:
 
 
 def test_no_acknowledgement_leaves_before_its_sync(tmp_path: Path) -> None:
-    strace = need_program("strace")
+    strace = need_program("strace", "strace")
     listing = tmp_path / "trace"
     command = [strace, "-f", "-y", "-s", str(SHOWN_BYTES), "-e", f"trace={CALLS}", "-o", str(listing)]
     command += [sys.executable, "-m", "tests.support.busy_writer", str(tmp_path / "data"), "1", str(CHANGES), "calm"]

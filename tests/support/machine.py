@@ -17,11 +17,11 @@ def miss(reason: str) -> None:
     pytest.skip(reason)
 
 
-def need_program(name: str) -> str:
-    """The path of a program."""
+def need_program(name: str, package: str) -> str:
+    """The path of a program, which the Debian package `package` has."""
     found = shutil.which(name)
     if found is None:
-        miss(f"{name} is not installed")
+        miss(f"{name} is not installed (Debian package {package})")
     return str(found)
 
 

@@ -1,4 +1,4 @@
-"""A real Redis of a test's own, on a socket in a folder."""
+"""A real Redis of a test's own, on a socket in a folder of its own."""
 
 import shutil
 import signal
@@ -10,39 +10,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.foreign import find_program
+from tests.support.machine import need_program
 
 _DEADLINE_S = 30.0
 
 
 class RedisServer:
-    """Keeps nothing on disk. `stop`, `go_on` and `kill` do that to its process."""
+    """It forgets everything with each of its lives, unless it was told to save. `stop`, `go_on` and `kill` do that to it."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._socket = folder / "redis.sock"
-        self._program = find_program("redis-server", "redis-server")
+        self._program = need_program("redis-server", "redis-server")
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"unix://{self._socket}"
 
     def start(self, *options: str) -> None:
-        words = [
-            "--port",
-            "0",
-            "--unixsocket",
-            str(self._socket),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--dir",
-            "/tmp",
-            *options,
-        ]
-        self._process = subprocess.Popen([self._program, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        """Begin a life."""
+        command = [self._program, "--port", "0", "--unixsocket", str(self._socket), "--dir", str(self._folder), "--save", ""]
+        log = self._folder / "redis.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen([*command, *options], stdout=output, stderr=output)
         deadline = time.monotonic() + _DEADLINE_S
         while not self._answers():
-            assert self._process.poll() is None, "redis-server ended"
-            assert time.monotonic() < deadline, "redis-server does not come up"
+            assert self._process.poll() is None, f"redis-server ended:\n{log.read_text()}"
+            assert time.monotonic() < deadline, f"redis-server does not come up:\n{log.read_text()}"
             time.sleep(0.01)
 
     def stop(self) -> None:
@@ -55,7 +47,7 @@ class RedisServer:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.wait(_DEADLINE_S)
             self._process = None
 
     def _signal(self, number: signal.Signals) -> None:
@@ -63,12 +55,15 @@ class RedisServer:
         self._process.send_signal(number)
 
     def _answers(self) -> bool:
+        """Whether it serves: while it reads what it saved it takes connections, and refuses."""
         with socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(str(self._socket))
+                probe.sendall(b"PING\r\n")
+                heard = probe.recv(16)
+                return bool(heard) and not heard.startswith(b"-LOADING")
             except OSError:
                 return False
-            return True
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from adapters.city.answer_body import read_up_to
+from adapters.answer_body import read_up_to
 from adapters.city.core.event import Event
 from adapters.city.core.places import WebhookPlace
 from adapters.city.core.receipt import Receipt, Verdict, verdict_of

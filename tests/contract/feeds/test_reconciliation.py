@@ -14,7 +14,7 @@ from adapters.city.registry_client import RegistryClient
 from adapters.city.transports.order import make_transport
 from adapters.city.transports.transport import Unknowable
 from tests.support.feeds import RunningFeeds, profile, until
-from tests.support.redis_port import RedisServer
+from tests.support.redis_server import RedisServer, redis_server
 from tests.support.rest import RestNode
 from tests.support.rows import make_profile
 
@@ -115,10 +115,9 @@ async def test_a_system_that_does_not_tell_is_not_said_to_agree(node: RestNode, 
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    running = RedisServer(tmp_path / "redis")
-    yield running
-    running.kill()
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
 
 
 async def test_a_stream_that_lacks_entries_is_mended(node: RestNode, server: RedisServer) -> None:

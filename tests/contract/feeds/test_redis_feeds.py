@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from redis.exceptions import ConnectionError
 
 from adapters.city.core.profile import Profile
 from tests.support.feeds import RunningFeeds, until, until_so
-from tests.support.redis_port import RedisServer
+from tests.support.redis_server import RedisServer, redis_server
 from tests.support.rest import RestNode
 from tests.support.rows import make_profile
 
@@ -20,10 +19,9 @@ STREAM = "biaojie:platform"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    running = RedisServer(tmp_path / "redis")
-    yield running
-    running.kill()
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.registry_api import NotTaken
 from adapters.upstream.epp.core.commands import Acknowledge, Command
 from adapters.upstream.epp.core.replies import Response
 from adapters.upstream.epp.fake import BusinessSystem, Client
 from adapters.upstream.epp.fake_books import Misbehaviour
-from adapters.upstream.epp.registry_client import NotTaken
 from tests.support.filings import PASSWORD, RunningFilings, counted_once, until
 from tests.support.rest import RestNode
 from tests.support.world import HOLDER, OTHER, World

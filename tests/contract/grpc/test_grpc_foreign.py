@@ -9,8 +9,8 @@ import pytest
 
 from proto.v1.resolver_pb2 import ResolveRequest, ResolveResponse
 from proto.wire.grpc.message import compose_message
-from tests.support.foreign import find_program
 from tests.support.grpc_worker import RESOLVE, Worker
+from tests.support.machine import need_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("server", ["own", "oracle"])]
 
@@ -28,7 +28,7 @@ def body(tmp_path: Path) -> Path:
 async def run(command: str, package: str, *words: str) -> bytes:
     """What a program of the Debian package `package` writes."""
     process = await asyncio.create_subprocess_exec(
-        find_program(command, package), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        need_program(command, package), *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     said, complaints = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, complaints.decode()
