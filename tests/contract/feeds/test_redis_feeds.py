@@ -15,6 +15,8 @@ from tests.support.redis_server import RedisServer, redis_server
 from tests.support.rest import RestNode
 from tests.support.rows import make_profile
 
+pytestmark = pytest.mark.slow
+
 STREAM = "biaojie:platform"
 
 

@@ -10,6 +10,8 @@ from tests.support.feeds import RunningFeeds, profile, until
 from tests.support.rest import RestNode
 from tests.support.world import HOLDER
 
+pytestmark = pytest.mark.slow
+
 SECRET = {"secret": "our secret"}
 
 

@@ -15,6 +15,8 @@ from tests.support.filings import PASSWORD, RunningFilings, counted_once, until
 from tests.support.rest import RestNode
 from tests.support.world import HOLDER, OTHER, World
 
+pytestmark = pytest.mark.slow
+
 FILED = {f"registrant/{HOLDER}", f"registrant/{OTHER}", "prefix/88.118.1001", "prefix/88.118.1002"}
 ONE = f"/api/v1/filings/registrant/{HOLDER}"
 
