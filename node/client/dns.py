@@ -75,7 +75,7 @@ async def resolve(
                     return _read_denial(identifier, answer)
                 values = await _values(first, identifier, labels, server)
                 if values is not None:
-                    return _document(first, identifier, _select(values, types, indexes))
+                    return _document(first, _told(answer), identifier, _select(values, types, indexes))
             raise Unanswered("the record changed while its pieces were read, again and again")
     except TimeoutError:
         raise Unanswered(f"no answer within {timeout_s:g} s") from None
@@ -138,10 +138,11 @@ def _select(values: Sequence[Value], types: Sequence[str], indexes: Sequence[int
     return [render_value(value) for value in chosen]
 
 
-def _document(piece: Piece, identifier: str, values: list[dict[str, Any]]) -> ResolvedDocument:
+def _document(piece: Piece, told: LifeCycle | None, identifier: str, values: list[dict[str, Any]]) -> ResolvedDocument:
     outcome = Outcome.FOUND if values else Outcome.VALUES_NOT_FOUND
     name = piece.summary.identifier or identifier
-    return ResolvedDocument(name, outcome, State.ACTIVE.name.lower(), piece.summary.version, values)
+    source, age_s = (told.source, told.age_s) if told is not None else ("", 0)
+    return ResolvedDocument(name, outcome, State.ACTIVE.name.lower(), piece.summary.version, values, source=source, age_s=age_s)
 
 
 def _read_denial(identifier: str, answer: dns.message.Message) -> ResolvedDocument:
@@ -160,7 +161,10 @@ def _read_denial(identifier: str, answer: dns.message.Message) -> ResolvedDocume
         return ResolvedDocument(identifier, outcome, detail=detail)
     outcome = _LIFE_CYCLE_OUTCOMES.get(told.state, outcome)
     name = told.identifier or identifier
-    return ResolvedDocument(name, outcome, told.state.name.lower(), told.version or None, detail=detail)
+    source, age_s = (told.source, told.age_s) if outcome is Outcome.VALUES_NOT_FOUND else ("", 0)
+    return ResolvedDocument(
+        name, outcome, told.state.name.lower(), told.version or None, detail=detail, source=source, age_s=age_s
+    )
 
 
 def _piece_in(answer: dns.message.Message) -> Piece | None:

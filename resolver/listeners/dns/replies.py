@@ -264,4 +264,4 @@ def _denial(asked: Asked) -> Rcode:
 
 
 def _life_cycle(answer: RecordAnswer) -> LifeCycle:
-    return LifeCycle(State.ACTIVE, answer.version, answer.identifier)
+    return LifeCycle(State.ACTIVE, answer.version, answer.identifier, answer.source, answer.age_s)
