@@ -113,7 +113,7 @@ class UnaryExchange(Exchange):
         self._reader = MessageReader(call.encoding, method.max_message_bytes)
         self._parts: list[bytes] = []
         self._is_held = False
-        self._task: asyncio.Task[Response] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._message_wait: asyncio.TimerHandle | None = None
         line.calls.open_calls += 1
 
@@ -142,8 +142,7 @@ class UnaryExchange(Exchange):
 
     def answer_later(self, answer: Awaitable[Response]) -> None:
         """The message was there at once; its answer was not."""
-        self._task = asyncio.ensure_future(answer)
-        self._task.add_done_callback(self._done)
+        self._task = asyncio.ensure_future(self._finish_with(answer))
 
     def lose(self) -> None:
         if self._task is None:
@@ -172,9 +171,11 @@ class UnaryExchange(Exchange):
             self._is_held = True
             self._line.hold(self._number, size)
 
-    def _done(self, task: asyncio.Task[Response]) -> None:
-        if not self._is_over and not task.cancelled():
-            self._finish(task.result())
+    async def _finish_with(self, answer: Awaitable[Response]) -> None:
+        # In the step in which it is made: many that are made in one turn would all lie here before any is accounted for.
+        response = await answer
+        if not self._is_over:
+            self._finish(response)
 
     def _give_up(self) -> None:
         wait_s = self._line.calls.limits.message_wait_s

@@ -111,15 +111,17 @@ class Lookups:
             why = f"{len(request.identifiers)} identifiers; the limit is {MAX_RESOLVE_BATCH}"
             raise Refusal(Reason.BATCH_TOO_LARGE, why, "identifiers")
         queries = _queries(request, request.identifiers, head, request_id, peer)
-        # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile.
-        first = await self._ask(queries[0]) if queries else None
+        # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile; nor does one with
+        # a wrong key. For all others no answer is to lie here until their turn comes.
+        asks_first = queries and (queries[0].after is not None or queries[0].credential)
+        first = await self._ask(queries[0]) if asks_first else None
         if isinstance(first, Refused) and _ends_call(first.refusal):
             return fail_with(refusal_failure(first.refusal, queries[0].explain or ()))
         async with self._batches:
             return await self._answer_batch(queries, first)
 
     async def _answer_batch(self, queries: Sequence[Query], first: Answer | None) -> Response:
-        """The results of a batch, in order; `first` is the first one's answer."""
+        """The results of a batch, in order; `first` is the first one's answer if it was asked for already."""
         results: list[bytes] = []
         room = MAX_ANSWERS_BYTES
         for start in range(0, len(queries), BATCH_SLICE):
