@@ -128,7 +128,8 @@ class Walk:
         self._start = start
         self._hops = hops
         self._now_s = now_s
-        self._asked: set[tuple[tuple[Endpoint, ...], str, tuple[str, ...]]] = set()
+        # What was asked, and how that failed, if it did.
+        self._asked: dict[tuple[tuple[Endpoint, ...], str, tuple[str, ...]], Failed | None] = {}
 
     def run(self) -> Steps:
         """The steps. Raises `Failed` when it cannot go on."""
@@ -251,12 +252,17 @@ class Walk:
             raise Failed(Why.UNREACHABLE, f"nobody can be asked about {text}: no server of its site answers over TCP")
         key = (endpoints, text, types)
         if key in self._asked:
-            raise Failed(Why.LOOP, f"referrals for {text} go round in a circle")
+            # Who failed where the prefix was known to live is not asked again if the root refers there, too.
+            raise self._asked[key] or Failed(Why.LOOP, f"referrals for {text} go round in a circle")
         if len(self._asked) >= MAX_QUESTIONS:
             raise Failed(Why.LOOP, f"{MAX_QUESTIONS} questions have not led to {self._name.text}")
-        self._asked.add(key)
+        self._asked[key] = None
         flags = _FLAGS | (codes.RECURSIVE if place.standing is Standing.ROOT else 0)
-        response = yield Ask(endpoints, Question(text, (), types, flags, self._hops))
+        try:
+            response = yield Ask(endpoints, Question(text, (), types, flags, self._hops))
+        except Failed as failed:
+            self._asked[key] = failed
+            raise
         self.trace.append(f"{text} at {endpoints[0]}: {_name_of(response.code)}")
         return response
 

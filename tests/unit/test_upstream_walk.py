@@ -330,6 +330,18 @@ def test_every_way_astray_ends(way: str) -> None:
     assert conversation.failed.why is why
 
 
+def test_a_home_that_fails_and_that_the_root_still_names_is_what_has_failed() -> None:
+    home = Place(sites=(site(ENTERPRISE),))
+    table: Table = {
+        (ROOT, "99.1/x"): refer(at(SECOND)),
+        (SECOND, "99.1/x"): refer(at(ENTERPRISE)),
+        (ENTERPRISE, "99.1/x"): Failed(Why.TIMEOUT, "silent"),
+    }
+    conversation = converse("99.1/x", table, start=home)
+    assert conversation.asked == [(ENTERPRISE, "99.1/x"), (ROOT, "99.1/x"), (SECOND, "99.1/x")]
+    assert conversation.failed == Failed(Why.TIMEOUT, "silent")
+
+
 def test_referrals_to_ever_new_servers_end_too() -> None:
     walk = Walk(parse_identifier("99.1/x"), ROOT_PLACE, None, 1, NOW_S, [])
     steps = walk.run()
