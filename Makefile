@@ -8,7 +8,7 @@ SERVICES = $(shell grep -l '^service ' $(PROTOS))
 PEERS = wrk:wrk nginx:nginx redis-server:redis-server redis-benchmark:redis-tools nghttpd:nghttp2-server h2load:nghttp2-client \
 	nsd:nsd dnsperf:dnsperf
 
-.PHONY: help check format proto bench bench-large
+.PHONY: help check format proto bench bench-large demo-federation
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -33,3 +33,7 @@ bench:           ## measure beside peers; writes load_tests/results/ and the tab
 
 bench-large:     ## ten million identifiers against a hundred thousand: some minutes, 15 GB in the temporary folder
 	$(PYTHON) -m load_tests large
+
+demo-federation: ## five nodes on this machine, an identifier resolved through all of them, one lost and found
+	. deploy/setup.sh && set_up .
+	$(BIN)biaojie demo federation
