@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Final
 
-from adapters.upstream.epp.client import Place
+from adapters.upstream.epp.place import Place
 from node.config import Config, Line
 
 # RFC 5730 4.2: clIDType and pwType; passwords are longer in practice than its 16 characters.

@@ -4,14 +4,12 @@ It does what the engine asks of a system: it checks signatures, deals with each 
 highest version. With a journal it is durable: what it acknowledged is there after it was killed. `POST /misbehave` with a list
 of `Misbehaviour` says how it meets its next deliveries; `POST /dislikes` names subjects that it refuses, or breaks at, always;
 `POST /forget` names some that it loses; `GET /state` and `GET /holdings` tell what it holds.
-`python -m adapters.city.fake --port 9000 --journal FILE` runs one.
+`biaojie feed stand-in` runs one.
 """
 
-import argparse
 import asyncio
 import json
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -216,23 +214,3 @@ class Consumer:
     async def _state(self, _: web.Request) -> web.Response:
         newest = {subject: [event["rowversion"], event["type"]] for subject, event in self.subjects.items()}
         return web.json_response({"distinct": self.distinct, "attempts": self.attempts, "subjects": newest})
-
-
-async def _serve(make: type[Consumer], arguments: argparse.Namespace) -> None:
-    consumer = await make(arguments.secret.encode(), arguments.journal).open(arguments.port)
-    print(f"a stand-in takes events at {consumer.url}", flush=True)
-    await asyncio.Event().wait()
-
-
-def run_stand_in(make: type[Consumer]) -> int:
-    """Run a stand-in in the foreground, as the command line says."""
-    parser = argparse.ArgumentParser(description="A stand-in for a system of the city that takes webhooks.")
-    parser.add_argument("--port", type=int, default=9000)
-    parser.add_argument("--secret", default="", help="what deliveries have to be signed with")
-    parser.add_argument("--journal", type=Path, help="keep what was taken in this file")
-    asyncio.run(_serve(make, parser.parse_args()))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run_stand_in(Consumer))

@@ -1,9 +1,11 @@
 """`biaojie feed VERB ...`: how far systems of the city have been told, and the operator's hand on that."""
 
 import argparse
+import asyncio
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -15,7 +17,7 @@ from node.cli.table import as_json, columns, facts, shown
 from node.client.rest import RefusedByServer, RestClient, Unreachable
 from node.folder import FEEDS_TOKEN_FILE
 
-HELP: Final = "list, show, create, pause, resume and replay feeds, and see to their dead letters"
+HELP: Final = "list, show, create, pause, resume and replay feeds, see to their dead letters; run a stand-in of a system"
 
 _ALL: Final = "/api/v1/feeds"
 _PAGE: Final = "1000"
@@ -31,6 +33,10 @@ _VERBS: Final[Mapping[str, str]] = {
     "replay-letters": "deliver its dead letters again",
 }
 _RECONCILE: Final = "compare what a system holds with what it should, by prefix and day"
+# The systems of `adapters.city.stand_ins`, which takes long to import, and one that collects files.
+SYSTEMS: Final = ("webhook", "enterprise-service", "industrial-internet")
+_READER: Final = "exchange-files"
+_STAND_IN: Final = "run a stand-in of a system of the city, to try a profile with"
 _RESULT_HEADS: Final = ("kind", "prefix", "day", "here", "there", "missing", "different", "superfluous")
 
 
@@ -49,12 +55,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reconciling.add_argument(
         "--repair", action="store_true", help="deliver just what is missing or different, and compare again"
     )
+    stand_in = verbs.add_parser("stand-in", help=_STAND_IN, description=_STAND_IN)
+    stand_in.add_argument(
+        "system", nargs="?", choices=(*SYSTEMS, _READER), default=SYSTEMS[0], help="which (default: %(default)s)"
+    )
+    stand_in.add_argument("--port", type=int, default=9000, help="of HTTP, on loopback (0: any)")
+    stand_in.add_argument("--secret", default="", help="what deliveries have to be signed with")
+    stand_in.add_argument("--journal", type=Path, help="keep what was taken in this file")
+    stand_in.add_argument("--folder", type=Path, default=Path(), help=f"where {_READER} appear (default: here)")
     for each in (listing, reconciling, *parsers.values()):
         add_registry_options(each)
         each.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.verb == "stand-in":
+        _stand_in(arguments)
+        return DONE
     if arguments.verb == "reconcile":
         return _reconcile(arguments)
     try:
@@ -66,10 +83,20 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _stand_in(arguments: argparse.Namespace) -> None:
+    """Run one until Ctrl-C."""
+    from adapters.city.stand_ins import serve, serve_reader
+
+    if arguments.system == _READER:
+        serving = serve_reader(arguments.folder, arguments.port, arguments.journal)
+    else:
+        serving = serve(arguments.system, arguments.port, arguments.secret.encode(), arguments.journal)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serving)
+
+
 def _reconcile(arguments: argparse.Namespace) -> int:
     """Exit status 0 only if both sides agree in the end."""
-    import asyncio
-
     from adapters.city.core.profile import ProfileMistakes
     from adapters.city.reconcile import Report, reconcile
     from adapters.city.registry_client import RegistryClient

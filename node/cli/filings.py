@@ -4,10 +4,10 @@ import argparse
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from adapters.upstream.epp.fake import add_options, serve
 from node.cli.outcome import DONE, Failed, WrongUsage
 from node.cli.registry_place import add_registry_options, registry_client
 from node.cli.table import as_json, columns, facts, shown
@@ -36,13 +36,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     details.add_argument("name", metavar="CODE")
     details.add_argument("details", metavar="NAME=TEXT", nargs="*", help="address=..., website=..., description=..., ...")
     stand_in = verbs.add_parser("stand-in", help="run a stand-in of the national node's business management system")
-    add_options(stand_in)
+    stand_in.add_argument("--port", type=int, default=7000, help="of EPP, on loopback (0: any)")
+    stand_in.add_argument("--control-port", type=int, default=0, help="of HTTP, for who watches it (0: any)")
+    stand_in.add_argument("--password", default="", help="what a login must say (default: anything)")
+    stand_in.add_argument("--journal", type=Path, help="keep what is taken in this file")
+    stand_in.add_argument("--hold", action="store_true", help="let the auditor decide nothing until told otherwise")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.verb == "stand-in":
-        with suppress(KeyboardInterrupt):
-            asyncio.run(serve(arguments))
+        _stand_in(arguments)
         return DONE
     try:
         with registry_client(arguments) as client:
@@ -51,6 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failed(str(failure)) from None
     print("\n".join(lines))
     return DONE
+
+
+def _stand_in(arguments: argparse.Namespace) -> None:
+    """Run one until Ctrl-C."""
+    from adapters.upstream.epp.fake import BusinessSystem, serve
+
+    with suppress(KeyboardInterrupt):
+        system = BusinessSystem(arguments.password, arguments.journal, holds=arguments.hold)
+        asyncio.run(serve(system, arguments.port, arguments.control_port))
 
 
 def _verb(verbs: Any, verb: str, meaning: str) -> argparse.ArgumentParser:

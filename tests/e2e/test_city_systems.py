@@ -15,17 +15,17 @@ from tests.support.systems import System
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "profiles"
 USCC = "91411000MA40XCDL1K"
 SYSTEMS = {
-    "enterprise-service": ("adapters.city.enterprise.fake", "BIAOJIE_FEED_ENTERPRISE_SERVICE"),
-    "industrial-internet": ("adapters.city.industry.fake", "BIAOJIE_FEED_INDUSTRIAL_INTERNET"),
+    "enterprise-service": "BIAOJIE_FEED_ENTERPRISE_SERVICE",
+    "industrial-internet": "BIAOJIE_FEED_INDUSTRIAL_INTERNET",
 }
 
 
 @pytest.fixture
 def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, System]]:
     running = {}
-    for name, (module, variable) in SYSTEMS.items():
+    for name, variable in SYSTEMS.items():
         monkeypatch.setenv(variable, f"secret of {name}")
-        running[name] = System(tmp_path / name, f"secret of {name}", module)
+        running[name] = System(tmp_path / name, f"secret of {name}", name)
     yield running
     for system in running.values():
         system.destroy()

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 
-from adapters.upstream.epp.client import Place
 from adapters.upstream.epp.core.retry import RetryPolicy
 from adapters.upstream.epp.fake import BusinessSystem
 from adapters.upstream.epp.filings import Filings
+from adapters.upstream.epp.place import Place
 from adapters.upstream.epp.registry_client import RegistryClient
 from node.metrics import build_metrics
 from tests.support.rest import RestNode

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -10,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.node import DEADLINE_S
+from tests.support.node import DEADLINE_S, biaojie
 
 
 class System:
-    """`python -m MODULE` (a stand-in of `adapters.city`) on a port that it keeps over all its lives."""
+    """`biaojie feed stand-in` on a port that it keeps over all its lives."""
 
-    def __init__(self, folder: Path, secret: str = "", module: str = "adapters.city.fake") -> None:
-        self._module = module
+    def __init__(self, folder: Path, secret: str = "", name: str = "webhook") -> None:
+        self._name = name
         self._folder = folder
         self._secret = secret
         self.port = 0
@@ -32,7 +31,7 @@ class System:
     def start(self) -> None:
         """Begin a life; returns when it serves."""
         self.lives += 1
-        command = [sys.executable, "-m", self._module, "--port", str(self.port), "--secret", self._secret]
+        command = [*biaojie(), "feed", "stand-in", self._name, "--port", str(self.port), "--secret", self._secret]
         self._process = subprocess.Popen(
             [*command, "--journal", str(self._folder / "journal")], stdout=subprocess.PIPE, text=True
         )

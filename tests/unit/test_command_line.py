@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from node.cli import COMMANDS, build_parser, main
+from adapters.city.stand_ins import WEBHOOKS
+from node.cli import COMMANDS, build_parser, feeds, main
 from node.cli.outcome import Failed, WrongUsage
 from node.cli.place import locate, parse_address, read_token
 from node.cli.table import columns
@@ -94,3 +95,7 @@ def test_every_command_explains_itself() -> None:
     assert set(COMMANDS) >= {"serve", "check", "status", "verify", "resolve"}
     text = build_parser().format_help()
     assert all(command.HELP in text.replace("\n", " ").replace("  ", "") or name in text for name, command in COMMANDS.items())
+
+
+def test_every_stand_in_can_be_started_by_its_name() -> None:
+    assert {*feeds.SYSTEMS} == {*WEBHOOKS}

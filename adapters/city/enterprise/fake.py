@@ -1,9 +1,5 @@
-"""A stand-in for the platform: `GET /enterprises/CODE` and `GET /prefixes/PREFIX` answer from what feeds have told it.
+"""A stand-in for the platform: `GET /enterprises/CODE` and `GET /prefixes/PREFIX` answer from what feeds have told it."""
 
-`python -m adapters.city.enterprise.fake --port 9001` runs one.
-"""
-
-import sys
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from adapters.city.core.selection import Interest
-from adapters.city.fake import Consumer, run_stand_in
+from adapters.city.fake import Consumer
 
 
 class EnterprisePlatform(Consumer):
@@ -49,7 +45,3 @@ class EnterprisePlatform(Consumer):
             for event in self.subjects.values()
             if event["data"]["kind"] == kind and not event["type"].endswith(f".{Interest.REMOVED}")
         ]
-
-
-if __name__ == "__main__":
-    sys.exit(run_stand_in(EnterprisePlatform))

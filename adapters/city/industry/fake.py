@@ -1,9 +1,5 @@
-"""A stand-in for the platform: `GET /products?manufacturer=` and `GET /templates` answer from what feeds have told it.
+"""A stand-in for the platform: `GET /products?manufacturer=` and `GET /templates` answer from what feeds have told it."""
 
-`python -m adapters.city.industry.fake --port 9002` runs one.
-"""
-
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from adapters.city.core.selection import Interest
-from adapters.city.fake import Consumer, run_stand_in
+from adapters.city.fake import Consumer
 
 
 class IndustryPlatform(Consumer):
@@ -30,7 +26,3 @@ class IndustryPlatform(Consumer):
 
     def _all(self) -> list[dict[str, Any]]:
         return [event["data"] for event in self.subjects.values() if not event["type"].endswith(f".{Interest.REMOVED}")]
-
-
-if __name__ == "__main__":
-    sys.exit(run_stand_in(IndustryPlatform))

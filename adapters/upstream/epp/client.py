@@ -7,7 +7,6 @@ known. That is no trouble: what is sent has been stored, and is sent again under
 import asyncio
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from adapters.upstream.epp.core.commands import VERSION, Command, Login, Logout, compose_command
@@ -16,11 +15,8 @@ from adapters.upstream.epp.core.frames import HEAD_BYTES, compose_frame, parse_h
 from adapters.upstream.epp.core.malformed import Malformed
 from adapters.upstream.epp.core.replies import Greeting, Response, parse_reply
 from adapters.upstream.epp.core.verdict import closes_session, is_success
+from adapters.upstream.epp.place import Place
 
-# Networks between machines answer within a second, or not at all.
-CONNECT_TIMEOUT_S: Final = 10.0
-# A command waits for a database on the other side, perhaps a busy one.
-ANSWER_TIMEOUT_S: Final = 60.0
 # Saying goodbye is a courtesy.
 BYE_TIMEOUT_S: Final = 2.0
 
@@ -30,19 +26,6 @@ WANTED: Final = (*NEEDED, STATISTICS)
 
 class LinkDown(Exception):
     """There is no session now; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the business management system is, and who we are to it. `tls` is None for a plain connection."""
-
-    host: str
-    port: int
-    client: str
-    password: str
-    tls: ssl.SSLContext | None = None
-    connect_timeout_s: float = CONNECT_TIMEOUT_S
-    answer_timeout_s: float = ANSWER_TIMEOUT_S
 
 
 class Session:

@@ -7,7 +7,6 @@ answered is there after it was killed. A second port (HTTP) is for who watches i
 `Misbehaviour` says how it meets the next greetings and commands. `biaojie filing stand-in` runs one.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -361,19 +360,9 @@ def _plain(content: object) -> object:
     return content
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of a stand-in, for whichever command runs it."""
-    parser.add_argument("--port", type=int, default=7000, help="of EPP, on loopback (0: any)")
-    parser.add_argument("--control-port", type=int, default=0, help="of HTTP, for who watches it (0: any)")
-    parser.add_argument("--password", default="", help="what a login must say (default: anything)")
-    parser.add_argument("--journal", type=Path, help="keep what is taken in this file")
-    parser.add_argument("--hold", action="store_true", help="let the auditor decide nothing until told otherwise")
-
-
-async def serve(arguments: argparse.Namespace) -> None:
+async def serve(system: BusinessSystem, port: int, control_port: int) -> None:
     """Run a stand-in until cancelled."""
-    system = BusinessSystem(arguments.password, arguments.journal, holds=arguments.hold)
-    await system.open(arguments.port, arguments.control_port)
+    await system.open(port, control_port)
     print(f"a stand-in of the business management system takes filings at 127.0.0.1:{system.port}", flush=True)
     print(f"and tells what it holds at http://127.0.0.1:{system.control_port}/state", flush=True)
     await asyncio.Event().wait()

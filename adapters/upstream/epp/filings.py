@@ -18,7 +18,7 @@ from random import random
 from typing import Any, Final
 
 from adapters.registry_api import NotTaken, Unreachable
-from adapters.upstream.epp.client import LinkDown, Place, Session, open_session
+from adapters.upstream.epp.client import LinkDown, Session, open_session
 from adapters.upstream.epp.core.commands import Acknowledge, CheckEnterprise, Poll
 from adapters.upstream.epp.core.document import STATISTICS
 from adapters.upstream.epp.core.malformed import Malformed
@@ -27,6 +27,7 @@ from adapters.upstream.epp.core.replies import Audit, EntityData, Response
 from adapters.upstream.epp.core.retry import RetryPolicy
 from adapters.upstream.epp.core.verdict import MESSAGE, NO_MESSAGES, Verdict, ends_login, is_success, verdict_of
 from adapters.upstream.epp.mapping import command_of
+from adapters.upstream.epp.place import Place
 from adapters.upstream.epp.registry_client import RegistryClient, StoredFiling
 from proto.errors import Reason
 from proto.metrics import Metrics

@@ -8,6 +8,7 @@ import pytest
 
 from adapters.city.core.exchange import MANIFEST_SUFFIX, parse_file
 from adapters.city.core.profile import Profile
+from adapters.city.fake_reader import ExchangeReader
 from tests.support.feeds import RunningFeeds, until
 from tests.support.machine import small_disk
 from tests.support.rest import RestNode
@@ -108,3 +109,29 @@ async def test_the_same_batch_again_replaces_its_manifest(node: RestNode, tmp_pa
     subjects = [event["subject"] for event in collect(tmp_path)]
     assert set(subjects) == {"88.118.1001/a", "88.118.1001/b"}
     assert named(tmp_path) == {name for name in names(tmp_path) if not name.endswith(MANIFEST_SUFFIX)}
+
+
+async def test_a_system_that_collects_has_all_that_was_told(node: RestNode, tmp_path: Path) -> None:
+    folder, journal = tmp_path / "exchange", tmp_path / "journal"
+    folder.mkdir()
+    reader = await ExchangeReader(folder, journal).open()
+    async with RunningFeeds(node, [into(folder, batch=2)]):
+        await register(node, *"abc")
+        await until(lambda: len(reader.subjects) == 3)
+        await register(node, "b", text="y")
+        await until(lambda: reader.subjects["88.118.1001/b"]["rowversion"] == 2)
+    await reader.close()
+    again = ExchangeReader(folder, journal)
+    again.look()
+    assert (again.subjects, again.distinct) == (reader.subjects, 4)
+
+
+async def test_a_system_that_collects_takes_no_file_that_is_not_what_its_manifest_says(tmp_path: Path) -> None:
+    (tmp_path / f"x{MANIFEST_SUFFIX}").write_text(
+        json.dumps({"file": "x.ndjson", "format": "json", "encoding": "utf-8", "bytes": 1, "sha256": "0" * 64, "events": 1})
+    )
+    (tmp_path / "x.ndjson").write_bytes(b"{")
+    reader = ExchangeReader(tmp_path)
+    reader.look()
+    assert reader.unfit == {f"x{MANIFEST_SUFFIX}": "x.ndjson is not what its manifest says"}
+    assert not reader.subjects

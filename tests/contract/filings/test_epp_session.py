@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from adapters.upstream.epp.client import LinkDown, Place, open_session
+from adapters.upstream.epp.client import LinkDown, open_session
 from adapters.upstream.epp.core.commands import CheckPrefix, Poll
 from adapters.upstream.epp.core.replies import PrefixData
 from adapters.upstream.epp.fake import BusinessSystem
+from adapters.upstream.epp.place import Place
 from tests.support.filings import PASSWORD
 
 
