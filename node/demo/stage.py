@@ -118,6 +118,7 @@ class Stage:
         self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": SOURCE_ROOT, **(environ or {})}
         self._running: list[Running] = []
         self._shown: list[str] = []
+        self._at_end: list[Callable[[], object]] = []
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -126,6 +127,12 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         for running in reversed(self._running):
             running.end()
+        for callback in self._at_end:
+            callback()
+
+    def at_end(self, callback: Callable[[], object]) -> None:
+        """Call this when everything that was started has ended."""
+        self._at_end.append(callback)
 
     # Telling
 
@@ -144,13 +151,17 @@ class Stage:
 
     def until(self, holds: Callable[[], bool], sentence: str, limit_s: float = STEP_LIMIT_S) -> None:
         """Wait until a sentence is true, and show it. Raises `DemoFailed` if that takes too long."""
+        self.wait(holds, f"not so: {sentence}", limit_s)
+        self.check(True, sentence)
+
+    def wait(self, holds: Callable[[], bool], otherwise: str, limit_s: float = STEP_LIMIT_S) -> None:
+        """Wait for something. Raises `DemoFailed` with what is to be said if it takes too long."""
         deadline = time.monotonic() + limit_s
         while not holds():
             self._check_alive()
             if time.monotonic() > deadline:
-                raise DemoFailed(f"not so within {limit_s:g} s: {sentence}")
+                raise DemoFailed(f"{otherwise} (within {limit_s:g} s)")
             time.sleep(POLL_S)
-        self.check(True, sentence)
 
     def conclude(self) -> None:
         """Say once more all that was shown."""
@@ -178,13 +189,8 @@ class Stage:
 
     def until_ready(self, *nodes: Node) -> None:
         """Wait for nodes to be ready."""
-        deadline = time.monotonic() + STEP_LIMIT_S
         for node in nodes:
-            while not node.is_ready():
-                self._check_alive()
-                if time.monotonic() > deadline:
-                    raise DemoFailed(f"{node.name} did not get ready: {node.last_words}")
-                time.sleep(POLL_S)
+            self.wait(node.is_ready, f"{node.name} does not get ready")
 
     def end(self, running: Running, number: signal.Signals = signal.SIGTERM) -> None:
         """End something that was started."""

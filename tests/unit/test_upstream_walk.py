@@ -369,30 +369,14 @@ def test_the_trace_says_who_was_asked_for_what() -> None:
     ]
 
 
-SAID: st.SearchStrategy[Response | Failed] = st.sampled_from(
-    [
-        NOT_HERE,
-        NOTHING,
-        success(URL),
-        success(at(ROOT)),
-        success(at(SECOND)),
-        success(at(ENTERPRISE, "HS_SITE.PREFIX")),
-        success(Value(1, "HS_SERV", b"99/S")),
-        success(Value(1, "HS_SERV.PREFIX", b"99.1/S")),
-        success(Value(1, "HS_ALIAS", b"99.1/x")),
-        success(Value(1, "HS_ALIAS", b"0.NA/99")),
-        refer(),
-        refer(at(ROOT)),
-        refer(at(SECOND)),
-        refer(at(ENTERPRISE)),
-        refer(service="99/S"),
-        refer(service="99.1/T"),
-        Response(ResponseCode.VALUES_NOT_FOUND),
-        Response(ResponseCode.TOO_BUSY),
-        Response(77),
-        Failed(Why.TIMEOUT, "silent"),
-    ]
-)
+SAID: st.SearchStrategy[Response | Failed] = st.sampled_from([
+    NOT_HERE, NOTHING, success(URL), success(at(ROOT)), success(at(SECOND)),
+    success(at(ENTERPRISE, "HS_SITE.PREFIX")), success(Value(1, "HS_SERV", b"99/S")),
+    success(Value(1, "HS_SERV.PREFIX", b"99.1/S")), success(Value(1, "HS_ALIAS", b"99.1/x")),
+    success(Value(1, "HS_ALIAS", b"0.NA/99")), refer(), refer(at(ROOT)), refer(at(SECOND)), refer(at(ENTERPRISE)),
+    refer(service="99/S"), refer(service="99.1/T"), Response(ResponseCode.VALUES_NOT_FOUND),
+    Response(ResponseCode.TOO_BUSY), Response(77), Failed(Why.TIMEOUT, "silent"),
+])  # fmt: skip
 STARTS = st.sampled_from([None, NOWHERE, ROOT_PLACE, Place(sites=(site(SECOND),)), Place(sites=(site(),))])
 
 
