@@ -36,10 +36,16 @@ find_python() {
     exit 1
 }
 
+compiled_sources() {
+    # What is compiled where there is a compiler, and is to be again when it changes.
+    find proto resolver -name '*.p[yx][xd]' | LC_ALL=C sort
+}
+
 set_up() {
     # $1: what to install, as pip names it ('.' or '.[dev]'). The stamp says what .venv holds; any change sets it up again.
     stamp=.venv/set-up
-    wanted="$1 $(pwd) $(cksum <pyproject.toml)"
+    # A compiler that came or went is a change, too.
+    wanted="$1 $(pwd) $(command -v cc || :) $(cat pyproject.toml $(compiled_sources) | cksum)"
     if [ -x .venv/bin/python ] && [ -f "$stamp" ]; then
         # The developers' set holds the run-time set too.
         held=$(cat "$stamp")

@@ -19,7 +19,7 @@ from node.loop_wait import measure_loop_wait
 from node.metrics import build_metrics
 from node.part import Announce, run_part
 from node.tally import Tally
-from proto import places
+from proto import compiled, places
 from proto.metrics import Metrics
 from proto.ports import Clock
 from proto.wire.dns.name import parse_written_name
@@ -93,7 +93,8 @@ class Worker:
         self._tally.report()
 
     def describe(self) -> Mapping[str, Any]:
-        return {"position": list(self._view.position)} if self._view.is_ready else {}
+        code = {"code": compiled.summary()}
+        return {"position": list(self._view.position)} | code if self._view.is_ready else code
 
     async def _view_lives(self) -> None:
         await self._view.open()

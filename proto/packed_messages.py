@@ -9,6 +9,7 @@ Fields stand in the order of their numbers and defaults are left out, so the byt
 import struct
 from typing import Final, NamedTuple
 
+from proto import compiled
 from proto.packing import PackedRecord
 from proto.v1 import resolver_pb2
 from proto.wire.grpc.resolution import VARINTS, begin_value, compose_times, put_value
@@ -48,12 +49,14 @@ class _Head(NamedTuple):
     absolute: bytes
 
 
+@compiled.preferred
 def compose_public_result(record: PackedRecord, asked: str, now_s: int) -> bytes:
     """`biaojie.v1.ResolveResult` that holds the response."""
     response = compose_public_response(record, asked, now_s)
     return b"%b%b%b" % (_ANSWER, VARINTS[len(response)], response)
 
 
+@compiled.preferred
 def compose_public_response(record: PackedRecord, asked: str, now_s: int) -> bytes:
     """`biaojie.v1.ResolveResponse` with the public values of an active record that has some; `asked` is the spelling."""
     raw, varints = record.raw, VARINTS

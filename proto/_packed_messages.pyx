@@ -1,0 +1,152 @@
+# cython: language_level=3, binding=True, embedsignature=False
+"""`proto.packed_messages`, compiled: the response that a record of the common kind makes."""
+
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+
+from proto.growing cimport Growing, begin, finish, put, put_byte, put_varint, release, varint_size
+from proto.packed_record cimport PackedValue, Part, Record, read_record, read_value, uint16
+
+from proto.compiled import pure
+
+cdef str _PURE = "proto.packed_messages"
+cdef enum:
+    ANSWER = 0x0A
+    IDENTIFIER = 0x0A
+    STATE = 0x10
+    ACTIVE = 0x01
+    VERSION = 0x18
+    VALUE = 0x22
+    ALIAS = 0x2A
+    TEMPLATE = 0x32
+    REGISTRANT = 0x3A
+    SOURCE = 0x40
+    AUTHORITATIVE = 0x01
+    TTL = 0x50
+    ASKED = 0x5A
+    # Of a value.
+    INDEX = 0x08
+    TYPE = 0x12
+    DATA = 0x1A
+    VALUE_TTL = 0x20
+    IS_ABSOLUTE = 0x28
+    TIMESTAMP = 0x30
+    PERMISSIONS = 0x38
+
+
+def compose_public_response(record, str asked not None, now_s):
+    """As `proto.packed_messages.compose_public_response`."""
+    cdef Growing into
+    begin(&into)
+    try:
+        if _put_response(&into, record.raw, asked, now_s):
+            return finish(&into)
+    finally:
+        release(&into)
+    return pure(_PURE, "compose_public_response")(record, asked, now_s)
+
+
+def compose_public_result(record, str asked not None, now_s):
+    """As `proto.packed_messages.compose_public_result`."""
+    cdef Growing into, whole
+    begin(&into)
+    begin(&whole)
+    try:
+        if _put_response(&into, record.raw, asked, now_s):
+            put_byte(&whole, ANSWER)
+            put_varint(&whole, into.size)
+            put(&whole, into.at, into.size)
+            return finish(&whole)
+    finally:
+        release(&into)
+        release(&whole)
+    return pure(_PURE, "compose_public_result")(record, asked, now_s)
+
+
+cdef bint _put_response(Growing* into, bytes raw, str asked, long long now_s) except -1:
+    """The whole message; False if something in the record is not of the common kind."""
+    cdef Record record
+    cdef PackedValue value
+    cdef Part name
+    cdef int place
+    cdef Py_ssize_t at
+    cdef unsigned long long least_ttl_s = 1ULL << 32, ttl_s
+    if raw is None or not read_record(raw, &record) or not record.public_count:
+        return False
+    put_byte(into, IDENTIFIER)
+    _put_part(into, &record.spelling)
+    put_byte(into, STATE)
+    put_byte(into, ACTIVE)
+    put_byte(into, VERSION)
+    put_varint(into, record.version)
+    for place in range(record.public_count):
+        if not read_value(&record, place, &value):
+            return False
+        _put_value(into, &value)
+        ttl_s = value.ttl
+        if value.is_absolute:
+            ttl_s = <unsigned long long> (<long long> ttl_s - now_s) if <long long> ttl_s > now_s else 0
+        if ttl_s < least_ttl_s:
+            least_ttl_s = ttl_s
+    at = record.aliases
+    for place in range(record.alias_count):
+        name.at, name.size = record.raw + at + 2, uint16(record.raw + at)
+        name.at[:name.size].decode("utf-8")  # text, or it is refused as plain Python refuses it
+        put_byte(into, ALIAS)
+        _put_part(into, &name)
+        at += 2 + name.size
+    if record.template.size:
+        put_byte(into, TEMPLATE)
+        _put_part(into, &record.template)
+    if record.registrant.size:
+        put_byte(into, REGISTRANT)
+        _put_part(into, &record.registrant)
+    put_byte(into, SOURCE)
+    put_byte(into, AUTHORITATIVE)
+    if least_ttl_s:
+        put_byte(into, TTL)
+        put_varint(into, least_ttl_s)
+    name.at = <const unsigned char*> PyUnicode_AsUTF8AndSize(asked, &name.size)
+    put_byte(into, ASKED)
+    _put_part(into, &name)
+    return True
+
+
+cdef inline int _put_part(Growing* into, Part* part) except -1:
+    put_varint(into, part.size)
+    return put(into, part.at, part.size)
+
+
+cdef int _put_value(Growing* into, PackedValue* value) except -1:
+    cdef Py_ssize_t size = 2 + varint_size(value.ttl) + varint_size(value.permissions)
+    if value.index:
+        size += 1 + varint_size(value.index)
+    if value.kind.size:
+        size += 1 + varint_size(value.kind.size) + value.kind.size
+    if value.data.size:
+        size += 1 + varint_size(value.data.size) + value.data.size
+    if value.is_absolute:
+        size += 2
+    if value.timestamp:
+        size += 1 + varint_size(value.timestamp)
+    put_byte(into, VALUE)
+    put_varint(into, size)
+    if value.index:
+        put_byte(into, INDEX)
+        put_varint(into, value.index)
+    if value.kind.size:
+        put_byte(into, TYPE)
+        _put_part(into, &value.kind)
+    if value.data.size:
+        put_byte(into, DATA)
+        _put_part(into, &value.data)
+    put_byte(into, VALUE_TTL)
+    put_varint(into, value.ttl)
+    if value.is_absolute:
+        put_byte(into, IS_ABSOLUTE)
+        put_byte(into, 1)
+    if value.timestamp:
+        put_byte(into, TIMESTAMP)
+        put_varint(into, value.timestamp)
+    put_byte(into, PERMISSIONS)
+    put_varint(into, value.permissions)
+    return 0
