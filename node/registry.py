@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from aiohttp import web
 
@@ -104,7 +104,11 @@ class RegistryPart:
         await self._view.open()
         archive = Archive(self._data / STREAM)
         self._stops.callback(archive.close)
-        registry = Registry(self._view, primary.committer, archive, self._clock)
+        registry = Registry(
+            self._view, primary.committer, archive, self._clock, data=self._data, counting=self._metrics.counts_lag_changes
+        )
+        primary.committer.witness = registry.figures.records.see
+        self._stops.callback(registry.figures.close)
         await self._first_start(registry)
         processes = self._assignment.config.registry.import_processes
         planners = PlannerPool(self._view, default_processes(len(os.sched_getaffinity(0))) if processes is None else processes)
@@ -112,6 +116,8 @@ class RegistryPart:
         jobs = ImportJobs(registry.executor, primary.committer, self._metrics, self._data, planners)
         self._stops.push_async_callback(jobs.close)
         await jobs.start()
+        counting = asyncio.create_task(registry.figures.run())
+        self._stops.push_async_callback(_cancel, counting)
         await gathering
         await self._open_doors(registry, jobs)
         # What is there now stays: full collections then look only at what came since, a tenth of the objects.
@@ -150,6 +156,11 @@ class RegistryPart:
     def _readiness_changed(self, is_ready: bool) -> None:
         if self._is_up:
             self._announce(is_ready)
+
+
+async def _cancel(work: "asyncio.Task[NoReturn]") -> None:
+    work.cancel()
+    await asyncio.wait((work,))
 
 
 def make_http_server(handle: HandleRequest, gauge: Gauge, count: Callable[[Refusal], None]) -> ConnectionServer:

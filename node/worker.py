@@ -34,6 +34,7 @@ from resolver.listeners.handle import HandleListener, node_site
 from resolver.listeners.http.listener import HttpListener
 from resolver.listeners.listener import Listener
 from resolver.listeners.neighbours import Neighbours
+from resolver.tallies import Tallies, TallyFile
 from resolver.upstream.copies import Terms
 from resolver.upstream.limits import UpstreamLimits
 from resolver.upstream.upstream import Shared, Upstream
@@ -67,7 +68,9 @@ class Worker:
         self._upstream = build_upstream(config, clock, metrics)
         recursion = Recursion(config.upstream.networks, self._upstream.has_root)
         keeps_copies = recursion.serves_all_at(config.resolver.host)
-        answers = AnswerCache(config.resolver.answer_cache_mib * MIB, keeps_copies)
+        tallies = Tallies()
+        self._tally_file = TallyFile(tallies, config.node.data / places.TALLIES, assignment.name, clock)
+        answers = AnswerCache(config.resolver.answer_cache_mib * MIB, keeps_copies, tallies=tallies)
         watcher = Watchers(answers, self._upstream)
         self._view = View(config.node.data, clock, metrics, lambda _: self._changed.set(), watcher)
         self._listeners = build_listeners(assignment, self._view, answers, self._upstream, recursion, clock, metrics)
@@ -80,6 +83,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(measure_loop_wait(self._metrics.loop_wait_seconds, self._clock))
             group.create_task(self._tally.run())
+            group.create_task(self._tally_file.run())
             group.create_task(self._upstream.run())
             if self._watch is not None:
                 group.create_task(self._watch.run())
@@ -91,6 +95,7 @@ class Worker:
         await self._upstream.close()
         await self._view.close()
         self._tally.report()
+        self._tally_file.close()
 
     def describe(self) -> Mapping[str, Any]:
         code = {"code": compiled.summary()}
@@ -161,7 +166,7 @@ def build_listeners(
     metrics: Metrics,
 ) -> Sequence[tuple[Listener, int]]:
     """The listeners that are not `off`, each with its port."""
-    resolve = build_chain(view, clock, metrics, upstream, recursion)
+    resolve = build_chain(view, clock, metrics, upstream, recursion, answers.tallies)
     resolve_many = resolve_together(resolve, view)
     ports = assignment.ports
     http_port = ports["resolver.http_port"]
@@ -176,7 +181,7 @@ def build_listeners(
         return Neighbours(folder, protocol, assignment.number - 1, assignment.workers, clock)
 
     site = partial(node_site, http_port=http_port)
-    plain = partial(PlainLookups, view, clock, metrics)
+    plain = partial(PlainLookups, view, clock, metrics, tallies=answers.tallies)
     http = HttpListener(
         resolve,
         view,

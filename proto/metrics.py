@@ -107,6 +107,9 @@ CATALOGUE: Final[dict[str, Spec]] = {
         buckets=SECONDS_BUCKETS,
     ),
     "checkpoints": Spec("biaojie_checkpoints_total", Kind.COUNTER, "Checkpoints made."),
+    "counts_lag_changes": Spec(
+        "biaojie_counts_lag_changes", Kind.GAUGE, "Changes committed and not yet in the counts of identifiers.", merge=Merge.MAX
+    ),
     "log_head": Spec("biaojie_log_head", Kind.GAUGE, "Sequence of the last committed change.", merge=Merge.MAX),
     "store_free_bytes": Spec(
         "biaojie_store_free_bytes", Kind.GAUGE, "Free bytes on the store's file system.", merge=Merge.MAX
@@ -186,6 +189,7 @@ class Metrics:
     commit_seconds: Histogram
     visibility_seconds: Histogram
     checkpoints: Counter
+    counts_lag_changes: Gauge
     log_head: Gauge
     store_free_bytes: Gauge
     jobs: Counter

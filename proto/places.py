@@ -6,6 +6,8 @@ Names only: whoever opens a file knows what is in it.
                                             the segment that follows is called after the sequence that comes next
     checkpoints/<epoch>-<sequence>/         a whole store as it was after that change; it gets this name when it is complete
     checkpoints/<epoch>-<sequence>.lease    readers of the checkpoint hold a shared flock on it; who deletes, an exclusive one
+    tallies/<worker>-<time>-<random>        how often identifiers were asked for (`proto.tally`), until it is taken
+    projections/<name>                      what is worked out of the stream, and can be worked out again
     run/stream.sock                         the wake-up socket (`proto.wake`)
     run/<protocol>.seats                    how many connections each worker has (`resolver.listeners.seats`)
     run/<protocol>-<worker>.sock            where a worker takes connections from others (`resolver.listeners.neighbours`)
@@ -25,6 +27,8 @@ CHECKPOINTS: Final = "checkpoints"
 BLOBS: Final = "blobs"
 JOBS: Final = "jobs"
 RUN: Final = "run"
+TALLIES: Final = "tallies"
+PROJECTIONS: Final = "projections"
 
 SEGMENT_SUFFIX: Final = ".seg"
 LEASE_SUFFIX: Final = ".lease"

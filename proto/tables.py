@@ -10,6 +10,7 @@ from proto.model.filing import Filing, FilingKind, FilingState, Step
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
+from proto.model.resolutions import Count, Resolutions
 from proto.v1 import tables_pb2
 
 _HEAD: Final = struct.Struct(">BQ")
@@ -229,6 +230,29 @@ def unpack_filing(image: bytes) -> Filing:
         message.server_transaction,
         message.entity,
         message.is_known,
+    )
+
+
+def pack_resolutions(resolutions: Resolutions) -> bytes:
+    message = tables_pb2.ResolutionsImage(
+        name=resolutions.name,
+        prefixes=[
+            tables_pb2.PrefixResolutions(prefix=prefix, found=count.found, missed=count.missed)
+            for prefix, count in sorted(resolutions.prefixes.items())
+        ],
+        taken=[tables_pb2.TakenFile(name=name, bytes=size) for name, size in sorted(resolutions.taken.items())],
+    )
+    return frame_image(resolutions.version, message.SerializeToString())
+
+
+def unpack_resolutions(image: bytes) -> Resolutions:
+    version, body = split_image(image)
+    message = tables_pb2.ResolutionsImage.FromString(body)
+    return Resolutions(
+        message.name,
+        version,
+        {each.prefix: Count(each.found, each.missed) for each in message.prefixes},
+        {each.name: each.bytes for each in message.taken},
     )
 
 

@@ -24,6 +24,8 @@ from proto.metrics import Counter, Metrics
 from proto.model.answer import OUTCOMES, Answer, Found, RecordAnswer, Refused, Source
 from proto.model.query import Query
 from proto.wire.handle.value import has_absolute_ttl
+from resolver.tallies import Counter as PrefixCounter
+from resolver.tallies import Tallies
 
 # Of one worker: some twenty thousand replies of common size. With twice as much, a worker that follows an import over a million
 # identifiers would come to more than the 200 MB that it may have.
@@ -50,10 +52,17 @@ T = TypeVar("T")
 class _Entry:
     """A reply, and what it rests on."""
 
-    __slots__ = ("generation", "is_used", "kind", "names", "rendered", "size", "until_s")
+    __slots__ = ("count", "generation", "is_used", "kind", "names", "rendered", "size", "until_s")
 
     def __init__(
-        self, rendered: Any, kind: type[Answer], names: list[bytes], generation: int, size: int, until_s: float | None
+        self,
+        rendered: Any,
+        kind: type[Answer],
+        names: list[bytes],
+        generation: int,
+        size: int,
+        until_s: float | None,
+        count: PrefixCounter,
     ) -> None:
         self.rendered = rendered
         self.kind = kind
@@ -61,6 +70,7 @@ class _Entry:
         self.generation = generation
         self.size = size
         self.until_s = until_s
+        self.count = count
         self.is_used = False
 
 
@@ -68,11 +78,17 @@ class AnswerCache:
     """Of one worker, for all its listeners. A `resolver.view.layers.Watcher`.
 
     `keeps_copies` says that everybody who can reach a listener may have answers of other nodes; `monotonic` gives seconds.
+    `tallies` is where answers about what is homed here are counted by prefix.
     """
 
     def __init__(
-        self, max_bytes: int = MAX_BYTES, keeps_copies: bool = False, monotonic: Callable[[], float] = time.monotonic
+        self,
+        max_bytes: int = MAX_BYTES,
+        keeps_copies: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+        tallies: Tallies | None = None,
     ) -> None:
+        self.tallies = tallies or Tallies()
         self.keeps_copies = keeps_copies
         self.monotonic = monotonic
         self.entries: OrderedDict[bytes, _Entry] = OrderedDict()  # in the order in which their chances come
@@ -110,9 +126,16 @@ class AnswerCache:
         self._unlist(key, self.entries.pop(key))
 
     def put(
-        self, key: bytes, answer: Answer, reads: list[str], rendered: object, size: int, until_s: float | None = None
+        self,
+        key: bytes,
+        answer: Answer,
+        reads: list[str],
+        rendered: object,
+        size: int,
+        until_s: float | None = None,
+        count: PrefixCounter | None = None,
     ) -> None:
-        """Keep a reply, for good or until that second, if there is room for it at all."""
+        """Keep a reply, for good or until that second, if there is room for it at all; `count` counts how often it is used."""
         names = [*{record_key(name): None for name in reads}]
         size += len(key) + sum(map(len, names)) + ENTRY_BYTES
         if size > self._max_bytes:
@@ -121,7 +144,7 @@ class AnswerCache:
             self.drop(key)
         while self._bytes + size > self._max_bytes:
             self._make_room()
-        self.entries[key] = _Entry(rendered, type(answer), names, self.generation, size, until_s)
+        self.entries[key] = _Entry(rendered, type(answer), names, self.generation, size, until_s, count or PrefixCounter())
         self._bytes += size
         for name in names:
             self._keys_of.setdefault(name, []).append(key)
@@ -191,6 +214,7 @@ class Shelf(Generic[T]):
         entry.is_used = True
         self._hits.inc()
         self._requests[entry.kind].inc()
+        entry.count.n += 1
         rendered: T = entry.rendered
         return rendered
 
@@ -212,9 +236,15 @@ class Shelf(Generic[T]):
             return
         if query.reads is not None:
             if self._cache.is_seen_again(key) and _lasts(answer):
-                self._cache.put(key, answer, query.reads, rendered, size)
+                self._cache.put(key, answer, query.reads, rendered, size, count=self._counter_of(query, answer))
         elif query.holds_ms and self._cache.keeps_copies and not isinstance(answer, Refused) and self._cache.is_seen_again(key):
             self._cache.put(key, answer, [], rendered, size, self._cache.monotonic() + query.holds_ms / 1000)
+
+    def _counter_of(self, query: Query, answer: Answer) -> PrefixCounter | None:
+        """Where such an answer is counted; None if it is of no prefix that is homed here."""
+        if query.located is None:
+            return None
+        return self._cache.tallies.counter(query.located.home.name, type(answer))
 
 
 def _is_for_anybody(query: Query) -> bool:

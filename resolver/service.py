@@ -59,14 +59,19 @@ class Homes(dict[str, Prefix | None]):
         return home
 
 
-def stored_name(identifier: str, homing: Homing) -> str | None:
-    """The normalised identifier under which to look; None if it is no identifier, or its prefix does not answer from here."""
+def stored_under(identifier: str, homing: Homing) -> tuple[str, Prefix] | None:
+    """Where to look for an identifier: its normalised name, and the prefix that it is homed under.
+
+    None if it is no identifier, or its prefix does not answer from here.
+    """
     try:
         name = parse_identifier(identifier)
     except Refusal:
         return None
     home = homing(name.homing_prefix)
-    return normalise(name, home) if home is not None and home.state is _APPROVED and home.delegation is None else None
+    if home is None or home.state is not _APPROVED or home.delegation is not None:
+        return None
+    return normalise(name, home), home
 
 
 def read_ahead(queries: Sequence[Query], reader: RecordReader) -> Ahead | None:
@@ -76,7 +81,7 @@ def read_ahead(queries: Sequence[Query], reader: RecordReader) -> Ahead | None:
     """
     homing = Homes(reader.homing).__getitem__
     try:
-        names = [*{name: None for query in queries if (name := stored_name(query.identifier, homing)) is not None}]
+        names = [*{stored[0]: None for query in queries if (stored := stored_under(query.identifier, homing)) is not None}]
         records = dict(zip(names, reader.records(names), strict=True))
         targets = {target: None for raw in records.values() if raw is not None and (target := alias_target(raw)) is not None}
         missing = [target for target in targets if target not in records]

@@ -60,6 +60,7 @@ class Table(IntEnum):
     FEED = 6
     LETTER = 7
     FILING = 8
+    RESOLUTIONS = 10
 
 
 @frozen

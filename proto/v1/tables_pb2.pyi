@@ -490,6 +490,87 @@ class FilingStep(_message.Message):
 Global___FilingStep: _TypeAlias = FilingStep  # noqa: Y015
 
 @_typing.final
+class ResolutionsImage(_message.Message):
+    """How often identifiers were resolved: on a day, on all days before those that are kept, or what of which file is counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PREFIXES_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"2026-11-25", "before", "taken" """
+    @_builtins.property
+    def prefixes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PrefixResolutions]: ...
+    @_builtins.property
+    def taken(self) -> _containers.RepeatedCompositeFieldContainer[Global___TakenFile]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        prefixes: _abc.Iterable[Global___PrefixResolutions] | None = ...,
+        taken: _abc.Iterable[Global___TakenFile] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "prefixes", b"prefixes", "taken", b"taken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolutionsImage: _TypeAlias = ResolutionsImage  # noqa: Y015
+
+@_typing.final
+class PrefixResolutions(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIX_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    prefix: _builtins.str
+    found: _builtins.int
+    """answered with a record"""
+    missed: _builtins.int
+    """answered otherwise"""
+    def __init__(
+        self,
+        *,
+        prefix: _builtins.str = ...,
+        found: _builtins.int = ...,
+        missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["found", b"found", "missed", b"missed", "prefix", b"prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PrefixResolutions: _TypeAlias = PrefixResolutions  # noqa: Y015
+
+@_typing.final
+class TakenFile(_message.Message):
+    """A file of tallies, and how many of its bytes are counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakenFile: _TypeAlias = TakenFile  # noqa: Y015
+
+@_typing.final
 class IdempotencyImage(_message.Message):
     """What an idempotency key remembers."""
 

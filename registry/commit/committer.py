@@ -6,11 +6,12 @@ answered when all readers show it; a conflict or a refusal at once.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Metrics
+from proto.model.change import Position, Row
 from proto.ports import Clock, Command, Committed, Conflict
 from proto.tables import unpack_memory
 from registry.commit.queues import FairQueues
@@ -26,8 +27,18 @@ _FAILURES: Final = frozenset({Reason.STORE_FAILED, Reason.STORAGE_FULL, Reason.I
 _ITS_TURN: Final = Prepared(Transaction(), 0, 1)
 
 
+Witness = Callable[[Position, int, Sequence[Row]], None]
+"""Is told of a change that was committed: its position, its time (UTC ms), its rows."""
+
+
 class GroupCommitter:
-    """Implements `proto.ports.Committer`. All methods belong to the event loop's thread."""
+    """Implements `proto.ports.Committer`. All methods belong to the event loop's thread.
+
+    `witness`, if there is one, is told of changes in their order, before those who sent them. It may miss some: when it was
+    not there yet, and what was committed by a group of which nothing was known until the store was open again.
+    """
+
+    witness: Witness | None = None
 
     def __init__(self, queues: FairQueues[Queued], store: Store, wake: WakeServer, clock: Clock, metrics: Metrics) -> None:
         self._queues = queues
@@ -64,6 +75,8 @@ class GroupCommitter:
             if isinstance(outcome, Committed):
                 self._metrics.commit_seconds.observe(now_s - queued.arrived_s)
                 shown.append((queued, outcome))
+                if self.witness is not None and not outcome.replayed:
+                    self.witness(outcome.position, outcome.time_ms, queued.command.rows)
             else:
                 _answer(queued, outcome)
         self._count(done)

@@ -38,6 +38,8 @@ class Action(StrEnum):
     READ_FILING = "read filings"
     RUN_FILING = "run filings"
     ADMINISTER_FILING = "change or redraft filings"
+    READ_STATISTICS = "read statistics"
+    READ_ACCESS = "read who of the city has read what"
 
 
 class Reach(IntEnum):
@@ -87,6 +89,8 @@ TABLE: Final[dict[Action, tuple[Reach, Reach, Reach, Reach, Reach, Reach]]] = {
     Action.READ_FILING:            (_NOTHING, _SHARED,  _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
     Action.RUN_FILING:             (_NOTHING, _NOTHING, _WHOLE,   _NOTHING, _NOTHING, _WHOLE),
     Action.ADMINISTER_FILING:      (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.READ_STATISTICS:        (_NOTHING, _SHARED,  _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
+    Action.READ_ACCESS:            (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
 }  # fmt: skip
 
 

@@ -3,14 +3,19 @@
 Every method takes the `Context` first and passes the policy. Writes return `Written`; a single thing that is refused is
 raised as `Refusal`, rows of a batch are refused in their outcomes. Reads return nouns of `proto.model` with only what the
 caller may see, or raise `Refusal` (NOT_FOUND, RETIRED, SUSPENDED, ...), and show all that was acknowledged before them.
-Every listing names its registrant: a code, empty for what is the node's own, `EVERY_REGISTRANT` for all.
+Every listing names its registrant: a code, empty for what is the node's own, `EVERY_REGISTRANT` for all. What is counted, and
+what the city asks for, is beside it (`figures`).
+
+Length: one short method for each verb; what a verb does is in the module of its noun.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from proto.errors import Refusal
 from proto.limits import DEFAULT_PAGE
+from proto.metrics import Gauge
 from proto.model.account import Account, Caller, GroupGrant, Role
 from proto.model.change import START, Position
 from proto.model.feed import FeedKind, Letter
@@ -27,6 +32,7 @@ from registry.service.context import Context
 from registry.service.delegation import plan_delegation
 from registry.service.execute import Executor, Written
 from registry.service.feeds import FeedStanding, Progress
+from registry.service.figures import Figures
 from registry.service.filings import EVERY_FILING, FilingCounts, UpstreamAnswer, Wanted
 from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
@@ -47,12 +53,16 @@ class Registry:
         stream: Stream,
         clock: Clock,
         make_secret: Callable[[], str] = new_secret,
+        data: Path | None = None,
+        counting: Gauge | None = None,
     ) -> None:
+        """`data` is the node's folder; without one nothing is kept beside the store. `counting` is told how far counts lag."""
         self.executor = Executor(reader, committer, stream, clock)
         self._reader = reader
         self._stream = stream
         self._follower = Follower(reader, stream, clock)
         self._make_secret = make_secret
+        self.figures = Figures(self.executor, stream, data, counting)
 
     def authenticate(self, token: str) -> Caller:
         """Who a bearer token is; nobody in particular for an empty one. Raises `Refusal(UNAUTHENTICATED)`."""
@@ -330,8 +340,9 @@ class Registry:
         if not day:
             return Written((), self._reader.position)
         counted = await statistics.count_day(self._reader, self._stream, day)
+        resolved = await self.figures.resolved_on(day)
         reader, caller = self._reader, context.caller
-        return await self._write(context, lambda now_ms: statistics.plan_report(reader, caller, counted, now_ms))
+        return await self._write(context, lambda now_ms: statistics.plan_report(reader, caller, counted, resolved, now_ms))
 
     async def detail_filing(self, context: Context, code: str, details: Mapping[str, str]) -> Written:
         """Say more about a registrant to the upstream."""

@@ -2,8 +2,9 @@
 
 A day's figures are the figures of the day before, carried on by the changes of the day: nothing is counted beside the stream,
 so nothing can be counted twice or missed, however often the work is begun again. Days are those of Asia/Shanghai. A report
-names where its day ends in the stream; the next one begins there. How often identifiers were resolved is not in it: workers
-count that by protocol, not by prefix.
+names where its day ends in the stream; the next one begins there. How often identifiers were resolved on the day is what
+workers have handed on by the time the report is made (`registry.service.tallies`): what a worker hands on later than a minute
+after midnight is in the day's row of the store, and no longer in the report.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any, Final
 from proto.errors import Reason, Refusal
 from proto.model.account import Caller
 from proto.model.change import START, Change, Position, Row, Table, parse_cursor
+from proto.model.day import DAY_MS, day_of, start_of
 from proto.model.filing import SETTLED, Filing, FilingKind, FilingState, Step, filing_key
 from proto.model.identifier import PREFIX_OF_PREFIXES
 from proto.model.record import State
@@ -26,11 +28,6 @@ from registry.policy.rules import Action, enter
 from registry.service.listing import plan_nothing, plan_row
 from registry.service.plan import Plan
 
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
-# Asia/Shanghai is UTC+8 all year round, since 1991.
-SHANGHAI_MS: Final = 8 * HOUR_MS
-
 # A change gets its time before it can be read: so long after the end of a day none of that day is still to come.
 GRACE_MS: Final = 60_000
 
@@ -40,8 +37,6 @@ PORTION: Final = 16
 # Reports are kept for longer than a year; those that are decided and that no other builds on lose their figures before that,
 # because every process holds them in memory (the change log has them all).
 MAX_DAYS: Final = 400
-
-_EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(slots=True)
@@ -71,25 +66,16 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class DayFigures:
-    """The figures of a whole day, as they are reported."""
+    """The figures of a whole day, as they are counted from the stream."""
 
     day: str
     figures: Figures
 
-    @property
-    def content(self) -> str:
-        told = {"day": self.day, "cursor": self.figures.cursor.to_cursor(), "prefixes": self.figures.prefixes}
+    def content(self, resolved: Mapping[str, int]) -> str:
+        """What is reported: by prefix registered, active, added, and how often it was `resolved` on the day."""
+        prefixes = {name: [*counts, resolved.get(name, 0)] for name, counts in self.figures.prefixes.items()}
+        told = {"day": self.day, "cursor": self.figures.cursor.to_cursor(), "prefixes": prefixes}
         return json.dumps(told, sort_keys=True, separators=(",", ":"))
-
-
-def day_of(at_ms: int) -> str:
-    """The day in Shanghai that a moment (UTC ms) is of: `2026-11-25`."""
-    return (_EPOCH + timedelta((at_ms + SHANGHAI_MS) // DAY_MS)).isoformat()
-
-
-def start_of(day: str) -> int:
-    """The moment (UTC ms) at which a day of Shanghai begins."""
-    return (date.fromisoformat(day) - _EPOCH).days * DAY_MS - SHANGHAI_MS
 
 
 def next_day(reader: RecordReader, now_ms: int) -> str:
@@ -114,7 +100,7 @@ async def count_day(reader: RecordReader, stream: Stream, day: str) -> DayFigure
         return DayFigures(day, await _carry_on(Figures(), stream, start_ms))
 
 
-def plan_report(reader: RecordReader, caller: Caller, counted: DayFigures, now_ms: int) -> Plan:
+def plan_report(reader: RecordReader, caller: Caller, counted: DayFigures, resolved: Mapping[str, int], now_ms: int) -> Plan:
     """The draft of a day's report; a day that has one keeps it. Raises `Refusal(PERMISSION_DENIED)`."""
     enter(caller, Action.RUN_FILING)
     key = filing_key(FilingKind.STATISTICS, counted.day)
@@ -122,8 +108,8 @@ def plan_report(reader: RecordReader, caller: Caller, counted: DayFigures, now_m
     if key in images:
         there = unpack_filing(images[key])
         return plan_nothing(key, images[key], there.version, there.state)
-    step = Step(now_ms, FilingState.DRAFT)
-    filing = Filing(FilingKind.STATISTICS, counted.day, "", FilingState.DRAFT, counted.content, (step,), 0, 1, now_ms, now_ms)
+    step, content = Step(now_ms, FilingState.DRAFT), counted.content(resolved)
+    filing = Filing(FilingKind.STATISTICS, counted.day, "", FilingState.DRAFT, content, (step,), 0, 1, now_ms, now_ms)
     plan = plan_row(Table.FILING, key, pack_filing(filing), 1, filing.state)
     plan.rows += _make_room(images, counted.day)
     return plan
@@ -159,7 +145,7 @@ def _base(reader: RecordReader) -> Figures:
     if image is None:
         return Figures()
     content: dict[str, Any] = json.loads(unpack_filing(image).content)
-    prefixes = {name: [registered, active, 0] for name, (registered, active, _) in content["prefixes"].items()}
+    prefixes = {name: [registered, active, 0] for name, (registered, active, *_) in content["prefixes"].items()}
     return Figures(parse_cursor(content["cursor"]), prefixes)
 
 

@@ -10,6 +10,7 @@ from proto.model.answer import OUTCOMES, Answer, Refused
 from proto.model.query import Query
 from proto.ports import Clock
 from resolver.chain.step import Resolve, Result
+from resolver.tallies import Tallies
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,13 @@ class Tally:
 
 
 class MetricsStep:
-    """`resolve_requests`, `resolve_seconds`, and `refused` for refusals that come out of the chain.
+    """`resolve_requests`, `resolve_seconds`, `refused` for refusals that come out of the chain; by prefix what is homed here.
 
     Listeners count only what they refuse before they ask.
     """
 
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, clock: Clock, by_prefix: Tallies | None = None) -> None:
+        self._by_prefix = by_prefix or Tallies()
         self._metrics = metrics
         self._monotonic = clock.monotonic
         self._tallies: dict[str, Tally] = {}
@@ -69,6 +71,8 @@ class MetricsStep:
             tally = self._tallies[query.protocol] = Tally(self._metrics, query.protocol)
         tally.requests[type(answer)].inc()
         tally.seconds.observe(self._monotonic() - begun)
+        if query.located is not None:
+            self._by_prefix.counter(query.located.home.name, type(answer)).n += 1
         if type(answer) is Refused:
             self._metrics.refused.labels(answer.refusal.reason).inc()
         return answer

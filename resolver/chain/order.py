@@ -10,6 +10,7 @@ from resolver.chain.metrics import MetricsStep
 from resolver.chain.recursion import Recursion
 from resolver.chain.step import Resolve, Step, link
 from resolver.service import Service
+from resolver.tallies import Tallies
 from resolver.upstream.upstream import Upstream
 
 
@@ -19,13 +20,14 @@ def build_chain(
     metrics: Metrics,
     upstream: Upstream | None = None,
     recursion: Recursion | None = None,
+    tallies: Tallies | None = None,
 ) -> Resolve:
     """What every listener of a worker asks: a function from queries to answers, which never raises.
 
-    Without an `upstream` nobody else is ever asked.
+    Without an `upstream` nobody else is ever asked. `tallies` count by prefix.
     """
     steps: list[Step] = [
-        MetricsStep(metrics, clock),
+        MetricsStep(metrics, clock, tallies),
         FreshnessStep(reader),
         AccessStep(reader),
         DelegationStep(reader, recursion or Recursion()),

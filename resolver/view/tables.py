@@ -9,7 +9,9 @@ from proto.model.identifier import parse_identifier
 from proto.model.prefix import Prefix, normalise
 from proto.tables import unpack_account, unpack_prefix
 
-SMALL_TABLES: Final = (Table.PREFIX, Table.REGISTRANT, Table.ACCOUNT, Table.JOB, Table.FEED, Table.LETTER, Table.FILING)
+SMALL_TABLES: Final = (
+    Table.PREFIX, Table.REGISTRANT, Table.ACCOUNT, Table.JOB, Table.FEED, Table.LETTER, Table.FILING, Table.RESOLUTIONS,
+)  # fmt: skip
 
 
 class TableRow(NamedTuple):

@@ -23,7 +23,7 @@ ENTERPRISE = st.builds(
     province=TEXT, city=TEXT, county=TEXT, address=TEXT, name_en=TEXT, address_en=TEXT, website=TEXT, description=TEXT,
     contact=st.none() | st.builds(Contact, TEXT, TEXT, TEXT), legal_person=st.none() | PERSON,
 )  # fmt: skip
-FIGURES = st.lists(st.builds(PrefixFigures, NAME, COUNT, COUNT, COUNT), max_size=5).map(tuple)
+FIGURES = st.lists(st.builds(PrefixFigures, NAME, COUNT, COUNT, COUNT, st.none() | COUNT), max_size=5).map(tuple)
 REPORT = st.builds(DayReport, NAME, st.dates().map(lambda day: day.isoformat()), FIGURES)
 DATA = (
     st.none()

@@ -43,7 +43,7 @@ COMMANDS: dict[str, Command] = {
     "create prefix": PrefixGrant("88.118", "ent-7", "88.118.1001"),
     "report no figures": DayReport("88.118", "2026-11-25", ()),
     "report figures": DayReport(
-        "88.118", "2026-11-25", (PrefixFigures("88.118.1001", 10**12, 7, 0), PrefixFigures("88.118.变", 0, 0, 0))
+        "88.118", "2026-11-25", (PrefixFigures("88.118.1001", 10**12, 7, 0, 3), PrefixFigures("88.118.变", 0, 0, 0))
     ),
     "poll": Poll(),
     "acknowledge": Acknowledge("m-12"),

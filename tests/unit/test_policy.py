@@ -38,6 +38,8 @@ EXPECTED = {
     Action.READ_FILING: "-sw-ww",
     Action.RUN_FILING: "--w--w",
     Action.ADMINISTER_FILING: "-----w",
+    Action.READ_STATISTICS: "-sw-ww",
+    Action.READ_ACCESS: "----ww",
 }
 LETTERS = {"-": Reach.NOTHING, "s": Reach.SHARED, "w": Reach.WHOLE}
 WHO = dict(zip(("anonymous", "city", "upstream", "stranger", "holder", "operator"), Standing, strict=True))

@@ -284,7 +284,7 @@ class BusinessSystem:
             case DayReport():
                 if command.day in books.reports:
                     return Response(EXISTS, "统计已存在", transaction, self._name())
-                figures = {each.prefix: [each.registered, each.active, each.added] for each in command.figures}
+                figures = {each.prefix: [each.registered, each.active, each.added, each.resolved] for each in command.figures}
                 what, name, entity, content = "report", command.day, "", figures
         self._write({
             "do": "take", "what": what, "name": name, "entity": entity, "transaction": transaction,

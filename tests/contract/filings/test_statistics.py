@@ -2,14 +2,21 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.upstream.epp.core.objects import DayReport
 from adapters.upstream.epp.fake import BusinessSystem
+from adapters.upstream.epp.mapping import command_of
 from proto.errors import Reason, Refusal
+from proto.model.day import DAY_MS, day_of, start_of
 from proto.model.filing import FilingKind
-from registry.service.statistics import DAY_MS, GRACE_MS, MAX_DAYS, day_of, start_of
+from proto.model.resolutions import Count
+from proto.tally import Tally, compose_tally
+from registry.service.statistics import GRACE_MS, MAX_DAYS
+from registry.service.tallies import TallyDesk
 from tests.support.filings import PASSWORD, RunningFilings, counted_once, until
 from tests.support.rest import RestNode
 from tests.support.world import World
@@ -41,7 +48,7 @@ async def report(node: RestNode) -> list[str]:
 
 
 async def figures(node: RestNode, day: str) -> dict[str, list[int]]:
-    """Registered, active and added by prefix."""
+    """Registered, active, added and resolved by prefix."""
     content: dict[str, Any] = (await node("GET", f"{FILINGS}/statistics/{day}")).document["content"]
     found: dict[str, list[int]] = content["prefixes"]
     return found
@@ -75,12 +82,12 @@ async def test_a_day_is_reported_once_it_is_over_and_once(world: World, node: Re
     world.clock.now = MIDNIGHT + GRACE_MS
     assert await report(node) == ["statistics/2026-11-24"]
     assert await report(node) == []
-    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2]}
+    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2, 0]}
     world.clock.now = MIDNIGHT + DAY_MS + GRACE_MS - 1
     assert await report(node) == []
     world.clock.now += 1
     assert await report(node) == ["statistics/2026-11-25"]
-    assert await figures(node, "2026-11-25") == {"88.118.1001": [2, 2, 0]}
+    assert await figures(node, "2026-11-25") == {"88.118.1001": [2, 2, 0, 0]}
 
 
 async def test_figures_follow_what_becomes_of_identifiers(world: World, node: RestNode) -> None:
@@ -93,10 +100,10 @@ async def test_figures_follow_what_becomes_of_identifiers(world: World, node: Re
     await register(node, "88.118.1001/d")
     assert await report(node) == ["statistics/2026-11-24"]
     # What came after midnight is of the next day.
-    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2]}
+    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2, 0]}
     world.clock.now += DAY_MS
     assert await report(node) == ["statistics/2026-11-25"]
-    assert await figures(node, "2026-11-25") == {"88.118.1001": [4, 3, 2], "88.118.1002": [1, 0, 1]}
+    assert await figures(node, "2026-11-25") == {"88.118.1001": [4, 3, 2, 0], "88.118.1002": [1, 0, 1, 0]}
 
 
 async def test_days_that_were_missed_are_made_up_one_by_one(world: World, node: RestNode) -> None:
@@ -109,7 +116,7 @@ async def test_days_that_were_missed_are_made_up_one_by_one(world: World, node: 
         ["statistics/2026-11-25"], ["statistics/2026-11-26"], ["statistics/2026-11-27"], [],
     ]  # fmt: skip
     assert [(await figures(node, f"2026-11-{day}"))["88.118.1001"] for day in (25, 26, 27)] == [
-        [3, 3, 1], [4, 4, 1], [5, 5, 1],
+        [3, 3, 1, 0], [4, 4, 1, 0], [5, 5, 1, 0],
     ]  # fmt: skip
 
 
@@ -117,7 +124,7 @@ async def test_reports_that_nothing_builds_on_give_up_their_figures_and_old_ones
     world.clock.now = MIDNIGHT + GRACE_MS
     await report(node)
     await settle(node, "2026-11-24")
-    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2]}
+    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2, 0]}
     world.clock.now += DAY_MS
     await report(node)
     old = (await node("GET", f"{FILINGS}/statistics/2026-11-24")).document
@@ -130,7 +137,7 @@ async def test_reports_that_nothing_builds_on_give_up_their_figures_and_old_ones
     # The one that was decided is gone; those that were not are there, however old.
     assert "2026-11-24" not in days
     assert days[0] == "2026-11-25"
-    assert await figures(node, key.partition("/")[2]) == {"88.118.1001": [2, 2, 0]}
+    assert await figures(node, key.partition("/")[2]) == {"88.118.1001": [2, 2, 0, 0]}
 
 
 async def test_after_a_restore_everything_is_counted_anew(world: World, node: RestNode) -> None:
@@ -150,7 +157,7 @@ async def test_after_a_restore_everything_is_counted_anew(world: World, node: Re
 
     world.stream.read = refuse_once  # type: ignore[method-assign]  # a history that was given up
     assert await report(node) == ["statistics/2026-11-25"]
-    assert await figures(node, "2026-11-25") == {"88.118.1001": [2, 2, 0]}
+    assert await figures(node, "2026-11-25") == {"88.118.1001": [2, 2, 0, 0]}
 
 
 async def test_figures_reach_a_system_that_takes_them_once(world: World, node: RestNode) -> None:
@@ -160,7 +167,7 @@ async def test_figures_reach_a_system_that_takes_them_once(world: World, node: R
         await running.until_states("approved")
         await until(lambda: "2026-11-24" in system.state()["reports"])
     state = system.state()
-    assert state["reports"]["2026-11-24"] == {"created": 1, "content": {"88.118.1001": [2, 2, 2]}}
+    assert state["reports"]["2026-11-24"] == {"created": 1, "content": {"88.118.1001": [2, 2, 2, 0]}}
     assert counted_once(state)
     await system.close()
 
@@ -175,3 +182,25 @@ async def test_a_system_that_does_not_take_figures_is_told_none(world: World, no
 async def test_only_who_files_may_have_a_day_reported(world: World, node: RestNode) -> None:
     for who, status in (("nobody", 401), ("city", 403), ("holder", 403), ("operator", 200)):
         assert (await node("POST", f"{FILINGS}/report", by=who)).status == status
+
+
+async def test_what_workers_counted_of_a_day_is_in_its_report(world: World, node: RestNode, tmp_path: Path) -> None:
+    figures_of = world.registry.figures
+    figures_of.resolutions = TallyDesk(world.registry.executor, tmp_path)
+    for day, found in (("2026-11-24", 5), ("2026-11-25", 2), ("2026-11-24", 2)):
+        tally = Tally(day, {"88.118.1001": Count(found, 1), "88.118": Count(0, 9)})
+        with (tmp_path / "worker-1-0-a").open("ab") as file:
+            file.write(compose_tally(tally))
+    world.clock.now = MIDNIGHT + GRACE_MS
+    assert await report(node) == ["statistics/2026-11-24"]
+    assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2, 7]}
+    world.clock.now += DAY_MS
+    assert await report(node) == ["statistics/2026-11-25"]
+    assert await figures(node, "2026-11-25") == {"88.118.1001": [2, 2, 0, 2]}
+
+
+async def test_a_report_of_before_there_were_counts_of_resolutions_is_told_without(system: BusinessSystem) -> None:
+    content = {"day": "2026-11-24", "prefixes": {"88.118.1001": [2, 2, 2], "88.118.1002": [1, 1, 1, 4]}}
+    command = command_of("statistics", content, "88.118", "")
+    assert isinstance(command, DayReport)
+    assert [each.resolved for each in command.figures] == [None, 4]

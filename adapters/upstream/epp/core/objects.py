@@ -78,12 +78,14 @@ class PrefixGrant:
 
 @dataclass(frozen=True, slots=True)
 class PrefixFigures:
-    """A prefix's figures: identifiers registered and active in all at the end of the day, and registered on that day."""
+    """A prefix's figures: identifiers registered and active in all at the end of the day, registered on that day, and how often
+    they were resolved on it (None: nobody counted, in reports that were drafted before resolutions were)."""
 
     prefix: str
     registered: int
     active: int
     added: int
+    resolved: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +153,20 @@ def add_report(parent: Element, report: DayReport) -> None:
         element.set("name", each.prefix)
         for name, count in (("registered", each.registered), ("active", each.active), ("added", each.added)):
             element.set(name, str(count))
+        if each.resolved is not None:
+            element.set("resolved", str(each.resolved))
 
 
 def read_report(parent: Element) -> DayReport:
     """The figures below `statistics:create`."""
     figures = tuple(
-        PrefixFigures(each.get("name", ""), *(int(each.get(name, "0")) for name in ("registered", "active", "added")))
+        PrefixFigures(
+            each.get("name", ""),
+            int(each.get("registered", "0")),
+            int(each.get("active", "0")),
+            int(each.get("added", "0")),
+            int(resolved) if (resolved := each.get("resolved")) is not None else None,
+        )
         for each in parent.iterfind(f"{{{STATISTICS}}}prefix")
     )
     return DayReport(text_of(parent, STATISTICS, "shrPrefix"), text_of(parent, STATISTICS, "day"), figures)
