@@ -109,6 +109,7 @@ class RegistryPart:
         )
         primary.committer.witness = registry.figures.records.see
         self._stops.callback(registry.figures.close)
+        self._stops.push_async_callback(registry.access.close)
         await self._first_start(registry)
         processes = self._assignment.config.registry.import_processes
         planners = PlannerPool(self._view, default_processes(len(os.sched_getaffinity(0))) if processes is None else processes)

@@ -7,6 +7,7 @@ Names only: whoever opens a file knows what is in it.
     checkpoints/<epoch>-<sequence>/         a whole store as it was after that change; it gets this name when it is complete
     checkpoints/<epoch>-<sequence>.lease    readers of the checkpoint hold a shared flock on it; who deletes, an exclusive one
     tallies/<worker>-<time>-<random>        how often identifiers were asked for (`proto.tally`), until it is taken
+    access/<day>.log                        who of the city has read what (`registry.service.access_files`)
     projections/<name>                      what is worked out of the stream, and can be worked out again
     run/stream.sock                         the wake-up socket (`proto.wake`)
     run/<protocol>.seats                    how many connections each worker has (`resolver.listeners.seats`)
@@ -29,6 +30,7 @@ JOBS: Final = "jobs"
 RUN: Final = "run"
 TALLIES: Final = "tallies"
 PROJECTIONS: Final = "projections"
+ACCESS: Final = "access"
 
 SEGMENT_SUFFIX: Final = ".seg"
 LEASE_SUFFIX: Final = ".lease"

@@ -7,8 +7,9 @@ from typing import Final
 from node.cli.outcome import DONE, REFUSED, Failed
 from node.cli.table import columns
 from node.folder import DataFolder, FolderInUse
+from proto.places import ACCESS
 
-HELP: Final = "check a stopped node's data: chain, checkpoints, segments, indexes"
+HELP: Final = "check a stopped node's data: chain, checkpoints, segments, indexes, access log"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +17,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from registry.commit.finding import Finding
     from registry.commit.verify import verify
+    from registry.service.access_files import verify_access
     from registry.store.port import Unusable
 
     if not arguments.data.is_dir():
@@ -25,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         folder.acquire()
         findings = list(verify(folder.path))
+        findings += [Finding("access", detail) for detail in verify_access(folder.path / ACCESS)]
     except (FolderInUse, Unusable, OSError) as error:
         raise Failed(str(error)) from None
     finally:

@@ -5,6 +5,7 @@ a row for it is passed over, and the cursor moves on past both.
 """
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -132,6 +133,13 @@ class Follower:
                     break
             await asyncio.sleep(0)
         return found, cursor
+
+
+def holders_of(page: ChangesPage) -> Iterator[str]:
+    """The registrant of every row of a page, as often as it comes; empty for what is the node's own."""
+    for change in page.changes:
+        for row in change.rows:
+            yield row.noun.code if isinstance(row.noun, Registrant) else row.noun.registrant
 
 
 def see_change(change: Change, caller: Caller, below: str = "") -> VisibleChange | None:

@@ -30,6 +30,7 @@ from proto.model.identifier import PREFIX_OF_PREFIXES
 from proto.model.record import State
 from proto.ports import Clock, Stream
 from proto.stream import NO_CHAIN, parse_images
+from registry.service.imports.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class RecordCounts:
             try:
                 await self._catch_up()
                 if self._unsaved >= SAVE_ROWS or (self._unsaved and self._clock.monotonic() - self._saved_s >= SAVE_S):
-                    await asyncio.to_thread(self._write, self._compose())
+                    await in_thread(self._write, self._compose())
                 complaint = ""
             except Exception as error:
                 if str(error) != complaint:
@@ -210,7 +211,7 @@ class RecordCounts:
         """Read what was not told. Raises `Refusal`: what the stream refuses, but for a position of another history."""
         async with self._turn:
             if not self._is_loaded:
-                kept = await asyncio.to_thread(self._read)
+                kept = await in_thread(self._read)
                 self._counts = self._parse(kept) or _Counts(START, {}, {})
                 self._is_loaded = True
             while (behind := self._stream.head().sequence - self.position.sequence) > 0:

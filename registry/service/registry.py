@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from proto import places
 from proto.errors import Refusal
 from proto.limits import DEFAULT_PAGE
 from proto.metrics import Gauge
+from proto.model.access import Access, Reading
 from proto.model.account import Account, Caller, GroupGrant, Role
 from proto.model.change import START, Position
 from proto.model.feed import FeedKind, Letter
@@ -26,13 +28,15 @@ from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
 from registry.policy.rules import Action, enter
 from registry.service import accounts, feeds, filings, prefixes, registrants, statistics
+from registry.service.access import AccessLog
 from registry.service.accounts import NewAccount, new_secret
-from registry.service.changes import ChangesPage, Follower
+from registry.service.changes import ChangesPage, Follower, holders_of
+from registry.service.city import Enterprise, list_enterprises, list_products, show_enterprise
 from registry.service.context import Context
 from registry.service.delegation import plan_delegation
 from registry.service.execute import Executor, Written
 from registry.service.feeds import FeedStanding, Progress
-from registry.service.figures import Figures
+from registry.service.figures import Figures, Grouping, Statistics
 from registry.service.filings import EVERY_FILING, FilingCounts, UpstreamAnswer, Wanted
 from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
@@ -63,6 +67,7 @@ class Registry:
         self._follower = Follower(reader, stream, clock)
         self._make_secret = make_secret
         self.figures = Figures(self.executor, stream, data, counting)
+        self.access = AccessLog(data / places.ACCESS if data is not None else None, clock)
 
     def authenticate(self, token: str) -> Caller:
         """Who a bearer token is; nobody in particular for an empty one. Raises `Refusal(UNAUTHENTICATED)`."""
@@ -119,14 +124,18 @@ class Registry:
     async def read(self, context: Context, identifier: str, after: Position = START) -> Record:
         """All of a record that the caller may see; `after` waits for a position. An alias reads as its record."""
         await self.executor.catch_up(after)
-        return read_record(self._reader, context.caller, identifier)
+        record = read_record(self._reader, context.caller, identifier)
+        await self.access.note(context, Reading.IDENTIFIER, (record.registrant,), record.identifier)
+        return record
 
     async def list_identifiers(
         self, context: Context, registrant: str, prefix: str, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Record]:
         """Records of `registrant` below exactly `prefix`, in order of their normalised names."""
         await self.executor.catch_up()
-        return list_records(self._reader, context.caller, registrant, prefix, after, limit)
+        page = list_records(self._reader, context.caller, registrant, prefix, after, limit)
+        await self._note_page(context, page, prefix)
+        return page
 
     # Prefixes
 
@@ -175,14 +184,18 @@ class Registry:
     async def show_prefix(self, context: Context, name: str) -> Prefix:
         """One prefix."""
         await self.executor.catch_up()
-        return prefixes.show_prefix(self._reader, context.caller, name)
+        prefix = prefixes.show_prefix(self._reader, context.caller, name)
+        await self.access.note(context, Reading.PREFIX, (prefix.registrant,), prefix.name)
+        return prefix
 
     async def list_prefixes(
         self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Prefix]:
         """The prefixes of a registrant, by name."""
         await self.executor.catch_up()
-        return prefixes.list_prefixes(self._reader, context.caller, registrant, after, limit)
+        page = prefixes.list_prefixes(self._reader, context.caller, registrant, after, limit)
+        await self.access.note(context, Reading.PREFIX, [each.registrant for each in page.items])
+        return page
 
     # Registrants
 
@@ -206,14 +219,18 @@ class Registry:
     async def show_registrant(self, context: Context, code: str) -> Registrant:
         """One registrant."""
         await self.executor.catch_up()
-        return registrants.show_registrant(self._reader, context.caller, code)
+        registrant = registrants.show_registrant(self._reader, context.caller, code)
+        await self.access.note(context, Reading.ENTERPRISE, (registrant.code,))
+        return registrant
 
     async def list_registrants(
         self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Registrant]:
         """A registrant or all of them, by code."""
         await self.executor.catch_up()
-        return registrants.list_registrants(self._reader, context.caller, registrant, after, limit)
+        page = registrants.list_registrants(self._reader, context.caller, registrant, after, limit)
+        await self.access.note(context, Reading.ENTERPRISE, [each.code for each in page.items])
+        return page
 
     # Accounts
 
@@ -372,14 +389,18 @@ class Registry:
     async def show_filing(self, context: Context, kind: FilingKind, name: str) -> Filing:
         """One filing as far as the caller may see it."""
         await self.executor.catch_up()
-        return filings.show_filing(self._reader, context.caller, kind, name)
+        filing = filings.show_filing(self._reader, context.caller, kind, name)
+        await self.access.note(context, Reading.FILINGS, (filing.registrant,), filing.name)
+        return filing
 
     async def list_filings(
         self, context: Context, registrant: str, wanted: Wanted = EVERY_FILING, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Filing]:
         """The filings of one registrant, or of all, that are wanted."""
         await self.executor.catch_up()
-        return filings.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
+        page = filings.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
+        await self.access.note(context, Reading.FILINGS, [each.registrant for each in page.items])
+        return page
 
     async def count_filings(self, context: Context) -> FilingCounts:
         """How many filings there are in each state."""
@@ -392,7 +413,51 @@ class Registry:
         self, context: Context, after: Position, limit: int = DEFAULT_PAGE, wait_s: float = 0, prefix: str = ""
     ) -> ChangesPage:
         """The changes after a position as the caller may see them; waits up to `wait_s` seconds if there are none."""
-        return await self._follower.page(context.caller, after, limit, wait_s, prefix)
+        page = await self._follower.page(context.caller, after, limit, wait_s, prefix)
+        await self.access.note(context, Reading.CHANGES, holders_of(page), prefix)
+        return page
+
+    # What the city asks for, and who may know that it did
+
+    async def show_enterprise(self, context: Context, code: str) -> Enterprise:
+        """An enterprise by its code (USCC), with its prefixes."""
+        await self.executor.catch_up()
+        enterprise = show_enterprise(self._reader, context.caller, code)
+        await self.access.note(context, Reading.ENTERPRISE, (enterprise.registrant.code,))
+        return enterprise
+
+    async def list_enterprises(self, context: Context, after: str = "", limit: int = DEFAULT_PAGE) -> Page[Enterprise]:
+        """All enterprises, by code."""
+        await self.executor.catch_up()
+        page = list_enterprises(self._reader, context.caller, after, limit)
+        await self.access.note(context, Reading.ENTERPRISE, [each.registrant.code for each in page.items])
+        return page
+
+    async def list_products(
+        self, context: Context, code: str, prefix: str = "", after: str = "", limit: int = DEFAULT_PAGE
+    ) -> Page[Record]:
+        """The identifiers of an enterprise, below all its prefixes or one of them."""
+        await self.executor.catch_up()
+        page = list_products(self._reader, context.caller, code, prefix, after, limit)
+        await self._note_page(context, page, prefix)
+        return page
+
+    async def statistics(
+        self, context: Context, registrant: str, grouping: Grouping = Grouping.NOTHING, days: int = 0
+    ) -> Statistics:
+        """The figures of one registrant, or of all."""
+        found = await self.figures.show(context, registrant, grouping, days)
+        await self.access.note(context, Reading.STATISTICS, (registrant,))
+        return found
+
+    async def list_accesses(
+        self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
+    ) -> Page[Access]:
+        """Who of the city has read what of a registrant, or of all, newest first."""
+        return await self.access.page(context.caller, registrant, after, limit)
+
+    async def _note_page(self, context: Context, page: Page[Record], prefix: str) -> None:
+        await self.access.note(context, Reading.IDENTIFIERS, [each.registrant for each in page.items], prefix)
 
     async def _write(self, context: Context, make_plan: Callable[[int], Plan]) -> Written:
         return await self.executor.execute(context, make_plan)

@@ -29,6 +29,7 @@ from proto.tables import pack_resolutions, unpack_resolutions
 from proto.tally import MAX_TALLY_BYTES, Tally, TornTally, parse_tally
 from registry.service.context import Context
 from registry.service.execute import Executor
+from registry.service.imports.threads import in_thread
 from registry.service.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ class TallyDesk:
             end = -1
             while (offset := self._read.get(path.name, 0)) != end:
                 # A disk may be slow: the loop goes on meanwhile.
-                tallies, end = await asyncio.to_thread(_read_file, path, offset)
+                tallies, end = await in_thread(_read_file, path, offset)
                 for tally in tallies:
                     self._add(tally)
                 self._read[path.name] = end
@@ -169,7 +170,7 @@ class TallyDesk:
         self._committed_s = self._executor.clock.monotonic()
         now_ms = self._executor.clock.now_ms()
         for path in self._files():
-            await asyncio.to_thread(_delete_if_done, path, marks.get(path.name, 0), now_ms)
+            await in_thread(_delete_if_done, path, marks.get(path.name, 0), now_ms)
 
     def _files(self) -> list[Path]:
         if self._folder is None:

@@ -14,6 +14,7 @@ from registry.service.changes import MAX_WAIT_S, ChangesPage
 from registry.service.registry import Registry
 
 CHANGES: Final = "/api/v1/changes"
+CITY_CHANGES: Final = "/api/v1/city/changes"
 _TEXT: Final = {"type": "string"}
 _AFTER: Final = Parameter("after", "query", "The `cursor` of the last answer; without it from the first change kept.", _TEXT)
 _WAIT: Final = Parameter(
@@ -36,10 +37,11 @@ class ChangeResource:
     def routes(self) -> Sequence[Route]:
         answers = {200: Answer("The changes after the cursor, and where to go on.", "ChangesPage")}
         summary = "What changed, in order, at least once: keep the `cursor` of what is dealt with."
+        asked = (_AFTER, _WAIT, LIMIT, _PREFIX)
         return (
-            Route("GET", CHANGES, "followChanges", "changes", summary, self.get, answers, (_AFTER, _WAIT, LIMIT, _PREFIX),
-                  waits=True),
-        )  # fmt: skip
+            Route("GET", CHANGES, "followChanges", "changes", summary, self.get, answers, asked, waits=True),
+            Route("GET", CITY_CHANGES, "followCityChanges", "city", summary, self.get, answers, asked, waits=True),
+        )
 
     def drain(self) -> None:
         """Answer those who wait, now and from now on at once."""

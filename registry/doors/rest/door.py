@@ -16,6 +16,7 @@ from proto.errors import Refusal
 from proto.metrics import Gauge, Metrics
 from registry.doors.rest.accounts import AccountResource
 from registry.doors.rest.changes import ChangeResource
+from registry.doors.rest.city import CityResource
 from registry.doors.rest.exchange import Exchange
 from registry.doors.rest.feeds import FeedResource
 from registry.doors.rest.filings import FilingResource
@@ -25,6 +26,7 @@ from registry.doors.rest.node import NodeResource, Readiness
 from registry.doors.rest.prefixes import PrefixResource
 from registry.doors.rest.registrants import RegistrantResource
 from registry.doors.rest.route import Resource, Route
+from registry.doors.rest.statistics import StatisticsResource
 from registry.service.registry import Registry
 
 # Handlers that are cancelled after the grace get this long to unwind.
@@ -66,6 +68,8 @@ class RestDoor:
             AccountResource(registry),
             FeedResource(registry),
             FilingResource(registry),
+            StatisticsResource(registry),
+            CityResource(registry),
             self._changes,
             node,
         ]

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from proto.errors import Reason
 from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_IDENTIFIER_BYTES, MAX_REFERENCES, MAX_TTL_S, MAX_VALUES
+from proto.model.access import Reading
 from proto.model.account import Role
 from proto.model.feed import FeedKind, FeedState
 from proto.model.filing import FilingKind, FilingState
@@ -15,6 +16,7 @@ from proto.model.record import State
 from registry.service.accounts import MAX_GRANTS
 from registry.service.delegation import MAX_SITES
 from registry.service.feeds import MAX_LETTERS, MAX_SENTENCE_CHARS
+from registry.service.figures import MAX_DAYS
 from registry.service.filings import DETAILS, MAX_CODE
 from registry.service.lifecycle import FIRST_STATES
 from registry.service.plan import Outcome
@@ -182,6 +184,16 @@ _FILING: Final = closed(
     },
     about="What the upstream is told of a registrant, a prefix or a day, and how far it has come with that.",
 )
+_SUM: Final = {
+    "registered": {**COUNT, "description": "Identifiers that were ever registered."},
+    "active": {**COUNT, "description": "Those that answer now."},
+    "resolved": {**COUNT, "description": "Questions that were answered with a record."},
+    "missed": {**COUNT, "description": "Questions that were answered otherwise."},
+}
+_DAY: Final = closed(
+    {"day": {**TEXT, "format": "date"}, **_SUM, "added": {**COUNT, "description": "Identifiers registered on this day."}},
+    about="A day of Asia/Shanghai: registered and active at its end, resolved and missed on it.",
+)
 _ROW_RESULT: Final = closed(
     {"row": COUNT, "identifier": TEXT, "outcome": choice(list(Outcome))},
     {"version": COUNT, "reason": choice(list(Reason)), "field": TEXT, "detail": TEXT},
@@ -320,6 +332,36 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"transaction": TEXT, "state": choice(["pending", "approved", "rejected"]), "code": _CODE},
         {"message": TEXT, "server_transaction": TEXT, "entity": TEXT},
     ),
+    "Sum": closed(_SUM, about="Figures of one prefix or enterprise."),
+    "Statistics": closed(
+        {
+            "position": POSITION,
+            "at": TIME,
+            "enterprises": {**COUNT, "description": "Registrants that are approved."},
+            "prefixes": COUNT,
+            "total": ref("Sum"),
+            "groups": {"type": "object", "additionalProperties": ref("Sum"), "description": "By what was asked for."},
+            "days": items(_DAY, MAX_DAYS),
+        },
+        about="What is registered, active and resolved.",
+    ),
+    "Enterprise": closed(
+        {"code": TEXT, "name": TEXT, "state": _PREFIX_STATE, "prefixes": items(ref("Prefix")), "changed": TIME},
+        about="An enterprise by its unified social credit code, with the prefixes that it holds.",
+    ),
+    "EnterprisePage": _page("enterprises", "Enterprise"),
+    "ProductPage": _page("products", "Record"),
+    "Access": closed(
+        {
+            "at": TIME,
+            **dict.fromkeys(("account", "subject", "request_id"), TEXT),
+            "reading": choice(list(Reading)),
+            "registrant": {**TEXT, "description": "Whose things were read; `*`: figures of all together."},
+            "count": {**COUNT, "description": "How many things of this registrant the answer held."},
+        },
+        about="That an account of the city has read something.",
+    ),
+    "AccessPage": _page("accesses", "Access"),
     "ChangesPage": closed({"changes": items(ref("Change")), "cursor": POSITION, "head": POSITION}),
     "Change": closed(
         {

@@ -1,0 +1,248 @@
+"""The files of the access log: a line for each reading, a file for each day, a chain over all of them.
+
+    <folder>/2026-11-25.log
+
+    biaojie-access 1 <chain>                the chain's hash before the first line
+    <chain> <JSON>                          SM3 of the hash before and the JSON: nothing in between can be changed or left out
+    ...
+
+Lines are only appended. A torn last line was never acknowledged, and is cut when the file is opened to be written. Everything
+here blocks: it belongs into a thread.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from proto.model.access import Access, Reading
+from proto.model.day import day_of, days_before
+from proto.sm3 import SM3_BYTES, sm3
+from registry.service.imports.blobs import check_room, sync_folder
+
+# What the law asks of logs is six months (Cybersecurity Law, article 21); 等保 asks that they cannot be overwritten before.
+KEPT_DAYS: Final = 184
+
+# A million readings or so. Who reads more in a day is refused until tomorrow: what is not written down is not shown.
+MAX_DAY_BYTES: Final = 256 * 1024 * 1024
+
+# Lines are looked for from the end, this much at a time.
+BLOCK_BYTES: Final = 256 * 1024
+
+# Looked at for one page, however few lines of it are wanted: a tenth of a second.
+MAX_LOOKED_AT_BYTES: Final = 16 * 1024 * 1024
+
+_SUFFIX: Final = ".log"
+_MARK: Final = b"biaojie-access 1 "
+_NO_CHAIN: Final = bytes(SM3_BYTES).hex().encode()
+_NAMES: Final = ("at_ms", "account", "reading", "registrant", "subject", "count", "request_id")
+
+
+class DayIsFull(Exception):
+    """No more can be written on this day."""
+
+
+class Place(NamedTuple):
+    """Before which byte of which day's file to go on; that of the end is `LAST`."""
+
+    day: str
+    offset: int
+
+
+LAST: Final = Place("9999-12-31", 0)
+
+
+class Found(NamedTuple):
+    """Readings, newest first, and where to go on; None: there are no more."""
+
+    accesses: list[Access]
+    next: Place | None
+
+
+class AccessFiles:
+    """Writes and reads the files in `folder`. One process writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor: int | None = None
+        self._day = ""
+        self._size = 0
+        self._chain = b""
+
+    def append(self, accesses: Sequence[Access], now_ms: int) -> None:
+        """Write readings down, durably. Raises `OSError`, `DayIsFull`; nothing is written then."""
+        # A clock that is set back must not write into a day that is over.
+        day = max(day_of(now_ms), self._day)
+        if self._descriptor is None or day != self._day:
+            self._open(day)
+        chain, lines = self._chain, []
+        for access in accesses:
+            body = compose_access(access)
+            chain = sm3(chain, body).hex().encode()
+            lines.append(chain + b" " + body + b"\n")
+        self._write(b"".join(lines))
+        self._chain = chain
+
+    def read(self, registrants: frozenset[str] | None, before: Place, limit: int) -> Found:
+        """Up to `limit` readings of these registrants (None: all) before a place, newest first.
+
+        It looks at so much only: there may be none, and a place to go on. Raises `OSError`.
+        """
+        found: list[Access] = []
+        left = MAX_LOOKED_AT_BYTES
+        for day in reversed(self._days()):
+            if day > before.day:
+                continue
+            path = self._folder / f"{day}{_SUFFIX}"
+            size = path.stat().st_size
+            end = min(before.offset, size) if day == before.day else size
+            for offset, line in _lines_backwards(path, end):
+                left -= len(line)
+                access = _wanted(line, registrants)
+                if access is not None:
+                    found.append(access)
+                if len(found) == limit or left <= 0:
+                    return Found(found, Place(day, offset))
+        return Found(found, None)
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _days(self) -> list[str]:
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        return sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
+
+    def _open(self, day: str) -> None:
+        """Open the file of a day, or of the latest there is if the clock is behind it, and make what is too old go."""
+        self.close()
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        days = self._days()
+        if days:
+            # Only the newest can be torn: another was whole when the next was begun.
+            self._chain = _mend(self._folder / f"{days[-1]}{_SUFFIX}")
+            day = max(day, days[-1])
+        else:
+            self._chain = _NO_CHAIN
+        path = self._folder / f"{day}{_SUFFIX}"
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._day, self._size = day, os.fstat(self._descriptor).st_size
+        if not self._size:
+            self._write(_MARK + self._chain + b"\n")
+            sync_folder(self._folder)
+        oldest = days_before(day, KEPT_DAYS)
+        for past in [each for each in days if each < oldest]:
+            (self._folder / f"{past}{_SUFFIX}").unlink()
+
+    def _write(self, data: bytes) -> None:
+        descriptor = self._descriptor
+        if descriptor is None:
+            raise OSError("the access log is closed")
+        if self._size + len(data) > MAX_DAY_BYTES:
+            raise DayIsFull(self._day)
+        check_room(descriptor, len(data))
+        try:
+            if os.write(descriptor, data) != len(data):
+                raise OSError("not all of it could be written")
+            os.fdatasync(descriptor)
+        except OSError:
+            # Whatever of it is there must not be followed by anything.
+            self.close()
+            os.truncate(self._folder / f"{self._day}{_SUFFIX}", self._size)
+            raise
+        self._size += len(data)
+
+
+def compose_access(access: Access) -> bytes:
+    """A reading as JSON, its registrant where it is found without reading the rest."""
+    document = {name: getattr(access, name) for name in _NAMES}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def parse_access(body: bytes) -> Access:
+    """A reading. Raises `ValueError`."""
+    document: dict[str, Any] = json.loads(body)
+    try:
+        return Access(**{**document, "reading": Reading(document["reading"])})
+    except (KeyError, TypeError):
+        raise ValueError("not a reading") from None
+
+
+def verify_access(folder: Path) -> Iterator[str]:
+    """What does not hold of the chain over the files in `folder`, in sentences. A torn last line is none of it."""
+    chain = b""
+    files = sorted(folder.glob(f"*{_SUFFIX}")) if folder.exists() else []
+    for number, path in enumerate(files):
+        with path.open("rb") as file:
+            mark = file.readline()
+            if not mark.startswith(_MARK) or not mark.endswith(b"\n"):
+                if number != len(files) - 1 or mark.endswith(b"\n"):
+                    yield f"{path.name} does not begin as a file of the access log"
+                return
+            begins = mark[len(_MARK) : -1]
+            if chain and begins != chain:
+                yield f"{path.name} does not follow the file before it"
+            chain = begins
+            for place, line in enumerate(file, 2):
+                if not line.endswith(b"\n"):
+                    if number != len(files) - 1:
+                        yield f"{path.name} ends in the middle of a line"
+                    break
+                said, _, body = line[:-1].partition(b" ")
+                if said != sm3(chain, body).hex().encode():
+                    yield f"line {place} of {path.name} is not what was written, or one before it is missing"
+                chain = said
+
+
+def _wanted(line: bytes, registrants: frozenset[str] | None) -> Access | None:
+    if line.startswith(_MARK):
+        return None
+    if registrants is not None and not any(f'"registrant":"{each}"'.encode() in line for each in registrants):
+        return None
+    try:
+        access = parse_access(line.partition(b" ")[2])
+    except ValueError:
+        return None  # damage is what `biaojie verify` is for
+    # The text may have stood elsewhere in the line.
+    return access if registrants is None or access.registrant in registrants else None
+
+
+def _lines_backwards(path: Path, end: int) -> Iterator[tuple[int, bytes]]:
+    """Where each whole line begins, and the line, from the one that ends at `end` to the first."""
+    with path.open("rb") as file:
+        rest, at = b"", end
+        is_last = True
+        while at:
+            size = min(BLOCK_BYTES, at)
+            at -= size
+            file.seek(at)
+            rest = file.read(size) + rest
+            lines = rest.splitlines(keepends=True)
+            # The first may have begun before this block.
+            first = lines.pop(0) if at else b""
+            offset = at + len(rest)
+            for line in reversed(lines):
+                offset -= len(line)
+                if line.endswith(b"\n") or not is_last:
+                    yield offset, line
+                is_last = False
+            rest = first
+
+
+def _mend(path: Path) -> bytes:
+    """Cut a torn last line; the chain's hash after the last whole one."""
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        offset, line = next(_lines_backwards(path, size), (0, b""))
+        if offset + len(line) != size:
+            file.truncate(offset + len(line))
+            os.fsync(file.fileno())
+    if line.startswith(_MARK):
+        return line[len(_MARK) : -1]
+    return line.partition(b" ")[0] or _NO_CHAIN

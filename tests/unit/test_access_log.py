@@ -1,0 +1,233 @@
+"""The access log: whole lines in one chain, newest first, and nothing shown that is not written down."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from proto.errors import Reason, Refusal
+from proto.model.access import Access, Reading
+from proto.model.account import Caller, Role
+from proto.model.day import DAY_MS
+from registry.service import access_files as module
+from registry.service.access import AccessLog
+from registry.service.access_files import KEPT_DAYS, LAST, AccessFiles, Place, verify_access
+from registry.service.bootstrap import FEEDS_ACCOUNT
+from registry.service.context import Context
+from tests.support.reader import NOW_MS, StoppedClock
+from tests.support.world import EVERYBODY, HOLDER, OPERATOR, OTHER, holder
+
+CITY = Context(Caller("platform", Role.CITY), "request-7")
+
+
+def access(number: int, registrant: str = HOLDER) -> Access:
+    return Access(NOW_MS + number, "platform", Reading.IDENTIFIER, registrant, f"88.118.1001/变-{number}", 1, f"r-{number}")
+
+
+def write(files: AccessFiles, *numbers: int, registrant: str = HOLDER, days: int = 0) -> None:
+    files.append([access(number, registrant) for number in numbers], NOW_MS + days * DAY_MS)
+
+
+def numbers(files: AccessFiles, registrants: frozenset[str] | None = None, limit: int = 1_000) -> list[int]:
+    """Of all readings, page by page."""
+    found: list[int] = []
+    place: Place | None = LAST
+    while place is not None:
+        page = files.read(registrants, place, limit)
+        found += [each.at_ms - NOW_MS for each in page.accesses]
+        place = page.next
+    return found
+
+
+def holds(folder: Path) -> bool:
+    return not list(verify_access(folder))
+
+
+@pytest.mark.parametrize("block", [1, 7, 100, 4_096])
+@pytest.mark.parametrize("limit", [1, 3, 1_000])
+def test_readings_come_back_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, limit: int) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", block)
+    files = AccessFiles(tmp_path)
+    write(files, 1, 2)
+    write(files, 3, registrant=OTHER)
+    write(files, 4, 5, days=1)
+    write(files, 6, registrant="*", days=1)
+    assert numbers(files, limit=limit) == [6, 5, 4, 3, 2, 1]
+    assert numbers(files, frozenset({OTHER, "*"}), limit) == [6, 3]
+    assert files.read(None, LAST, 1).accesses == [access(6, "*")]
+    assert holds(tmp_path)
+
+
+def test_only_so_much_is_looked_at_for_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_LOOKED_AT_BYTES", 300)
+    files = AccessFiles(tmp_path)
+    write(files, 0, registrant=OTHER)
+    write(files, *range(1, 20))
+    first = files.read(frozenset({OTHER}), LAST, 10)
+    assert not first.accesses
+    assert first.next is not None
+    assert numbers(files, frozenset({OTHER})) == [0]
+
+
+def test_whoever_comes_next_goes_on_with_the_chain(tmp_path: Path) -> None:
+    for day in range(3):
+        for number in range(2):
+            files = AccessFiles(tmp_path)
+            write(files, 2 * day + number, days=day)
+            files.close()
+    assert numbers(AccessFiles(tmp_path)) == [5, 4, 3, 2, 1, 0]
+    assert holds(tmp_path)
+
+
+def test_a_clock_that_is_set_back_opens_no_day_that_is_over(tmp_path: Path) -> None:
+    files = AccessFiles(tmp_path)
+    write(files, 1, days=1)
+    write(files, 2, days=0)
+    files.close()
+    again = AccessFiles(tmp_path)
+    write(again, 3, days=0)
+    assert len(os.listdir(tmp_path)) == 1
+    assert numbers(again) == [3, 2, 1]
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_a_torn_end_is_cut_and_nothing_before_it(tmp_path: Path, cut: int) -> None:
+    files = AccessFiles(tmp_path)
+    write(files, 1)
+    write(files, 2)
+    files.close()
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert holds(tmp_path)
+    again = AccessFiles(tmp_path)
+    assert numbers(again) == [1]
+    write(again, 3)
+    assert numbers(again) == [3, 1]
+    assert holds(tmp_path)
+
+
+@pytest.mark.parametrize("harm", ["a byte", "a line", "the first file", "the order"])
+def test_what_was_changed_is_found(tmp_path: Path, harm: str) -> None:
+    files = AccessFiles(tmp_path)
+    for day in range(3):
+        write(files, 1, 2, 3, days=day)
+    files.close()
+    first, middle, last = sorted(tmp_path.iterdir())
+    lines = middle.read_bytes().splitlines(keepends=True)
+    if harm == "a byte":
+        middle.write_bytes(b"".join(lines).replace(b"r-2", b"r-9"))
+    elif harm == "a line":
+        middle.write_bytes(b"".join(lines[:2] + lines[3:]))
+    elif harm == "the order":
+        middle.write_bytes(b"".join([lines[0], lines[2], lines[1], lines[3]]))
+    else:
+        middle.unlink()
+    assert not holds(tmp_path)
+    # The oldest may go: it is no longer kept.
+    if harm == "the first file":
+        last.unlink()
+        assert holds(tmp_path)
+    assert first.exists()
+
+
+def test_old_days_go(tmp_path: Path) -> None:
+    files = AccessFiles(tmp_path)
+    write(files, 1)
+    write(files, 2, days=1)
+    write(files, 3, days=KEPT_DAYS)
+    assert numbers(files) == [3, 2, 1]
+    write(files, 4, days=KEPT_DAYS + 1)
+    assert numbers(files) == [4, 3, 2]
+    assert holds(tmp_path)
+
+
+def test_what_fails_in_the_middle_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = AccessFiles(tmp_path)
+    write(files, 1)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "it failed")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(OSError, match="it failed"):
+        write(files, 2)
+    monkeypatch.undo()
+    write(files, 3)
+    assert numbers(files) == [3, 1]
+    assert holds(tmp_path)
+
+
+async def test_the_city_is_written_down_and_nobody_else(tmp_path: Path) -> None:
+    log = AccessLog(tmp_path, StoppedClock())
+    for caller in (*(each for name, each in EVERYBODY.items() if name != "city"), Caller(FEEDS_ACCOUNT, Role.CITY)):
+        await log.note(Context(caller), Reading.IDENTIFIER, (HOLDER,))
+    assert not os.listdir(tmp_path)
+    await log.note(CITY, Reading.IDENTIFIERS, [HOLDER, OTHER, HOLDER], "88.118.1001")
+    await log.note(CITY, Reading.IDENTIFIERS, [])
+    page = await log.page(OPERATOR, "*", "", 10)
+    assert [(each.registrant, each.count, each.account, each.subject, each.request_id) for each in page.items] == [
+        (OTHER, 1, "platform", "88.118.1001", "request-7"),
+        (HOLDER, 2, "platform", "88.118.1001", "request-7"),
+    ]
+    await log.close()
+
+
+async def test_a_registrant_sees_its_own_and_what_is_everybodys(tmp_path: Path) -> None:
+    log = AccessLog(tmp_path, StoppedClock())
+    for whose in (HOLDER, OTHER, "*", ""):
+        await log.note(CITY, Reading.STATISTICS, (whose,))
+    seen = await log.page(holder(), HOLDER, "", 10)
+    assert [each.registrant for each in seen.items] == ["*", HOLDER]
+    for caller, whose in ((holder(), OTHER), (holder(), "*"), (CITY.caller, HOLDER), (CITY.caller, "*")):
+        with pytest.raises(Refusal) as refused:
+            await log.page(caller, whose, "", 10)
+        assert refused.value.reason is Reason.PERMISSION_DENIED
+    for cursor in ("x", "%", "é", "a" * 100):
+        with pytest.raises(Refusal) as refused:
+            await log.page(OPERATOR, "*", cursor, 10)
+        assert refused.value.field == "after"
+    await log.close()
+
+
+async def test_readings_at_once_share_what_they_wait_for_and_all_are_there(tmp_path: Path) -> None:
+    log = AccessLog(tmp_path, StoppedClock())
+    await asyncio.gather(*(log.note(CITY, Reading.IDENTIFIER, (HOLDER,), f"n-{number}") for number in range(200)))
+    page = await log.page(OPERATOR, HOLDER, "", 1_000)
+    assert {each.subject for each in page.items} == {f"n-{number}" for number in range(200)}
+    assert holds(tmp_path)
+    await log.close()
+
+
+async def test_one_that_goes_away_takes_no_other_with_it(tmp_path: Path) -> None:
+    log = AccessLog(tmp_path, StoppedClock())
+    leaving = asyncio.create_task(log.note(CITY, Reading.IDENTIFIER, (HOLDER,), "leaving"))
+    staying = asyncio.create_task(log.note(CITY, Reading.IDENTIFIER, (HOLDER,), "staying"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await staying
+    page = await log.page(OPERATOR, HOLDER, "", 10)
+    assert {each.subject for each in page.items} == {"leaving", "staying"}
+    await log.close()
+
+
+async def test_what_cannot_be_written_down_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = AccessLog(tmp_path / "access", StoppedClock())
+    (tmp_path / "access").write_text("in the way")
+    with pytest.raises(Refusal) as refused:
+        await log.note(CITY, Reading.IDENTIFIER, (HOLDER,))
+    assert refused.value.reason is Reason.STORE_FAILED
+    (tmp_path / "access").unlink()
+    monkeypatch.setattr(module, "check_room", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+    with pytest.raises(Refusal) as refused:
+        await log.note(CITY, Reading.IDENTIFIER, (HOLDER,))
+    assert refused.value.reason is Reason.STORAGE_FULL
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "MAX_DAY_BYTES", 400)
+    await log.note(CITY, Reading.IDENTIFIER, (HOLDER,))
+    with pytest.raises(Refusal) as refused:
+        await log.note(CITY, Reading.IDENTIFIER, (HOLDER,))
+    assert refused.value.reason is Reason.QUOTA_EXCEEDED
+    assert sum(path.stat().st_size for path in (tmp_path / "access").iterdir()) <= 400
+    await log.close()
