@@ -13,7 +13,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from node.cli import check, demo, exports, feeds, filings, imports, nouns, resolve, serve, status, verify
+from node.cli import check, city, demo, exports, feeds, filings, imports, nouns, resolve, serve, status, verify
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
 
 
@@ -39,6 +39,8 @@ COMMANDS: Final = MappingProxyType[str, Command](
         **nouns.COMMANDS,
         "feed": feeds,
         "filing": filings,
+        "statistics": city.STATISTICS,
+        "audit": city.AUDIT,
         "demo": demo,
     }
 )

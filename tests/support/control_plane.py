@@ -48,7 +48,9 @@ class ControlPlane:
         archive = Archive(self.data / places.STREAM)
         self._closing.callback(archive.close)
         self.committer = primary.committer
-        self.registry = Registry(self.view, self.committer, archive, clock)
+        self.registry = Registry(self.view, self.committer, archive, clock, data=self.data)
+        primary.committer.witness = self.registry.figures.records.see
+        self._closing.push_async_callback(self.registry.access.close)
         await bootstrap(self.registry.executor, [HOME], {OPERATOR_ACCOUNT: self.data / "operator-token"})
         self.operator = (self.data / "operator-token").read_text().strip()
         context = Context(self.registry.authenticate(self.operator), "set-up")

@@ -9,17 +9,19 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from proto.metrics import Metrics
-from proto.v1 import changes_pb2, registry_pb2
+from proto.v1 import changes_pb2, city_pb2, registry_pb2
 from proto.wire.grpc.metadata import TRANSPORT_METADATA_BYTES
 from registry.doors.grpc.administration import Accounts, Prefixes, Registrants
 from registry.doors.grpc.calls import MAX_REQUEST_BYTES, Calls
+from registry.doors.grpc.city import City
 from registry.doors.grpc.follow import Follow
 from registry.doors.grpc.identifiers import Identifiers
 from registry.service.registry import Registry
 
 REGISTRY_SERVICE: Final = registry_pb2.DESCRIPTOR.services_by_name["Registry"].full_name
 CHANGES_SERVICE: Final = changes_pb2.DESCRIPTOR.services_by_name["Changes"].full_name
-_WATCHABLE: Final = ("", REGISTRY_SERVICE, CHANGES_SERVICE)
+CITY_SERVICE: Final = city_pb2.DESCRIPTOR.services_by_name["City"].full_name
+_WATCHABLE: Final = ("", REGISTRY_SERVICE, CHANGES_SERVICE, CITY_SERVICE)
 
 # The transport's own limit lies above ours, so that what is a little too long is refused with our reason.
 TRANSPORT_MESSAGE_BYTES: Final = 2 * MAX_REQUEST_BYTES
@@ -47,7 +49,7 @@ _OPTIONS: Final = (
 
 
 class GrpcDoor:
-    """`biaojie.v1.Registry` and `biaojie.v1.Changes` over `registry`. Healthy from `set_ready(True)` until it closes."""
+    """`biaojie.v1.Registry`, `Changes` and `City` over `registry`. Healthy from `set_ready(True)` until it closes."""
 
     protocol = "registry-grpc"
 
@@ -64,7 +66,7 @@ class GrpcDoor:
         server = aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((_Paths(build_methods(self._registry, self._calls)),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        services = (REGISTRY_SERVICE, CHANGES_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        services = (REGISTRY_SERVICE, CHANGES_SERVICE, CITY_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)
         server.add_generic_rpc_handlers((_Paths({}, self._calls.serve_unknown()),))
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -93,8 +95,9 @@ class GrpcDoor:
 
 
 def build_methods(registry: Registry, calls: Calls) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":
-    """The handlers of all methods of both services, by path."""
+    """The handlers of all methods of all services, by path."""
     identifiers = Identifiers(registry, calls)
+    city = City(registry)
     unary = {
         **identifiers.unary,
         **Prefixes(registry).unary,
@@ -102,10 +105,13 @@ def build_methods(registry: Registry, calls: Calls) -> "dict[str, grpc.RpcMethod
         **Accounts(registry).unary,
     }
     handlers = {}
-    for name, method in unary.items():
-        path = f"/{REGISTRY_SERVICE}/{name}"
-        handlers[path] = calls.serve_unary(path, method)
-    for service, streams in ((REGISTRY_SERVICE, identifiers.streams), (CHANGES_SERVICE, Follow(registry, calls).streams)):
+    for service, methods in ((REGISTRY_SERVICE, unary), (CITY_SERVICE, city.unary)):
+        for name, method in methods.items():
+            path = f"/{service}/{name}"
+            handlers[path] = calls.serve_unary(path, method)
+    follow = Follow(registry, calls)
+    every = ((REGISTRY_SERVICE, identifiers.streams), (CHANGES_SERVICE, follow.streams), (CITY_SERVICE, city.streams))
+    for service, streams in every:
         for name, run in streams.items():
             path = f"/{service}/{name}"
             handlers[path] = calls.serve_stream(path, run)

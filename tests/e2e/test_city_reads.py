@@ -1,0 +1,96 @@
+"""Figures and city reads of a running node: what is asked for is counted once in every protocol, whoever is killed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import StartNode
+from tests.support.node import RunningNode, run_biaojie
+
+pytestmark = pytest.mark.slow
+
+USCC = "91411000MA40XCDL1K"
+PREFIX = "88.118.1001"
+WAYS = ("http", "grpc", "handle", "handle-udp", "dns")
+
+
+@pytest.fixture
+def node(start_node: StartNode) -> RunningNode:
+    started = start_node("node.homed=88.118", workers=2)
+    started.until_whole()
+    started.call("POST", "/api/v1/registrants", {"code": USCC, "name": "许昌变压器有限公司"})
+    started.call("POST", "/api/v1/prefixes", {"name": PREFIX, "registrant": USCC})
+    for number in range(3):
+        values = [{"index": 1, "type": "URL", "data": f"https://example.com/{number}"}]
+        assert started.call("PUT", f"/api/v1/identifiers/{PREFIX}/p-{number}", {"values": values}).status == 201
+    return started
+
+
+def figures(node: RunningNode) -> dict[str, int]:
+    found: dict[str, int] = node.call("GET", "/api/v1/statistics?by=prefix").json()["groups"][PREFIX]
+    return found
+
+
+def ask(node: RunningNode) -> None:
+    """Four times for one that is there, so that it is kept, and once for one that is not."""
+    assert [node.resolve(f"{PREFIX}/p-0").status for _ in range(4)] == [200] * 4
+    assert node.resolve(f"{PREFIX}/none").status == 404
+
+
+def kill(node: RunningNode, name: str) -> None:
+    """Kill a child and wait for its next life."""
+    pid = node.kill(name)
+    node.until(lambda: node.child(name)["pid"] not in (None, pid))
+    node.until_whole()
+
+
+def test_figures_survive_kills_and_are_counted_once(node: RunningNode) -> None:
+    before = figures(node)
+    assert (before["registered"], before["active"], before["resolved"]) == (3, 3, 0)
+    for way in WAYS:
+        assert node.run("resolve", f"{PREFIX}/p-1", "--via", way).returncode == 0
+    ask(node)
+    expected = {"registered": 3, "active": 3, "resolved": len(WAYS) + 4, "missed": 1}
+    node.until(lambda: figures(node) == expected)
+    # The registry is killed with counts that are taken and not committed, then a worker that has handed its own on.
+    kill(node, "registry")
+    node.until(lambda: figures(node) == expected)
+    for name in ("worker-1", "worker-2"):
+        kill(node, name)
+    assert figures(node) == expected
+    ask(node)
+    expected |= {"resolved": expected["resolved"] + 4, "missed": 2}
+    node.until(lambda: figures(node) == expected)
+    assert node.end() == 0
+    assert run_biaojie("verify", "--data", str(node.data)).returncode == 0
+
+
+def test_the_command_line_shows_figures_and_who_has_read(node: RunningNode, start_node: StartNode) -> None:
+    token = node.call("POST", "/api/v1/accounts", {"name": "platform", "role": "city"}).json()["api_key"]
+    auth = {"Authorization": f"Bearer {token}", "X-Request-Id": "scan-1"}
+    for path in (f"/api/v1/city/enterprises/{USCC}", f"/api/v1/city/enterprises/{USCC}/products", "/api/v1/city/changes"):
+        assert node.fetch(path, "registry.http_port", headers=auth).status == 200
+    statistics = document(node, "statistics", "--by", "enterprise", "--days", "1")
+    assert statistics["groups"][USCC]["registered"] == statistics["days"][0]["added"] == 3
+    lines = node.run("statistics", "--by", "prefix", "--days", "2").stdout
+    assert f"{PREFIX}" in lines
+    assert "registered" in lines
+    audit = document(node, "audit", "--registrant", USCC)
+    assert [(each["account"], each["reading"], each["count"]) for each in audit] == [
+        ("platform", "changes", 6), ("platform", "identifiers", 3), ("platform", "enterprise", 1),
+    ]  # fmt: skip
+    assert audit[-1]["request_id"] == "scan-1"
+    assert "platform" in node.run("audit").stdout
+    # What is written down is there after a kill of everything, and is whole.
+    node.destroy()
+    assert run_biaojie("verify", "--data", str(node.data)).returncode == 0
+    again = start_node("node.homed=88.118", data=node.data, workers=1)
+    again.until_whole()
+    assert document(again, "audit", "--registrant", USCC) == audit
+
+
+def document(node: RunningNode, *words: str) -> Any:
+    done = node.run(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
