@@ -4,7 +4,8 @@ That is nearly every question, and nearly always it comes to the public part of 
 nothing to wait for, nobody to recognise, nothing to filter and nobody else to ask: the steps of the chain would each only pass
 the query on. So a listener may look here first; what it gets is what the chain's answer would hold, counted the same. None
 says that there is more to it (an alias, a suspension, nothing public, not homed here, no identifier at all), and that
-the chain is to be asked. A property test compares the two over a real store.
+the chain is to be asked. That nothing is registered under a name that is homed here is an answer as well, for who can use it
+(`look_up`): the chain would only look once more. A property test compares the two over a real store.
 """
 
 import logging
@@ -13,7 +14,7 @@ from typing import Final
 
 from proto.errors import Refusal
 from proto.metrics import Metrics
-from proto.model.answer import Found
+from proto.model.answer import Found, NotFound
 from proto.model.identifier import parse_identifier
 from proto.model.prefix import PrefixState, normalise
 from proto.model.query import Query
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 _ACTIVE: Final = State.ACTIVE
 _APPROVED: Final = PrefixState.APPROVED
+
+ABSENT: Final = b""
+"""What is looked up if nothing is registered: as in the view, an empty value says that there is nothing."""
 
 # A fault of one record is met again by the chain, for that one alone.
 _FAULT: Final = "a plain look-up failed; the chain is asked"
@@ -49,8 +53,11 @@ class PlainLookups:
         self._monotonic = clock.monotonic
         tally = Tally(metrics, protocol)
         self._count = tally.requests[Found].inc
+        self._count_absent = tally.requests[NotFound].inc
         self._observe = tally.seconds.observe
-        self._by_prefix = (tallies or Tallies()).found
+        tallies = tallies or Tallies()
+        self._by_prefix = tallies.found
+        self._missed_by_prefix = tallies.missed
 
     def now_s(self) -> int:
         """UTC seconds since 1970: from when a TTL counts that ends at a certain second."""
@@ -76,6 +83,31 @@ class PlainLookups:
             self._count()
             self._observe(self._monotonic() - begun)
         return record
+
+    def look_up(self, identifier: str, wants_private: bool = False) -> bytes | None:
+        """The same as it is stored, or `ABSENT` if nothing is registered; None: ask the chain."""
+        begun = self._monotonic()
+        try:
+            name = parse_identifier(identifier)
+            home = self._reader.homing(name.homing_prefix)
+            if home is None or home.state is not _APPROVED or home.delegation is not None:
+                return None
+            raw = self._reader.record(normalise(name, home)) or ABSENT
+            if raw and _plain_record(raw, wants_private) is None:
+                return None
+        except Refusal:
+            return None  # the chain will say so
+        except Exception:
+            log.exception(_FAULT)
+            return None
+        if raw:
+            self._by_prefix[home.name].n += 1
+            self._count()
+        else:
+            self._missed_by_prefix[home.name].n += 1
+            self._count_absent()
+        self._observe(self._monotonic() - begun)
+        return raw
 
     def found(self, identifier: str) -> Found | None:
         """The answer itself; None: ask the chain."""

@@ -21,7 +21,7 @@ from proto.convert import answer_result
 from proto.errors import Refusal
 from proto.metrics import Metrics
 from proto.model.account import GroupGrant
-from proto.model.answer import Answer, Found, Refused
+from proto.model.answer import Answer, Found, NotFound, Refused
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Prefix, PrefixState
 from proto.model.query import Query
@@ -37,7 +37,7 @@ from registry.service.context import Context
 from registry.service.plan import Draft
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
-from resolver.chain.plain import PlainLookups, is_plain
+from resolver.chain.plain import ABSENT, PlainLookups, is_plain
 from resolver.chain.step import Resolve
 from resolver.chain.together import resolve_together
 from resolver.listeners.handle.dialogue import Dialogue
@@ -140,11 +140,14 @@ class Ways:
 
     def __init__(self, reader: FollowingReader) -> None:
         self._clock = StoppedClock()
-        self._counts = {way: CollectorRegistry() for way in ("singles", "together", "plain", "many", "handle", "plain handle")}
+        self._counts = {
+            way: CollectorRegistry() for way in ("singles", "together", "plain", "looked up", "many", "handle", "plain handle")
+        }
         metrics = {way: build_metrics(registry) for way, registry in self._counts.items()}
         self._single = build_chain(reader, self._clock, metrics["singles"])
         self._together = resolve_together(build_chain(reader, self._clock, metrics["together"]), reader)
         self._plain = PlainLookups(reader, self._clock, metrics["plain"], "grpc")
+        self._looked_up = PlainLookups(reader, self._clock, metrics["looked up"], "grpc")
         self._many = PlainLookups(reader, self._clock, metrics["many"], "grpc")
         self._handle = self._dialogue(build_chain(reader, self._clock, metrics["handle"]), metrics["handle"], None)
         plain = PlainLookups(reader, self._clock, metrics["plain handle"], "handle")
@@ -166,7 +169,7 @@ class Ways:
         return Counter(f"together: {type(answer).__name__}" for answer in singles)
 
     def compare_plain(self, identifiers: list[str], wants_private: bool) -> Counter[str]:
-        """Whatever the chain finds without an alias is found plainly, and nothing else is."""
+        """Whatever the chain finds without an alias is found plainly, and nothing else is; what is absent is known to be."""
         done: Counter[str] = Counter()
         plainly = [self._plain.find(identifier, wants_private) for identifier in identifiers]
         many = self._many.find_many(identifiers, wants_private)
@@ -185,6 +188,12 @@ class Ways:
                 assert compose_public_response(record, identifier, now_s) == whole.SerializeToString(deterministic=True)
                 result = resolver_pb2.ResolveResult.FromString(compose_public_result(record, identifier, now_s))
                 assert result.answer == whole
+            looked_up = self._looked_up.look_up(identifier, wants_private)
+            if looked_up == ABSENT:
+                assert isinstance(answer, NotFound), identifier
+                done["plain: absent"] += 1
+            else:
+                assert looked_up == (record and record.raw), identifier
             done[f"plain: {is_found}"] += 1
         return done
 
@@ -257,7 +266,7 @@ async def test_every_way_of_looking_up_gives_the_same_answer(tmp_path: Path, see
         trial = Trial(plane, seed)
         await trial.run()
     seen = [f"together: {kind}" for kind in ("Found", "ValuesNotFound", "NotFound", "Suspended", "Retired", "Refused")]
-    seen += [f"{way}: {is_found}" for way in ("plain", "handle") for is_found in (True, False)]
+    seen += [f"{way}: {is_found}" for way in ("plain", "handle") for is_found in (True, False)] + ["plain: absent"]
     assert all(trial.done[kind] for kind in (*seen, "register", "retire", "close", "make exact")), trial.done
 
 

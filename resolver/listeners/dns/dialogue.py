@@ -11,7 +11,7 @@ from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Counter
-from proto.model.answer import Answer, Found
+from proto.model.answer import Answer, Found, NotFound
 from proto.model.query import Query
 from proto.packing import PackedRecord, least_ttl_s
 from proto.ports import RecordReader
@@ -157,10 +157,10 @@ class Dialogue:
         )
         # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
         if self._plain is not None and not self._shelf.has_seen(key):
-            record = self._plain.find(found.identifier)
-            if record is not None:
+            stored = self._plain.look_up(found.identifier)
+            if stored is not None:
                 self._shelf.note(key)
-                return self._reply(query, asked, _found(found.identifier, record, asked.now_s))[1]
+                return self._reply(query, asked, _answer_of(found.identifier, stored, asked.now_s))[1]
         asking = Query(found.identifier, self._protocol, request_id=f"{query.ident:04x}", reads=[])
         result = self._resolve(asking)
         if not isinstance(result, ANSWERS):
@@ -256,8 +256,11 @@ class Dialogue:
         return codes.HEADER_BYTES + len(query.question) - _KIND_BYTES - self._zone.size
 
 
-def _found(asked: str, record: PackedRecord, now_s: int) -> Found:
-    """What the chain would answer, of a plain record."""
+def _answer_of(asked: str, stored: bytes, now_s: int) -> Answer:
+    """What the chain would answer, of what a plain look-up found."""
+    if not stored:
+        return NotFound(asked)
+    record = PackedRecord(stored)
     values, _ = record.select()
     return Found(asked, record.identifier, record.version, (), "", "", least_ttl_s(values, now_s, 0), values=values)
 

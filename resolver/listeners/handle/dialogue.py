@@ -14,8 +14,9 @@ from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Counter
-from proto.model.answer import Answer
+from proto.model.answer import Answer, NotFound
 from proto.model.query import Query
+from proto.packing import PackedRecord
 from proto.ports import Clock
 from proto.wire.handle import codes
 from proto.wire.handle.codes import OpCode, ResponseCode
@@ -49,6 +50,7 @@ _KEY: Final = b"n"
 
 _FAILED: Final = "a resolution failed"
 _FAILURE: Final = Refusal(Reason.INTERNAL, "the node failed to answer")
+_ABSENT_REPLY: Final = render(NotFound(""), 0)
 _HEARTBEAT_REPLY: Final = Reply(ResponseCode.IDENTIFIER_NOT_FOUND, (compose_error_body(),))
 
 
@@ -120,10 +122,15 @@ class Dialogue:
             identifier = question.identifier[4:].decode()
         except UnicodeDecodeError:
             return None
-        record = self._plain.find(identifier, not question.flags & codes.PUBLIC_ONLY)
-        if record is None:
+        if identifier == HEARTBEAT:
+            return None
+        raw = self._plain.look_up(identifier, not question.flags & codes.PUBLIC_ONLY)
+        if raw is None:
             return None
         self._kept.note(key)
+        if not raw:
+            return self._reply_plainly(question, _ABSENT_REPLY.code, _ABSENT_REPLY.body, 0)
+        record = PackedRecord(raw)
         body = (question.identifier, compose_uint32(record.public_count), record.public_part)
         return self._reply_plainly(question, ResponseCode.SUCCESS, body, 0)
 
