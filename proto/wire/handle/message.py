@@ -35,6 +35,11 @@ _NOT_ECHOED: Final = (
 )
 ECHOED: Final = 0xFFFF_FFFF & ~_NOT_ECHOED
 
+# How long a reply may be believed to be fresh; stock clients throw a reply away whose time has passed, so never less.
+REPLY_LIFETIME_S: Final = 12 * 3600
+# Clients read expirations and session ids as signed numbers.
+LATEST_SIGNED: Final = 0x7FFF_FFFF
+
 _MD5: Final = 1
 _SHA1: Final = 2
 _SHA256: Final = 3
@@ -124,6 +129,11 @@ def compose_reply(
         request.op, code, flags, serial, request.recursion, 0, expiration, size,
     )  # fmt: skip
     return b"".join((head, *parts))
+
+
+def reply_expiration(asked: int, now_s: int) -> int:
+    """Until when a reply is fresh, in UTC seconds: as its request has it, if that is far enough and clients can read it."""
+    return asked if now_s + REPLY_LIFETIME_S // 2 <= asked <= LATEST_SIGNED else now_s + REPLY_LIFETIME_S
 
 
 def compose_rejection(envelope: Envelope | None, code: int, body: bytes, *, expiration: int) -> bytes:

@@ -4,6 +4,9 @@ A plain question is one whole message of version 2 that asks for an identifier w
 wants neither digest nor life cycle. It is read by one unpacking, and its reply is written by one packing. Whatever is not
 plain is None here and is read by `proto.wire.handle.message`, which would read and answer a plain one the same: a property
 test compares.
+
+A listener has two calls to make for a question, `read_plain` and what composes the reply to the same packet: each is there
+compiled, too, and between them the packet is all that is kept of the question.
 """
 
 import struct
@@ -11,6 +14,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from proto import compiled
 from proto.wire.handle import codes
 from proto.wire.handle.envelope import (
     COMPRESSED,
@@ -22,7 +26,7 @@ from proto.wire.handle.envelope import (
     parse_envelope,
 )
 from proto.wire.handle.fields import EMPTY_LIST, EMPTY_STRING
-from proto.wire.handle.message import ECHOED
+from proto.wire.handle.message import ECHOED, reply_expiration
 
 # Envelope and header of any message; the envelope's first four bytes are one number here.
 _HEAD: Final = struct.Struct(">IIIIIIIIHBBII")
@@ -50,6 +54,35 @@ class PlainQuestion(NamedTuple):
     recursion: int
     expiration: int
     identifier: bytes
+
+
+@compiled.preferred
+def read_plain(packet: bytes) -> tuple[bytes, str, bool] | None:
+    """What a plain question asks: what decides its answer (`asked_by`), the identifier, and whether for private values, too.
+
+    None if `packet` is none, or what it names is not UTF-8.
+    """
+    question = parse_plain(packet)
+    if question is None:
+        return None
+    try:
+        identifier = question.identifier[4:].decode()
+    except UnicodeDecodeError:
+        return None
+    return asked_by(packet), identifier, not question.flags & codes.PUBLIC_ONLY
+
+
+@compiled.preferred
+def compose_plain(packet: bytes, code: int, body: bytes, serial: int, flags: int, now_s: int) -> bytes:
+    """The reply to the plain question in `packet`, whole; `flags` are set beside the echoed ones, `now_s` is UTC seconds.
+
+    Raises `ValueError` if it holds none.
+    """
+    question = parse_plain(packet)
+    if question is None:
+        raise ValueError("this is no plain question")
+    expiration = reply_expiration(question.expiration, now_s)
+    return compose_plain_reply(question, code, (body,), serial=serial, expiration=expiration, flags=flags)
 
 
 def parse_plain(packet: bytes) -> PlainQuestion | None:

@@ -9,21 +9,27 @@ this wire, but credentials are not taken over it yet.
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Counter
 from proto.model.answer import Answer, NotFound
 from proto.model.query import Query
-from proto.packing import PackedRecord
+from proto.packed_handle import compose_public_reply
 from proto.ports import Clock
 from proto.wire.handle import codes
 from proto.wire.handle.codes import OpCode, ResponseCode
 from proto.wire.handle.envelope import Envelope
-from proto.wire.handle.fields import compose_uint32
-from proto.wire.handle.message import Message, compose_rejection, compose_reply, parse_message
-from proto.wire.handle.plain import PlainQuestion, asked_by, compose_plain_reply, parse_plain
+from proto.wire.handle.message import (
+    LATEST_SIGNED,
+    Message,
+    compose_rejection,
+    compose_reply,
+    parse_message,
+    reply_expiration,
+)
+from proto.wire.handle.plain import compose_plain, read_plain
 from proto.wire.handle.resolution import NONCE_BYTES, compose_challenge_body, compose_error_body, parse_resolution_request
 from proto.wire.handle.typed import SiteInfo, compose_site
 from resolver.answer_cache import Shelf
@@ -40,24 +46,19 @@ _ANY_ADDRESS: Final = "127.0.0.1"
 
 # What the idle heartbeat of the Chinese SDK asks for. It must be answered, and is no resolution.
 HEARTBEAT: Final = "0"
-# How long a reply may be believed to be fresh; stock clients throw a reply away whose time has passed, so never less.
-REPLY_LIFETIME_S: Final = 12 * 3600
-# Clients read expirations and session ids as signed numbers.
-_LATEST_SIGNED: Final = 0x7FFF_FFFF
-
 # What keys of this listener's replies begin with, in the answer cache that all listeners share.
 _KEY: Final = b"n"
 
 _FAILED: Final = "a resolution failed"
 _FAILURE: Final = Refusal(Reason.INTERNAL, "the node failed to answer")
-_ABSENT_REPLY: Final = render(NotFound(""), 0)
+_ABSENT_CODE, (_ABSENT_BODY,), *_ = render(NotFound(""), 0)
 _HEARTBEAT_REPLY: Final = Reply(ResponseCode.IDENTIFIER_NOT_FOUND, (compose_error_body(),))
 
 
 class Dialogue:
     """Answers messages that arrived by one protocol. `site_at` is the node's site as seen at one of its addresses."""
 
-    __slots__ = ("_clock", "_kept", "_plain", "_primary_flag", "_protocol", "_refused", "_resolve", "_serial", "_site_at")
+    __slots__ = ("_kept", "_now_ms", "_plain", "_primary_flag", "_protocol", "_refused", "_resolve", "_serial", "_site_at")
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class Dialogue:
         self._plain = plain
         self._protocol = protocol
         self._refused = refused
-        self._clock = clock
+        self._now_ms = clock.now_ms
         self._site_at = site_at
         site = site_at(_ANY_ADDRESS)
         self._serial = site.serial
@@ -104,35 +105,29 @@ class Dialogue:
             return self._refuse(message, _FAILURE)
 
     def respond_plainly(self, packet: bytes) -> bytes | None:
-        """The reply to a plain question that is kept or that a record answers; None: `respond` is to look at it.
+        """The reply to a plain question that is kept or that a plain look-up answers; None: `respond` is to look at it.
 
         Nothing of a packet that gets None was counted. Raises nothing.
         """
-        question = parse_plain(packet)
-        if question is None:
+        asked = read_plain(packet)
+        if asked is None:
             return None
-        key = _KEY + asked_by(packet)
+        key, identifier, wants_private = _KEY + asked[0], asked[1], asked[2]
         kept = self._kept.get(key)
         if kept is not None:
-            return self._reply_plainly(question, kept.code, kept.body, kept.flags, kept.is_own)
+            flags = kept.flags | self._primary_flag if kept.is_own else kept.flags
+            return compose_plain(packet, kept.code, b"".join(kept.body), self._serial, flags, self._now_ms() // 1000)
         # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
-        if self._plain is None or self._kept.has_seen(key):
+        if self._plain is None or self._kept.has_seen(key) or identifier == HEARTBEAT:
             return None
-        try:
-            identifier = question.identifier[4:].decode()
-        except UnicodeDecodeError:
-            return None
-        if identifier == HEARTBEAT:
-            return None
-        raw = self._plain.look_up(identifier, not question.flags & codes.PUBLIC_ONLY)
-        if raw is None:
+        stored = self._plain.look_up(identifier, wants_private)
+        if stored is None:
             return None
         self._kept.note(key)
-        if not raw:
-            return self._reply_plainly(question, _ABSENT_REPLY.code, _ABSENT_REPLY.body, 0)
-        record = PackedRecord(raw)
-        body = (question.identifier, compose_uint32(record.public_count), record.public_part)
-        return self._reply_plainly(question, ResponseCode.SUCCESS, body, 0)
+        now_s = self._now_ms() // 1000
+        if stored:
+            return compose_public_reply(packet, stored, self._serial, self._primary_flag, now_s)
+        return compose_plain(packet, _ABSENT_CODE, _ABSENT_BODY, self._serial, self._primary_flag, now_s)
 
     def reject(self, envelope: Envelope | None, refusal: Refusal) -> bytes:
         """The reply to something that is no message."""
@@ -192,7 +187,7 @@ class Dialogue:
     def _reply(self, message: Message, reply: Reply) -> bytes:
         session = message.envelope.session
         if reply.code is ResponseCode.AUTHENTICATION_NEEDED:
-            session = session or 1 + secrets.randbelow(_LATEST_SIGNED)
+            session = session or 1 + secrets.randbelow(LATEST_SIGNED)
             challenge = compose_challenge_body(os.urandom(NONCE_BYTES))
             reply = Reply(reply.code, (challenge,), codes.RETURN_DIGEST)
         return compose_reply(
@@ -205,14 +200,5 @@ class Dialogue:
             session=session,
         )
 
-    def _reply_plainly(
-        self, question: PlainQuestion, code: int, body: Iterable[bytes], flags: int, is_own: bool = True
-    ) -> bytes:
-        expiration = self._expiration(question.expiration)
-        if is_own:
-            flags |= self._primary_flag
-        return compose_plain_reply(question, code, body, serial=self._serial, expiration=expiration, flags=flags)
-
     def _expiration(self, asked: int) -> int:
-        now = self._clock.now_ms() // 1000
-        return asked if now + REPLY_LIFETIME_S // 2 <= asked <= _LATEST_SIGNED else now + REPLY_LIFETIME_S
+        return reply_expiration(asked, self._now_ms() // 1000)

@@ -1,0 +1,27 @@
+"""Replies of the Handle protocol written straight from packed records: what everybody may read, to a plain question.
+
+The record holds its values as they are sent, the public ones end to end: a reply is a head, the question's identifier, their
+number and that one slice. The generic way there (`proto.wire.handle.resolution`) takes the values apart and joins them again.
+"""
+
+from proto import compiled
+from proto.packing import PackedRecord
+from proto.wire.handle.codes import ResponseCode
+from proto.wire.handle.fields import compose_uint32
+from proto.wire.handle.message import reply_expiration
+from proto.wire.handle.plain import compose_plain_reply, parse_plain
+
+
+@compiled.preferred
+def compose_public_reply(packet: bytes, stored: bytes, serial: int, flags: int, now_s: int) -> bytes:
+    """The whole reply to the plain question in `packet`: the public values of a record as it is `stored`.
+
+    `flags` are set beside the echoed ones; `now_s` is UTC seconds. Raises `ValueError` if the packet holds no plain question.
+    """
+    question = parse_plain(packet)
+    if question is None:
+        raise ValueError("this is no plain question")
+    record = PackedRecord(stored)
+    body = (question.identifier, compose_uint32(record.public_count), record.public_part)
+    expiration = reply_expiration(question.expiration, now_s)
+    return compose_plain_reply(question, ResponseCode.SUCCESS, body, serial=serial, expiration=expiration, flags=flags)

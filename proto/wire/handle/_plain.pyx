@@ -1,0 +1,60 @@
+# cython: language_level=3, binding=True, embedsignature=False
+"""`proto.wire.handle.plain`, compiled: reading a plain question, and the reply to it that has one piece of body."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.string cimport memcpy, memset
+
+from proto.wire.handle.plain_packet cimport (
+    BODY, ENVELOPE_BYTES, LENGTH_BYTES, PUBLIC_ONLY, Question, put_head, read_question,
+)
+
+from proto.compiled import pure
+
+cdef str _PURE = "proto.wire.handle.plain"
+cdef enum:
+    FLAGS_BYTES = 4
+    # Replies that this program makes are far below; what is not is left to plain Python.
+    MOST_BYTES = 1 << 24
+cdef long long LATEST_S = 1 << 31
+
+
+def read_plain(bytes packet not None):
+    """As `proto.wire.handle.plain.read_plain`."""
+    cdef Question question
+    cdef bytes key
+    cdef char* into
+    cdef Py_ssize_t size
+    if not read_question(packet, &question):
+        return None
+    try:
+        identifier = PyUnicode_DecodeUTF8(
+            <const char*> question.identifier + LENGTH_BYTES, question.identifier_size - LENGTH_BYTES, NULL
+        )
+    except UnicodeDecodeError:
+        return None
+    size = question.size - BODY - LENGTH_BYTES
+    key = PyBytes_FromStringAndSize(NULL, FLAGS_BYTES + size)
+    into = PyBytes_AS_STRING(key)
+    memcpy(into, question.at + ENVELOPE_BYTES + 8, FLAGS_BYTES)
+    memcpy(into + FLAGS_BYTES, question.at + BODY, size)
+    return key, identifier, not question.flags & PUBLIC_ONLY
+
+
+def compose_plain(bytes packet not None, code, bytes body not None, serial, flags, now_s):
+    """As `proto.wire.handle.plain.compose_plain`."""
+    cdef Question question
+    cdef Py_ssize_t size = len(body)
+    cdef bytes reply
+    cdef unsigned char* into
+    if not (
+        read_question(packet, &question) and size < MOST_BYTES and 0 <= code < LATEST_S and 0 <= serial <= 0xFFFF
+        and 0 <= flags <= 0xFFFFFFFF and 0 <= now_s < LATEST_S
+    ):
+        return pure(_PURE, "compose_plain")(packet, code, body, serial, flags, now_s)
+    reply = PyBytes_FromStringAndSize(NULL, BODY + size + LENGTH_BYTES)
+    into = <unsigned char*> PyBytes_AS_STRING(reply)
+    put_head(into, &question, code, size, serial, flags, now_s)
+    memcpy(into + BODY, PyBytes_AS_STRING(body), size)
+    memset(into + BODY + size, 0, LENGTH_BYTES)
+    return reply
