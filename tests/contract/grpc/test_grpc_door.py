@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from proto.errors import Reason
 from proto.model.change import parse_cursor
-from proto.v1 import changes_pb2, registry_pb2
+from proto.v1 import changes_pb2, city_pb2, registry_pb2
 from proto.v1.registry_pb2 import (
     BatchRegisterRequest,
     GetIdentifierRequest,
@@ -185,7 +185,7 @@ async def test_every_method_of_the_contracts_is_served(node: Served) -> None:
     served = build_methods(node.registry, Calls(node.registry, node.metrics))
     promised = {
         f"/{service.full_name}/{method.name}"
-        for file in (registry_pb2.DESCRIPTOR, changes_pb2.DESCRIPTOR)
+        for file in (registry_pb2.DESCRIPTOR, changes_pb2.DESCRIPTOR, city_pb2.DESCRIPTOR)
         for service in file.services_by_name.values()
         for method in service.methods
     }
