@@ -106,7 +106,7 @@ class Adapters:
         profiles = load_profiles(self._assignment.config, os.environ)
         client = feed_client.RegistryClient(self._url, self._token(FEEDS_TOKEN_FILE))
         await self._stops.enter_async_context(client)
-        feeds = Feeds(profiles, client, self._metrics, self._announce_for("feeds"))
+        feeds = Feeds(profiles, client, self._metrics, self._announce_for("feeds"), metrics_url=self._metrics_url)
         self._stops.push_async_callback(feeds.close)
         return feeds
 
@@ -124,6 +124,12 @@ class Adapters:
     def _url(self) -> str:
         host = in_url(reachable(self._assignment.config.registry.host))
         return f"http://{host}:{self._assignment.ports['registry.http_port']}"
+
+    @property
+    def _metrics_url(self) -> str:
+        port = self._assignment.ports["node.metrics_port"]
+        host = in_url(reachable(self._assignment.config.node.host))
+        return f"http://{host}:{port}/metrics" if port is not None else ""
 
     def _token(self, name: str) -> str:
         return Path(self._assignment.config.node.data / name).read_text(encoding="ascii").strip()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import random
 from typing import Any, Final
 
+from adapters.city.brain.run import IndicatorFeed
 from adapters.city.core.profile import Profile
 from adapters.city.pages import Pages
 from adapters.city.registry_client import RegistryClient, StoredFeed
@@ -100,7 +101,7 @@ class Feed:
 
 
 class Feeds:
-    """The feeds of some profiles. `announce` is told once they run."""
+    """The feeds of some profiles. `announce` is told once they run; indicators look at the node's metrics at `metrics_url`."""
 
     def __init__(
         self,
@@ -110,12 +111,13 @@ class Feeds:
         announce: Callable[[bool], None],
         *,
         look_s: float = LOOK_S,
+        metrics_url: str = "",
     ) -> None:
         self._look_s = look_s
         self._client = client
         self._pages = Pages(client)
         self._announce = announce
-        self._feeds = [Feed(profile, make_transport(profile), client, self._pages, metrics) for profile in profiles]
+        self._feeds = [self._make(profile, metrics, metrics_url) for profile in profiles]
 
     async def run(self) -> None:
         """Feed until cancelled. Raises `NotTaken` if the registry does not let this account run a feed."""
@@ -145,6 +147,12 @@ class Feeds:
         """End all runs. What was delivered and not yet committed will be delivered again."""
         await asyncio.gather(*(feed.close() for feed in self._feeds))
         await self._pages.close()
+
+    def _make(self, profile: Profile, metrics: Metrics, metrics_url: str) -> Feed | IndicatorFeed:
+        transport = make_transport(profile)
+        if profile.indicators is not None:
+            return IndicatorFeed(profile, profile.indicators, transport, self._client, metrics, metrics_url)
+        return Feed(profile, transport, self._client, self._pages, metrics)
 
     def describe(self) -> Mapping[str, Any]:
         """How each feed stands, by its name."""

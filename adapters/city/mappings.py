@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from adapters.city.core.shape import MapNoun
+from adapters.city.data_exchange.mapping import map_noun as map_for_exchange
 from adapters.city.enterprise.mapping import map_noun as map_for_enterprises
 from adapters.city.industry.mapping import map_noun as map_for_industry
 
-MAPPINGS: Final[Mapping[str, MapNoun]] = {"enterprise": map_for_enterprises, "industry": map_for_industry}
+MAPPINGS: Final[Mapping[str, MapNoun]] = {
+    "data-exchange": map_for_exchange,
+    "enterprise": map_for_enterprises,
+    "industry": map_for_industry,
+}

@@ -45,6 +45,8 @@ async def reconcile(
 
     Raises `Unknowable` if the system does not say what it holds or does not take what it lacks, `Unreachable`, `NotTaken`.
     """
+    if profile.indicators is not None:
+        raise Unknowable("indicators are figures of now: there is nothing to compare")
     results = await _settled_results(profile, client, transport, settle_s)
     if not repair or all(result.agrees for result in results):
         return Report(results)

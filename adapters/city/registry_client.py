@@ -10,6 +10,7 @@ from adapters.registry_api import TIMEOUT_S, RegistryApi
 
 FEEDS: Final = "/api/v1/feeds"
 CHANGES: Final = "/api/v1/changes"
+STATISTICS: Final = "/api/v1/city/statistics"
 
 
 # The most that the API gives at once.
@@ -93,6 +94,10 @@ class RegistryClient(RegistryApi):
         path = f"{CHANGES}?after={quote(after, safe='')}&limit={limit}&wait_s={wait_s:g}"
         document = await self.ask("GET", path, timeout_s=wait_s + TIMEOUT_S)
         return Page(document["changes"], document["cursor"], document["head"])
+
+    async def statistics(self, days: int) -> dict[str, Any]:
+        """The figures of all, and of the last so many days."""
+        return await self.ask("GET", f"{STATISTICS}?days={days}")
 
     async def everything(self, plural: str, **query: str) -> AsyncIterator[dict[str, Any]]:
         """All nouns of a listing, page by page: registrants, prefixes, or the identifiers below exactly one prefix."""

@@ -33,9 +33,9 @@ _VERBS: Final[Mapping[str, str]] = {
     "replay-letters": "deliver its dead letters again",
 }
 _RECONCILE: Final = "compare what a system holds with what it should, by prefix and day"
-# The systems of `adapters.city.stand_ins`, which takes long to import, and one that collects files.
-SYSTEMS: Final = ("webhook", "enterprise-service", "industrial-internet")
-_READER: Final = "exchange-files"
+# The systems of `adapters.city.stand_ins`, which takes long to import, and those that collect files.
+SYSTEMS: Final = ("webhook", "city-brain", "enterprise-service", "industrial-internet")
+READERS: Final = ("exchange-files", "data-exchange")
 _STAND_IN: Final = "run a stand-in of a system of the city, to try a profile with"
 _RESULT_HEADS: Final = ("kind", "prefix", "day", "here", "there", "missing", "different", "superfluous")
 
@@ -57,12 +57,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     stand_in = verbs.add_parser("stand-in", help=_STAND_IN, description=_STAND_IN)
     stand_in.add_argument(
-        "system", nargs="?", choices=(*SYSTEMS, _READER), default=SYSTEMS[0], help="which (default: %(default)s)"
+        "system", nargs="?", choices=(*SYSTEMS, *READERS), default=SYSTEMS[0], help="which (default: %(default)s)"
     )
     stand_in.add_argument("--port", type=int, default=9000, help="of HTTP, on loopback (0: any)")
     stand_in.add_argument("--secret", default="", help="what deliveries have to be signed with")
     stand_in.add_argument("--journal", type=Path, help="keep what was taken in this file")
-    stand_in.add_argument("--folder", type=Path, default=Path(), help=f"where {_READER} appear (default: here)")
+    stand_in.add_argument(
+        "--folder", type=Path, default=Path(), help="where exchange files appear, for those that collect them (default: here)"
+    )
     for each in (listing, reconciling, *parsers.values()):
         add_registry_options(each)
         each.add_argument("--json", action="store_true", help="print JSON")
@@ -87,8 +89,8 @@ def _stand_in(arguments: argparse.Namespace) -> None:
     """Run one until Ctrl-C."""
     from adapters.city.stand_ins import serve, serve_reader
 
-    if arguments.system == _READER:
-        serving = serve_reader(arguments.folder, arguments.port, arguments.journal)
+    if arguments.system in READERS:
+        serving = serve_reader(arguments.system, arguments.folder, arguments.port, arguments.journal)
     else:
         serving = serve(arguments.system, arguments.port, arguments.secret.encode(), arguments.journal)
     with suppress(KeyboardInterrupt):

@@ -25,7 +25,7 @@ from proto.errors import Reason, Refusal
 from proto.limits import FRESHNESS_WAIT_S
 from proto.metrics import Gauge
 from proto.model.change import START, Change, Position, Table
-from proto.model.day import day_of, days_before
+from proto.model.day import DAY_MS, day_of, days_before, start_of
 from proto.model.identifier import PREFIX_OF_PREFIXES
 from proto.model.record import State
 from proto.ports import Clock, Stream
@@ -94,6 +94,7 @@ class RecordCounts:
         self._lag = lag
         self._counts = _Counts(START, {}, {})
         self._turn = asyncio.Lock()
+        self._day, self._day_ends_ms = "", 0
         self._unsaved = 0
         self._saved_s = clock.monotonic()
         self._is_loaded = file is None
@@ -196,14 +197,20 @@ class RecordCounts:
         if prefix == PREFIX_OF_PREFIXES:
             return
         counts = self._counts
-        day = day_of(time_ms)
-        if day not in counts.days:
-            counts.days[day] = {}
-            oldest = days_before(day, KEPT_DAYS)
+        # Times of changes only go up, so the day is worked out once a day.
+        if time_ms >= self._day_ends_ms:
+            self._day = day_of(time_ms)
+            self._day_ends_ms = start_of(self._day) + DAY_MS
+        of_day = counts.days.get(self._day)
+        if of_day is None:
+            of_day = counts.days[self._day] = {}
+            oldest = days_before(self._day, KEPT_DAYS)
             for past in [each for each in counts.days if each < oldest]:
                 del counts.days[past]
-        for by_prefix in (counts.prefixes, counts.days[day]):
-            both = by_prefix.setdefault(prefix, [0, 0])
+        for by_prefix in (counts.prefixes, of_day):
+            both = by_prefix.get(prefix)
+            if both is None:
+                both = by_prefix[prefix] = [0, 0]
             both[0] += registered
             both[1] += active
 
@@ -230,7 +237,7 @@ class RecordCounts:
             if refusal.reason is not Reason.INVALID_ARGUMENT or self.position == START:
                 raise
             log.warning("what was counted is of another history; counting from the first change on")
-            self._counts = _Counts(START, {}, {})
+            self._counts, self._day_ends_ms = _Counts(START, {}, {}), 0
             return []
 
     def _measure(self, behind: int) -> None:

@@ -35,11 +35,13 @@ class RunningFeeds:
     node: RestNode
     profiles: list[Profile]
     scrape: CollectorRegistry = field(default_factory=CollectorRegistry)
+    metrics_url: str = ""
 
     async def __aenter__(self) -> Self:
         self.client = RegistryClient(f"http://127.0.0.1:{self.node.port}", self.node.tokens["city"])
         await self.client.__aenter__()
-        self.feeds = Feeds(self.profiles, self.client, build_metrics(self.scrape), lambda _: None, look_s=0.05)
+        metrics = build_metrics(self.scrape)
+        self.feeds = Feeds(self.profiles, self.client, metrics, lambda _: None, look_s=0.05, metrics_url=self.metrics_url)
         self._task = asyncio.create_task(self.feeds.run())
         return self
 

@@ -15,8 +15,9 @@ from tests.support.node import DEADLINE_S, biaojie
 class System:
     """`biaojie feed stand-in` on a port that it keeps over all its lives."""
 
-    def __init__(self, folder: Path, secret: str = "", name: str = "webhook") -> None:
+    def __init__(self, folder: Path, secret: str = "", name: str = "webhook", *more: str) -> None:
         self._name = name
+        self._more = more
         self._folder = folder
         self._secret = secret
         self.port = 0
@@ -31,7 +32,7 @@ class System:
     def start(self) -> None:
         """Begin a life; returns when it serves."""
         self.lives += 1
-        command = [*biaojie(), "feed", "stand-in", self._name, "--port", str(self.port), "--secret", self._secret]
+        command = [*biaojie(), "feed", "stand-in", self._name, "--port", str(self.port), "--secret", self._secret, *self._more]
         self._process = subprocess.Popen(
             [*command, "--journal", str(self._folder / "journal")], stdout=subprocess.PIPE, text=True
         )

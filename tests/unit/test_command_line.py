@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.city.stand_ins import WEBHOOKS
+from adapters.city.stand_ins import READERS, WEBHOOKS
 from node.cli import COMMANDS, build_parser, feeds, main
 from node.cli.outcome import Failed, WrongUsage
 from node.cli.place import locate, parse_address, read_token
@@ -99,3 +99,4 @@ def test_every_command_explains_itself() -> None:
 
 def test_every_stand_in_can_be_started_by_its_name() -> None:
     assert {*feeds.SYSTEMS} == {*WEBHOOKS}
+    assert {*feeds.READERS} == {*READERS}

@@ -66,8 +66,14 @@ def removal_of(key: Key, subject: str, version: int, changed: str, source: str, 
 
 
 def _compose(what: str, key: Key, noun: Document, data: dict[str, Any], source: str, repair: str) -> Event:
-    kind, version = FeedKind(key[0]), noun["version"]
-    subject, rendered = subject_of(kind, noun), compose_json(data)
+    return compose_event(what, key, subject_of(FeedKind(key[0]), noun), noun["version"], noun["changed"], data, source, repair)
+
+
+def compose_event(
+    what: str, key: Key, subject: str, version: int, changed: str, data: Document, source: str, repair: str = ""
+) -> Event:
+    """The event of type `what` that a subject, in this version since `changed` (ISO 8601), is as `data` says."""
+    rendered = compose_json(data)
     named = [what, subject, version, repair] if repair else [what, subject, version]
     digest = hashlib.sha256(compose_json(named) + rendered).hexdigest()[:_ID_CHARS]
     head = compose_json({
@@ -76,7 +82,7 @@ def _compose(what: str, key: Key, noun: Document, data: dict[str, Any], source: 
         "source": source,
         "type": what,
         "subject": subject,
-        "time": noun["changed"],
+        "time": changed,
         "rowversion": version,
         "datacontenttype": "application/json",
     })  # fmt: skip

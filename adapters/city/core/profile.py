@@ -18,6 +18,9 @@ fields = []                          # a mask: "registrant", "values.URL"; empty
 equipment = "identifier"
 operator = { from = "values.OPERATOR_ID", pattern = "[0-9A-Z]{9}" }
 
+[indicators]                         # instead of select and shape: figures and alarms, as core/indicators.py describes
+every_s = 60
+
 [transport]                          # as core/places.py describes each kind
 kind = "webhook"
 url = "https://platform.example/events"
@@ -33,8 +36,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from adapters.city.core.indicators import KEYS as INDICATOR_KEYS
+from adapters.city.core.indicators import Indicators, parse_indicators
 from adapters.city.core.members import parse_member
-from adapters.city.core.places import Place, Reveal, parse_place
+from adapters.city.core.places import Place, Reveal, WebhookPlace, parse_place
 from adapters.city.core.retry import RetryPolicy
 from adapters.city.core.section import Section
 from adapters.city.core.selection import Selection, Share, share_class
@@ -65,7 +70,7 @@ class ProfileMistakes(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One feed as it is configured."""
+    """One feed as it is configured. With `indicators` it tells figures, and no changes."""
 
     name: str
     system: str
@@ -73,6 +78,7 @@ class Profile:
     shape: Shape
     place: Place
     retry: RetryPolicy
+    indicators: Indicators | None = None
 
     @property
     def source(self) -> str:
@@ -83,7 +89,7 @@ class Profile:
 def parse_profile(document: Mapping[str, Any], reveal: Reveal, mappings: Mapping[str, MapNoun] | None = None) -> Profile:
     """The profile that a TOML document is; `mappings` are those it may name. Raises `ProfileMistakes`."""
     mistakes: list[str] = []
-    top = Section(document, "", mistakes, ("name", "system", "select", "shape", "transport", "retry"))
+    top = Section(document, "", mistakes, ("name", "system", "select", "shape", "indicators", "transport", "retry"))
     name = top.text("name", check=_check_name)
     place = parse_place(document.get("transport", {}), mistakes, reveal)
     profile = Profile(
@@ -93,10 +99,22 @@ def parse_profile(document: Mapping[str, Any], reveal: Reveal, mappings: Mapping
         _shape(top.section("shape", ("fields", "members", "mapping")), mappings or {}),
         place,
         _retry(top.section("retry", ("first_s", "last_s"))),
+        _indicators(document, top, place),
     )
     if mistakes:
         raise ProfileMistakes(mistakes)
     return profile
+
+
+def _indicators(document: Mapping[str, Any], top: Section, place: Place) -> Indicators | None:
+    if "indicators" not in document:
+        return None
+    for key in ("select", "shape"):
+        if key in document:
+            top.note(key, "indicators are figures of the whole node: there is nothing to select or to shape")
+    if type(place) not in (WebhookPlace, Place):
+        top.note("transport.kind", "indicators go by webhook")
+    return parse_indicators(top.section("indicators", INDICATOR_KEYS))
 
 
 def _selection(section: Section) -> Selection:

@@ -21,7 +21,8 @@ from tests.support.world import HOLDER
 FOLDER = Path(__file__).resolve().parents[3] / "deploy" / "profiles"
 ALL = sorted(path.stem for path in FOLDER.glob("*.toml"))
 # Those of configuration alone; those with code of their own are in tests/e2e/test_city_systems.py.
-NAMES = [name for name in ALL if "members" in tomllib.loads((FOLDER / f"{name}.toml").read_text()).get("shape", {})]
+SHAPES = {name: tomllib.loads((FOLDER / f"{name}.toml").read_text()).get("shape", {}) for name in ALL}
+NAMES = [name for name, shape in SHAPES.items() if "members" in shape and "mapping" not in shape]
 
 # A value of each type that some profile takes up, as a registrant would write it.
 SAMPLES = {

@@ -1,0 +1,1 @@
+"""智慧大脑: indicators of the node, and alarms."""
