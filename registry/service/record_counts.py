@@ -106,12 +106,12 @@ class RecordCounts:
 
     def see(self, position: Position, time_ms: int, rows: Sequence[RowOfChange]) -> None:
         """Count a change that was just committed, if it is the next; otherwise it will be read."""
-        if self._is_next(position):
+        if self._is_loaded and self._is_next(position):
             self._count(position, time_ms, rows)
 
     async def reach(self, position: Position) -> None:
         """Count everything up to a position. Raises `Refusal(NOT_READY)` if that takes longer than a caller should wait."""
-        if self.position >= position:
+        if self._is_loaded and self.position >= position:
             return
         try:
             async with asyncio.timeout(FRESHNESS_WAIT_S):

@@ -56,8 +56,9 @@ class ControlPlane:
         context = Context(self.registry.authenticate(self.operator), "set-up")
         await self.registry.create_registrant(context, ACME_CODE, "许昌变压器")
         await self.registry.create_prefix(context, ACME, ACME_CODE)
-        self.acme = (await self.registry.create_account(context, "acme", Role.REGISTRANT, ACME_CODE)).token
-        self.city = (await self.registry.create_account(context, "city", Role.CITY)).token
+        if self.view.account("acme") is None:  # where it was opened before, keys are not shown again
+            self.acme = (await self.registry.create_account(context, "acme", Role.REGISTRANT, ACME_CODE)).token
+            self.city = (await self.registry.create_account(context, "city", Role.CITY)).token
         return self
 
     async def __aexit__(

@@ -23,7 +23,7 @@ from registry.service.tallies import KEPT_DAYS, OTHERS, TallyDesk
 from resolver import tallies as file_module
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
-from resolver.chain.plain import PlainLookups
+from resolver.chain.plain import ABSENT, PlainLookups
 from resolver.tallies import Tallies, TallyFile
 from tests.support.reader import NOW_MS, DictReader, StoppedClock
 from tests.support.world import World, context
@@ -83,6 +83,9 @@ async def test_every_way_to_an_answer_counts_the_same(tallies: Tallies) -> None:
     assert len([record for record in plain.find_many(["88.118.1001/A", "88.118.1001/none"]) if record]) == 1
     assert plain.find("88.118.1001/none") is None
     assert tallies.take() == {"88.118.1001": Count(3, 0)}
+    assert plain.look_up("88.118.1001/A")
+    assert plain.look_up("88.118.1001/none") == ABSENT
+    assert tallies.take() == {"88.118.1001": Count(1, 1)}
 
     for _ in range(2):
         shelf.keep(b"key", query, answer, b"reply", 5)
