@@ -1,7 +1,9 @@
 # cython: language_level=3, binding=True, embedsignature=False
 """`proto.packed_messages`, compiled: the response that a record of the common kind makes."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.string cimport memcpy
 
 from proto.growing cimport Growing, begin, finish, put, put_byte, put_varint, release, varint_size
 from proto.packed_record cimport PackedValue, Part, Record, read_record, read_value, uint16
@@ -10,6 +12,7 @@ from proto.compiled import pure
 
 cdef str _PURE = "proto.packed_messages"
 cdef enum:
+    RESULT = 0x0A
     ANSWER = 0x0A
     IDENTIFIER = 0x0A
     STATE = 0x10
@@ -33,25 +36,25 @@ cdef enum:
     PERMISSIONS = 0x38
 
 
-def compose_public_response(record, str asked not None, now_s):
+def compose_public_response(bytes raw not None, str asked not None, long long now_s):
     """As `proto.packed_messages.compose_public_response`."""
     cdef Growing into
     begin(&into)
     try:
-        if _put_response(&into, record.raw, asked, now_s):
+        if put_response(&into, raw, asked, now_s):
             return finish(&into)
     finally:
         release(&into)
-    return pure(_PURE, "compose_public_response")(record, asked, now_s)
+    return pure(_PURE, "compose_public_response")(raw, asked, now_s)
 
 
-def compose_public_result(record, str asked not None, now_s):
+def compose_public_result(bytes raw not None, str asked not None, long long now_s):
     """As `proto.packed_messages.compose_public_result`."""
     cdef Growing into, whole
     begin(&into)
     begin(&whole)
     try:
-        if _put_response(&into, record.raw, asked, now_s):
+        if put_response(&into, raw, asked, now_s):
             put_byte(&whole, ANSWER)
             put_varint(&whole, into.size)
             put(&whole, into.at, into.size)
@@ -59,10 +62,40 @@ def compose_public_result(record, str asked not None, now_s):
     finally:
         release(&into)
         release(&whole)
-    return pure(_PURE, "compose_public_result")(record, asked, now_s)
+    return pure(_PURE, "compose_public_result")(raw, asked, now_s)
 
 
-cdef bint _put_response(Growing* into, bytes raw, str asked, long long now_s) except -1:
+def join_results(list results not None):
+    """As `proto.packed_messages.join_results`."""
+    cdef bytes result, joined
+    cdef Py_ssize_t size = 0, length
+    cdef char* to
+    cdef char* end
+    cdef unsigned long long left
+    for result in results:
+        size += 1 + varint_size(len(result)) + len(result)
+    joined = PyBytes_FromStringAndSize(NULL, size)
+    to = PyBytes_AS_STRING(joined)
+    end = to + size
+    for result in results:
+        length = len(result)
+        # The list is ours alone between both loops; were it not, nothing would be written past the end.
+        if end - to < 1 + varint_size(length) + length:
+            raise RuntimeError("results changed while they were joined")
+        to[0] = RESULT
+        to += 1
+        left = length
+        while left >= 0x80:
+            to[0] = <char> (left & 0x7F | 0x80)
+            left >>= 7
+            to += 1
+        to[0] = <char> left
+        memcpy(to + 1, PyBytes_AS_STRING(result), length)
+        to += 1 + length
+    return joined
+
+
+cdef bint put_response(Growing* into, bytes raw, str asked, long long now_s) except -1:
     """The whole message; False if something in the record is not of the common kind."""
     cdef Record record
     cdef PackedValue value
@@ -70,7 +103,7 @@ cdef bint _put_response(Growing* into, bytes raw, str asked, long long now_s) ex
     cdef int place
     cdef Py_ssize_t at
     cdef unsigned long long least_ttl_s = 1ULL << 32, ttl_s
-    if raw is None or not read_record(raw, &record) or not record.public_count:
+    if not read_record(raw, &record) or not record.public_count:
         return False
     put_byte(into, IDENTIFIER)
     _put_part(into, &record.spelling)

@@ -103,3 +103,14 @@ cdef inline int put_decimal(Growing* into, unsigned long long number) except -1:
         if not number:
             break
     return put(into, digits + at, 20 - at)
+
+
+cdef inline int put_hexadecimal(Growing* into, unsigned long long number, int least) except -1:
+    """A number in small hexadecimal digits, at least so many (and at most sixteen)."""
+    cdef char digits[16]
+    cdef int at = 16
+    while number or 16 - at < least:
+        at -= 1
+        digits[at] = b"0123456789abcdef"[number & 0x0F]
+        number >>= 4
+    return put(into, digits + at, 16 - at)

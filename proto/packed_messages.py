@@ -16,6 +16,7 @@ from proto.wire.grpc.resolution import VARINTS, begin_value, compose_times, put_
 from proto.wire.handle.fields import EMPTY_LIST
 from proto.wire.handle.value import TTL_FIELD, TYPE_OFFSET, relative_ttl_s
 
+_RESULT: Final = b"\x0a"  # the key of a result in the response to a batch
 _ANSWER: Final = b"\x0a"  # the key of a response in a result
 
 # Keys of ResolveResponse: the field's number, and 0 for a number or 2 for bytes and their length before them.
@@ -50,16 +51,23 @@ class _Head(NamedTuple):
 
 
 @compiled.preferred
-def compose_public_result(record: PackedRecord, asked: str, now_s: int) -> bytes:
+def compose_public_result(raw: bytes, asked: str, now_s: int) -> bytes:
     """`biaojie.v1.ResolveResult` that holds the response."""
-    response = compose_public_response(record, asked, now_s)
+    response = compose_public_response(raw, asked, now_s)
     return b"%b%b%b" % (_ANSWER, VARINTS[len(response)], response)
 
 
 @compiled.preferred
-def compose_public_response(record: PackedRecord, asked: str, now_s: int) -> bytes:
-    """`biaojie.v1.ResolveResponse` with the public values of an active record that has some; `asked` is the spelling."""
-    raw, varints = record.raw, VARINTS
+def join_results(results: list[bytes]) -> bytes:
+    """`biaojie.v1.BatchResolveResponse` of results that are written already, in order."""
+    varints = VARINTS
+    return b"".join([part for result in results for part in (_RESULT, varints[len(result)], result)])
+
+
+@compiled.preferred
+def compose_public_response(raw: bytes, asked: str, now_s: int) -> bytes:
+    """`biaojie.v1.ResolveResponse` with the public values of a packed active record that has some; `asked` is the spelling."""
+    record, varints = PackedRecord(raw), VARINTS
     spelling, question = record.spelling, asked.encode()
     registrant, template = record.description
     parts = [_IDENTIFIER, varints[len(spelling)], spelling, _STATE_AND_VERSION, varints[record.version]]

@@ -15,6 +15,7 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Final
 
+from proto import compiled
 from proto.errors import Reason, Refusal
 from proto.limits import MAX_RECORD_BYTES
 from proto.model.record import Record, State
@@ -289,6 +290,21 @@ class PackedRecord:
 
     def _table_start(self) -> int:
         return self._names()[2] if self._alias_count or self._group_count else self._aliases_start
+
+
+@compiled.preferred
+def shows_all(raw: bytes, wants_private: bool) -> bool:
+    """Whether what is stored is an active record with public values, and those are all that is asked for."""
+    if raw[0] != RECORD_FORMAT:
+        return False
+    record = PackedRecord(raw)
+    count = record.public_count
+    return record.state is State.ACTIVE and count > 0 and (not wants_private or count == record.value_count)
+
+
+def has_absolute_ttl(raw: bytes) -> bool:
+    """Whether a TTL of a packed record's public values ends at a certain second."""
+    return any(raw[begin + TTL_FIELD.start] for begin, _, _ in PackedRecord(raw).public_places)
 
 
 def least_ttl_s(values: Iterable[bytes], now_s: int, default: int) -> int:

@@ -16,7 +16,7 @@ which tells its age: it is kept until that changes, a second at most, and only w
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from proto.keys import record_key
@@ -128,7 +128,7 @@ class AnswerCache:
     def put(
         self,
         key: bytes,
-        answer: Answer,
+        kind: type[Answer],
         reads: list[str],
         rendered: object,
         size: int,
@@ -144,7 +144,7 @@ class AnswerCache:
             self.drop(key)
         while self._bytes + size > self._max_bytes:
             self._make_room()
-        self.entries[key] = _Entry(rendered, type(answer), names, self.generation, size, until_s, count or PrefixCounter())
+        self.entries[key] = _Entry(rendered, kind, names, self.generation, size, until_s, count or PrefixCounter())
         self._bytes += size
         for name in names:
             self._keys_of.setdefault(name, []).append(key)
@@ -164,7 +164,8 @@ class AnswerCache:
 
     def is_seen_again(self, key: bytes) -> bool:
         """Whether the key has been seen lately; it has from now on."""
-        if self.has_seen(key):
+        sight = hash(key)
+        if sight in self._seen or sight in self._seen_before:
             return True
         self.note(key)
         return False
@@ -196,6 +197,11 @@ class Shelf(Generic[T]):
     def __init__(self, cache: AnswerCache, protocol: str, metrics: Metrics) -> None:
         self._cache = cache
         self._entries = cache.entries
+        self.keys: Final[Collection[bytes]] = cache.entries
+        """The keys of what is kept, or has not been met yet since it no longer holds."""
+        self.has_seen: Final = cache.has_seen
+        self.note: Final = cache.note
+        self.is_seen_again: Final = cache.is_seen_again
         self._hits = metrics.answer_cache_hits
         self._requests: dict[type[Answer], Counter] = {
             kind: metrics.resolve_requests.labels(protocol, outcome, _SCHEME) for kind, outcome in OUTCOMES.items()
@@ -218,13 +224,10 @@ class Shelf(Generic[T]):
         rendered: T = entry.rendered
         return rendered
 
-    def has_seen(self, key: bytes) -> bool:
-        """Whether what `key` asks for will be kept when it is offered: it was asked for before."""
-        return self._cache.has_seen(key)
-
-    def note(self, key: bytes) -> None:
-        """A question that had not been seen was answered, and its reply is not offered."""
-        self._cache.note(key)
+    def keep_plain(self, key: bytes, kind: type[Answer], name: str, home: str, rendered: T, size: int) -> None:
+        """Keep a reply for anybody that rests on the record `name` alone, homed under `home`, and holds until that changes."""
+        if size <= MAX_REPLY_BYTES:
+            self._cache.put(key, kind, [name], rendered, size, count=self._cache.tallies.counter(home, kind))
 
     def keep(self, key: bytes, query: Query, answer: Answer, rendered: T, size: int) -> None:
         """Offer a reply of `size` bytes, in the same turn of the event loop in which the chain answered `query`.
@@ -236,9 +239,10 @@ class Shelf(Generic[T]):
             return
         if query.reads is not None:
             if self._cache.is_seen_again(key) and _lasts(answer):
-                self._cache.put(key, answer, query.reads, rendered, size, count=self._counter_of(query, answer))
+                self._cache.put(key, type(answer), query.reads, rendered, size, count=self._counter_of(query, answer))
         elif query.holds_ms and self._cache.keeps_copies and not isinstance(answer, Refused) and self._cache.is_seen_again(key):
-            self._cache.put(key, answer, [], rendered, size, self._cache.monotonic() + query.holds_ms / 1000)
+            until_s = self._cache.monotonic() + query.holds_ms / 1000
+            self._cache.put(key, type(answer), [], rendered, size, until_s)
 
     def _counter_of(self, query: Query, answer: Answer) -> PrefixCounter | None:
         """Where such an answer is counted; None if it is of no prefix that is homed here."""

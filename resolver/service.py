@@ -7,6 +7,7 @@ because where a name is homed decides who answers; a query that comes without it
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from proto import compiled
 from proto.errors import Reason, Refusal
 from proto.model.account import Caller, Role
 from proto.model.answer import Answer, Found, NotFound, Refused, Retired, Suspended, ValuesNotFound
@@ -59,6 +60,7 @@ class Homes(dict[str, Prefix | None]):
         return home
 
 
+@compiled.preferred
 def stored_under(identifier: str, homing: Homing) -> tuple[str, Prefix] | None:
     """Where to look for an identifier: its normalised name, and the prefix that it is homed under.
 

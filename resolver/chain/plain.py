@@ -10,25 +10,22 @@ the chain is to be asked. That nothing is registered under a name that is homed 
 
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from proto.errors import Refusal
 from proto.metrics import Metrics
 from proto.model.answer import Found, NotFound
-from proto.model.identifier import parse_identifier
-from proto.model.prefix import PrefixState, normalise
 from proto.model.query import Query
-from proto.model.record import State
-from proto.packing import RECORD_FORMAT, PackedRecord, least_ttl_s
+from proto.packing import has_absolute_ttl, shows_all
 from proto.ports import Clock, RecordReader
+from resolver.answer_cache import Shelf
 from resolver.chain.metrics import Tally
 from resolver.service import Homes, stored_under
 from resolver.tallies import Tallies
 
 log = logging.getLogger(__name__)
 
-_ACTIVE: Final = State.ACTIVE
-_APPROVED: Final = PrefixState.APPROVED
+T = TypeVar("T")
 
 ABSENT: Final = b""
 """What is looked up if nothing is registered: as in the view, an empty value says that there is nothing."""
@@ -48,7 +45,9 @@ class PlainLookups:
     def __init__(
         self, reader: RecordReader, clock: Clock, metrics: Metrics, protocol: str, tallies: Tallies | None = None
     ) -> None:
-        self._reader = reader
+        self._homing = reader.homing
+        self._record = reader.record
+        self._records = reader.records
         self._now_ms = clock.now_ms
         self._monotonic = clock.monotonic
         tally = Tally(metrics, protocol)
@@ -63,37 +62,16 @@ class PlainLookups:
         """UTC seconds since 1970: from when a TTL counts that ends at a certain second."""
         return self._now_ms() // 1000
 
-    def find(self, identifier: str, wants_private: bool = False) -> PackedRecord | None:
-        """The record whose public values are the answer; None: ask the chain."""
-        begun = self._monotonic()
-        try:
-            # What `stored_under` does, in one piece: a call and a pair more would be a hundredth of the answer.
-            name = parse_identifier(identifier)
-            home = self._reader.homing(name.homing_prefix)
-            if home is None or home.state is not _APPROVED or home.delegation is not None:
-                return None
-            record = _plain_record(self._reader.record(normalise(name, home)), wants_private)
-        except Refusal:
-            return None  # the chain will say so
-        except Exception:
-            log.exception(_FAULT)
-            return None
-        if record is not None:
-            self._by_prefix[home.name].n += 1
-            self._count()
-            self._observe(self._monotonic() - begun)
-        return record
-
     def look_up(self, identifier: str, wants_private: bool = False) -> bytes | None:
-        """The same as it is stored, or `ABSENT` if nothing is registered; None: ask the chain."""
+        """The record whose public values are the answer, as it is stored, or `ABSENT` if nothing is registered; None: ask the
+        chain."""
         begun = self._monotonic()
         try:
-            name = parse_identifier(identifier)
-            home = self._reader.homing(name.homing_prefix)
-            if home is None or home.state is not _APPROVED or home.delegation is not None:
+            stored = stored_under(identifier, self._homing)
+            if stored is None:
                 return None
-            raw = self._reader.record(normalise(name, home)) or ABSENT
-            if raw and _plain_record(raw, wants_private) is None:
+            raw = self._record(stored[0]) or ABSENT
+            if raw and not shows_all(raw, wants_private):
                 return None
         except Refusal:
             return None  # the chain will say so
@@ -101,34 +79,31 @@ class PlainLookups:
             log.exception(_FAULT)
             return None
         if raw:
-            self._by_prefix[home.name].n += 1
+            self._by_prefix[stored[1].name].n += 1
             self._count()
         else:
-            self._missed_by_prefix[home.name].n += 1
+            self._missed_by_prefix[stored[1].name].n += 1
             self._count_absent()
         self._observe(self._monotonic() - begun)
         return raw
 
-    def found(self, identifier: str) -> Found | None:
-        """The answer itself; None: ask the chain."""
-        record = self.find(identifier)
-        if record is None:
-            return None
-        values, _ = record.select()
-        ttl_s = least_ttl_s(values, self.now_s(), 0)
-        return Found(
-            identifier, record.identifier, record.version, record.aliases, record.template, record.registrant, ttl_s,
-            values=values,
-        )  # fmt: skip
+    def offer(self, shelf: Shelf[T], key: bytes, identifier: str, raw: bytes, rendered: T, size: int) -> None:
+        """Offer a reply made of what `look_up` has just given: it is kept if it was asked for before, and holds until the
+        record changes."""
+        if shelf.is_seen_again(key) and not (raw and has_absolute_ttl(raw)):
+            stored = stored_under(identifier, self._homing)
+            if stored is not None:
+                shelf.keep_plain(key, Found if raw else NotFound, stored[0], stored[1].name, rendered, size)
 
-    def find_many(self, identifiers: Sequence[str], wants_private: bool = False) -> list[PackedRecord | None]:
-        """The same for each of many, in order: each prefix is looked for once, and all records are read together."""
+    def look_up_many(self, identifiers: Sequence[str], wants_private: bool = False) -> list[bytes | None]:
+        """The records of many, in order, none of them `ABSENT`: each prefix is looked for once, and all are read together."""
         begun = self._monotonic()
-        homing = Homes(self._reader.homing).__getitem__
+        homing = Homes(self._homing).__getitem__
         try:
             places = [stored_under(identifier, homing) for identifier in identifiers]
-            read = iter(self._reader.records([stored[0] for stored in places if stored is not None]))
-            records = [None if stored is None else _plain_record(next(read), wants_private) for stored in places]
+            read = iter(self._records([stored[0] for stored in places if stored is not None]))
+            records = [None if stored is None else next(read) for stored in places]
+            records = [raw if raw is not None and shows_all(raw, wants_private) else None for raw in records]
         except Refusal:
             return [None] * len(identifiers)
         except Exception:
@@ -143,14 +118,3 @@ class PlainLookups:
                     self._by_prefix[stored[1].name].n += 1
                     self._observe(share_s)
         return records
-
-
-def _plain_record(raw: bytes | None, wants_private: bool) -> PackedRecord | None:
-    """The record in `raw`, if it is one and shows all that is asked for."""
-    if raw is None or raw[0] != RECORD_FORMAT:
-        return None
-    record = PackedRecord(raw)
-    count = record.public_count
-    if record.state is not _ACTIVE or not count or (wants_private and count != record.value_count):
-        return None
-    return record

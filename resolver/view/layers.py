@@ -4,10 +4,11 @@ A change is staged (in portions, if it is large) and then shown all at once, so 
 Alias pointers are not in a change: they follow from the aliases that the record lists now and listed before.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import Protocol
 
+from proto import compiled
 from proto.keys import name_in_key, prefix_end, record_key
 from proto.model.account import Account
 from proto.model.change import Position, Table
@@ -42,6 +43,32 @@ class Staged:
         self.rows: list[TableRow] = []
 
 
+Overlaid = tuple[Mapping[bytes, bytes], ...]
+
+
+@compiled.preferred
+def find_record(name: str, layers: Overlaid, get: Callable[[bytes], bytes | None]) -> bytes | None:
+    """What is stored under a normalised identifier: in the first of `layers` that knows it, else what `get` finds below."""
+    key = record_key(name)
+    for layer in layers:
+        value = layer.get(key)
+        if value is not None:
+            return value or None
+    return get(key)
+
+
+@compiled.preferred
+def find_records(
+    names: Sequence[str], layers: Overlaid, get_many: Callable[[list[bytes]], list[bytes | None]]
+) -> list[bytes | None]:
+    """The same for many, in order; what no layer knows is asked for at once."""
+    keys = [record_key(name) for name in names]
+    found = [next((layer[key] for layer in layers if key in layer), None) for key in keys]
+    missing = [key for key, value in zip(keys, found, strict=True) if value is None]
+    below = iter(get_many(missing) if missing else ())
+    return [next(below) if value is None else value or None for value in found]
+
+
 class Layers:
     """A `proto.ports.RecordReader` that is told what happens next: `stage` and `show` a change, `rebase` on a checkpoint.
 
@@ -68,20 +95,10 @@ class Layers:
                 yield
 
     def record(self, normalised: str) -> bytes | None:
-        key = record_key(normalised)
-        for layer in self.overlay.layers:
-            value = layer.get(key)
-            if value is not None:
-                return value or None
-        return self.base.get_record(key)
+        return find_record(normalised, self.overlay.layers, self.base.get_record)
 
     def records(self, normalised: Sequence[str]) -> list[bytes | None]:
-        keys = [record_key(name) for name in normalised]
-        changed = self.overlay.get
-        found = [changed(key) for key in keys]
-        missing = [key for key, value in zip(keys, found, strict=True) if value is None]
-        below = iter(self.base.get_many(missing) if missing else ())
-        return [next(below) if value is None else value or None for value in found]
+        return find_records(normalised, self.overlay.layers, self.base.get_many)
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes]]:
         below = record_key(f"{prefix}/")

@@ -22,7 +22,7 @@ from proto.stream import Damaged
 from resolver.view.checkpoint import Unusable, list_checkpoints, open_checkpoint
 from resolver.view.follower import Follower
 from resolver.view.lag import Lag
-from resolver.view.layers import Layers, Watcher
+from resolver.view.layers import Layers, Watcher, find_record
 from resolver.view.liaison import Liaison
 from resolver.view.segments import Fenced
 from resolver.view.waiting import Waiters
@@ -106,9 +106,10 @@ class View:
 
     def record(self, normalised: str) -> bytes | None:
         """The packed record or alias pointer under a normalised identifier."""
-        if self._layers is None:
+        layers = self._layers
+        if layers is None:
             raise _not_ready()
-        return self._layers.record(normalised)
+        return find_record(normalised, layers.overlay.layers, layers.base.get_record)
 
     def records(self, normalised: Sequence[str]) -> list[bytes | None]:
         """The same for many at once, in order."""
@@ -124,7 +125,10 @@ class View:
 
     def homing(self, name: str) -> Prefix | None:
         """The longest prefix of the table that `name` is or derives from; None: not homed here."""
-        return self._shown().tables.homing(name)
+        layers = self._layers
+        if layers is None:
+            raise _not_ready()
+        return layers.tables.homing(name)
 
     def account(self, name: str) -> Account | None:
         """The account of this name."""

@@ -1,20 +1,320 @@
 """What is compiled says what plain Python says, byte for byte, also of what no node writes and no client should send."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proto.packing import PackedRecord
+from proto import compiled
+from proto.errors import Reason, Refusal
+from proto.keys import record_key
+from proto.model.identifier import SuffixRule
+from proto.model.prefix import Delegation, Prefix, PrefixState
+from proto.model.record import Record, State
+from proto.model.value import Value
+from proto.packing import pack_record
+from proto.request_id import RequestIds
+from proto.v1.resolver_pb2 import ResolveRequest
+from proto.wire.grpc.message import compose_message
+from proto.wire.grpc.response import compose_tail
+from proto.wire.http2.frames import HEAD
+from resolver.listeners.grpc import plain_calls
+from resolver.listeners.http import public_replies
+from resolver.listeners.http.public_replies import render_handle, render_resolution
+from resolver.listeners.http.reply import Rendered
 from tests.support.packed_records import damaged_records, packed_records
 from tests.support.ways import both_ways, outcome
 
+STORED = st.one_of(packed_records(), damaged_records())
 NOW_S = st.one_of(st.just(1_700_000_000), st.integers(0, 2**33))
+SEEN = b"h/api/handles/88.1/seen HTTP/1.1"
+VALUES = (Value(1, "URL", b"https://example.cn/\\"), Value(2, "TITLE", '油 "x"\n'.encode(), timestamp=1_709_164_800))
+PLAIN = pack_record(Record("88.118/x", 3, State.ACTIVE, VALUES, "91411000MA40XCDL1K", 1, 2))
+ROUTES = (b"/api/handles/", b"/api/v1/resolve/")
 
 
-@pytest.mark.parametrize("name", ["compose_public_response", "compose_public_result"])
-@given(raw=st.one_of(packed_records(), damaged_records()), asked=st.text(max_size=200), now_s=NOW_S)
-def test_a_record_makes_the_same_message(name: str, raw: bytes, asked: str, now_s: int) -> None:
-    plain, quick = both_ways("proto.packed_messages", name)
-    record = outcome(PackedRecord, raw)
-    if isinstance(record, PackedRecord):
-        assert outcome(quick, record, asked, now_s) == outcome(plain, record, asked, now_s)
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("proto.packed_messages", "compose_public_response"),
+        ("proto.packed_messages", "compose_public_result"),
+        ("resolver.listeners.http.public_replies", "render_handle"),
+        ("resolver.listeners.http.public_replies", "render_resolution"),
+    ],
+)
+@given(raw=STORED, asked=st.one_of(st.text(max_size=200), st.just("88.118.1/\ud800")), now_s=NOW_S)
+def test_a_record_is_written_the_same(module: str, name: str, raw: bytes, asked: str, now_s: int) -> None:
+    plain, quick = both_ways(module, name)
+    assert outcome(quick, raw, asked, now_s) == outcome(plain, raw, asked, now_s)
+
+
+@given(raw=st.one_of(STORED, st.binary(max_size=50)), wants_private=st.booleans())
+def test_a_record_shows_the_same(raw: bytes, wants_private: bool) -> None:
+    plain, quick = both_ways("proto.packing", "shows_all")
+    assert outcome(quick, raw, wants_private) == outcome(plain, raw, wants_private)
+
+
+TARGETS = st.one_of(
+    st.text("aZ09-._~!$&'()*+,;=:@/?%", max_size=30),
+    st.text(max_size=20),
+    st.sampled_from(["%E6%B2%B9", "%e6%b2", "%ff", "a%2Fb%25", "%", "%4", "%zz", "?", "a?", "a?b=c", "\x00", "é"]),
+)
+
+
+@given(
+    method=st.sampled_from(["GET ", "HEAD ", "GET", "POST ", "get ", " GET "]),
+    route=st.sampled_from(["/api/handles/", "/api/v1/resolve/", "/api/handles", "/", "", "/api/v1/%72esolve/"]),
+    targets=st.lists(TARGETS, max_size=3),
+    version=st.sampled_from([" HTTP/1.1", " HTTP/1.1", " HTTP/1.1", " HTTP/1.0", "  HTTP/1.1", "", " HTTP/1.1 "]),
+)
+def test_a_request_line_asks_for_the_same(method: str, route: str, targets: list[str], version: str) -> None:
+    plain, quick = both_ways("proto.wire.http.plain", "parse_name")
+    line = f"{method}{route}{''.join(targets)}{version}".encode("latin-1", "replace")
+    assert outcome(quick, line, ROUTES) == outcome(plain, line, ROUTES)
+
+
+@pytest.mark.parametrize("size", [4_095, 4_096, 4_097, 5_000])
+def test_a_long_request_line_asks_for_the_same(size: int) -> None:
+    plain, quick = both_ways("proto.wire.http.plain", "parse_name")
+    line = b"GET /api/handles/88.118/".ljust(size - 9, b"x") + b" HTTP/1.1"
+    assert (quick(line, ROUTES) is None) == (size > 4_096)
+    assert quick(line, ROUTES) == plain(line, ROUTES)
+
+
+@given(line=st.binary(max_size=60))
+def test_garbage_asks_for_nothing(line: bytes) -> None:
+    plain, quick = both_ways("proto.wire.http.plain", "parse_name")
+    assert outcome(quick, line, ROUTES) is outcome(plain, line, ROUTES) is None
+
+
+def homing(name: str) -> Prefix | None:
+    """Prefixes of every kind, by how they begin; some that cannot be asked for now."""
+    if name.startswith("99"):
+        raise Refusal(Reason.NOT_READY, "not now")
+    state = PrefixState.SUSPENDED if name.startswith("88.119") else PrefixState.APPROVED
+    rule = SuffixRule.EXACT if name.startswith("88.1") else SuffixRule.FOLD_ASCII
+    delegation = Delegation((), "") if name.startswith("87") else None
+    return None if name.startswith("10") else Prefix(name, "", state, rule, 1, 1, 1, delegation=delegation)
+
+
+PREFIXES = st.one_of(
+    st.sampled_from(
+        [
+            "88.118",
+            "88.2.Ab-c_d",
+            "0.NA",
+            "0.na",
+            "88.119",
+            "87.1",
+            "10.1",
+            "99.1",
+            "",
+            "88..1",
+            ".88",
+            "88.",
+            "8" * 64,
+            "8" * 65,
+        ]
+    ),
+    st.text("aZ0-_.", max_size=70),
+    st.text(max_size=6),
+)
+SUFFIXES = st.one_of(
+    st.text("aZ09./ ~", max_size=12), st.text(max_size=8), st.text("\x1f\x7f\x00/", max_size=2), st.just("x" * 2_050)
+)
+
+
+@given(prefix=PREFIXES, slash=st.sampled_from(["/", "/", "/", ""]), suffix=SUFFIXES)
+@example("88.118", "/", "x" * 2_041)
+@example("88.118", "/", "x" * 2_042)
+@example("88.118", "/", "é" * 1_021)
+@example("88.118", "/", "\ud800")
+def test_an_identifier_is_stored_under_the_same(prefix: str, slash: str, suffix: str) -> None:
+    plain, quick = both_ways("resolver.service", "stored_under")
+    identifier = prefix + slash + suffix
+    assert outcome(quick, identifier, homing) == outcome(plain, identifier, homing)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=5), st.binary(min_size=126, max_size=130)), max_size=6))
+def test_results_are_joined_the_same(results: list[bytes]) -> None:
+    plain, quick = both_ways("proto.packed_messages", "join_results")
+    assert quick(results) == plain(results)
+
+
+NAMES = st.sampled_from(["88.1/a", "88.1/b", "88.1/é", "88.1/c", ""])
+LAYERS = st.lists(st.dictionaries(NAMES.map(record_key), st.sampled_from([b"", b"one", b"two"])), max_size=3).map(tuple)
+
+
+@given(
+    names=st.lists(st.one_of(NAMES, st.just("88.1/\ud800")), max_size=6),
+    layers=LAYERS,
+    below=st.dictionaries(NAMES.map(record_key), st.just(b"x")),
+)
+def test_the_same_is_found_in_the_overlay_or_below(
+    names: list[str], layers: tuple[dict[bytes, bytes], ...], below: dict[bytes, bytes]
+) -> None:
+    plain, quick = both_ways("resolver.view.layers", "find_records")
+    asked: list[list[bytes]] = []
+
+    def get_many(keys: list[bytes]) -> list[bytes | None]:
+        asked.append(keys)
+        return [below.get(key) for key in keys]
+
+    assert outcome(quick, names, layers, get_many) == outcome(plain, names, layers, get_many)
+    assert asked[::2] == asked[1::2]
+    plain_one, quick_one = both_ways("resolver.view.layers", "find_record")
+    for name in names:
+        assert outcome(quick_one, name, layers, below.get) == outcome(plain_one, name, layers, below.get)
+
+
+class Desk:
+    """What runs and calls are answered with: a few records, and notes of all that was asked of it."""
+
+    def __init__(self, records: dict[str, bytes], seen: set[bytes]) -> None:
+        self.records = records
+        self.seen = seen
+        self.asked: list[object] = []
+        self.ids = RequestIds(b"\x01" * 8)
+
+    def look_up(self, identifier: str) -> bytes | None:
+        self.asked.append(identifier)
+        return self.records.get(identifier)
+
+    def render(self, place: int, raw: bytes, identifier: str) -> Rendered:
+        self.asked.append((place, identifier))
+        rendered = outcome((render_handle, render_resolution)[place], raw, identifier, 1_700_000_000)
+        return rendered if isinstance(rendered, Rendered) else Rendered(b"failed", "", b"")
+
+    def note(self, key: bytes) -> None:
+        self.asked.append(key)
+
+    def has_seen(self, key: bytes) -> bool:
+        return key in self.seen
+
+    def http(self) -> public_replies.Way:
+        return public_replies.Way(
+            ROUTES, (render_handle, render_resolution), {b"Host: a\r\n\r\n", b"\r\n"}, {KEPT}, self.look_up, self.render,
+            self.has_seen, self.note, self.ids.new, lambda: b"\r\nDate: now",
+        )  # fmt: skip
+
+    def grpc(self) -> plain_calls.Way:
+        return plain_calls.Way(
+            {b"gR" + KEPT}, self.has_seen, self.note, self.look_up, b"absent", self.ids.new, lambda: 1_700_000_000
+        )
+
+
+KEPT = b"h/api/handles/88.1/kept HTTP/1.1"
+HEADS = st.one_of(
+    st.builds(
+        "{} {}{}{}\r\n{}\r\n".format,
+        st.sampled_from(["GET", "GET", "GET", "GET", "HEAD", "get", "POST"]),
+        st.sampled_from(["/api/handles/", "/api/v1/resolve/", "/api/handles/", "/other/"]),
+        st.sampled_from(
+            ["88.1/a", "88.1/b", "88.1/%61", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", "88.1/a?", "%zz", "%ff", "\x00", ""]
+        ),
+        st.sampled_from([" HTTP/1.1", " HTTP/1.1", " HTTP/1.1", " HTTP/1.0", ""]),
+        st.sampled_from(["Host: a\r\n", "Host: a\r\n", "", "Host: b\r\n", "Host: a\r\nX: y\r\n", "\r", "\r\n"]),
+    ).map(lambda text: text.encode("latin-1")),
+    st.sampled_from([b"\r\n", b"\r", b"GET", b"GET /api/handles/88.1/a HTTP/1.1\r\nHost: a\r\n\r", b"\x00" * 5]),
+)
+
+
+@given(
+    a=STORED, b=packed_records(), heads=st.lists(HEADS, max_size=6), cut=st.integers(0, 3), begin=st.integers(0, 2),
+    before=st.sampled_from([[], [], [b"x" * 65_537], [b""] * 31]),
+)  # fmt: skip
+@example(b"", b"", [b"GET /api/handles/88.1/a HTTP/1.1\r\nHost: a\r\n\r\n"] * 40, 0, 0, [])
+def test_a_run_of_requests_is_answered_the_same(
+    a: bytes, b: bytes, heads: list[bytes], cut: int, begin: int, before: list[bytes]
+) -> None:
+    plain, quick = both_ways("resolver.listeners.http.public_replies", "answer_run")
+    stream = b"".join(heads)
+    data = b"x" * begin + stream[: len(stream) - cut]
+    came_to = []
+    for way in (plain, quick):
+        desk, replies = Desk({"88.1/a": a or PLAIN, "88.1/b": b or PLAIN, "88.1/absent": b"", "88.1/seen": PLAIN}, {SEEN}), [*before]
+        came_to.append(
+            (outcome(way, data, begin, desk.http(), replies), replies, [each for each in desk.asked if type(each) is not tuple])
+        )
+    assert came_to[0] == came_to[1]
+
+
+MESSAGES = st.one_of(
+    st.sampled_from(["88.1/a", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", "", "x" * 127, "x" * 128, "x" * 3_000]).map(
+        lambda name: ResolveRequest(identifier=name).SerializeToString()
+    ),
+    st.binary(max_size=8),
+    st.just(b"\x0a\x01\xff"),
+    st.just(KEPT),
+)
+
+
+@given(
+    raw=STORED, message=MESSAGES, stream=st.integers(1, 2**31 - 1),
+    prefix=st.one_of(st.none(), st.binary(min_size=0, max_size=6)),
+)  # fmt: skip
+@example(b"", b"\x0a\x0688.1/a", 1, None)
+def test_a_call_is_answered_the_same(raw: bytes, message: bytes, stream: int, prefix: bytes | None) -> None:
+    plain, quick = both_ways("resolver.listeners.grpc.plain_calls", "answer_call")
+    data = compose_message(message) if prefix is None else prefix + message
+    came_to = []
+    for way in (plain, quick):
+        desk = Desk({"88.1/a": raw or PLAIN, "88.1/absent": b""}, {b"gR" + ResolveRequest(identifier="88.1/seen").SerializeToString()})
+        came_to.append((outcome(way, stream, data, desk.grpc()), desk.asked))
+    assert came_to[0] == came_to[1]
+    answered = came_to[1][0]
+    if isinstance(answered, plain_calls.Answered) and answered.data_bytes:
+        found = answered.response()
+        number = stream.to_bytes(4)
+        first, second, third, last = found.parts
+        frames = (first, number, second, number, third, number, last, compose_tail(answered.request_id))
+        assert answered.frames == b"".join(frames)
+        assert found.data_bytes == answered.data_bytes
+
+
+FRAME_HEADS = st.builds(
+    lambda size, kind, flags, number: HEAD.pack(size >> 8, size & 0xFF, kind, flags, number),
+    st.sampled_from([0, 1, 3, 3, 16_384, 16_385, 2**24 - 1]), st.sampled_from([0, 1, 1, 4]), st.sampled_from([0, 1, 4, 4, 5]),
+    st.sampled_from([1, 1, 3, 2**31 + 1]),
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(FRAME_HEADS, st.binary(max_size=4), st.just(b"abc")), max_size=5).map(b"".join), st.integers(0, 12))
+@example(HEAD.pack(0, 3, 1, 4, 1) + b"abc" + HEAD.pack(0, 2, 0, 1, 1) + b"de" + b"more", 0)
+@example(HEAD.pack(64, 1, 1, 4, 1) + b"x" * 16_385 + HEAD.pack(0, 2, 0, 1, 1) + b"de", 0)
+@example(HEAD.pack(64, 0, 1, 4, 1) + b"x" * 16_384 + HEAD.pack(64, 0, 0, 1, 1) + b"y" * 16_384, 0)
+@example(HEAD.pack(64, 0, 1, 4, 1) + b"x" * 16_384 + HEAD.pack(64, 1, 0, 1, 1) + b"y" * 16_385, 0)
+def test_the_same_is_a_whole_call(data: bytes, at: int) -> None:
+    plain, quick = both_ways("proto.wire.http2.frames", "read_call")
+    assert outcome(quick, data, at) == outcome(plain, data, at)
+
+
+@given(
+    st.binary(max_size=300),
+    st.one_of(st.binary(max_size=300), st.just(b"x" * 70_000)),
+    st.binary(max_size=300),
+    st.integers(0, 200),
+)
+def test_an_answer_has_the_same_frames(head: bytes, data: bytes, trailers: bytes, tail_bytes: int) -> None:
+    plain, quick = both_ways("proto.wire.http2.frames", "compose_answer")
+    assert outcome(quick, head, data, trailers, tail_bytes) == outcome(plain, head, data, trailers, tail_bytes)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "arguments"),
+    [
+        ("proto.packed_messages", "compose_public_response", (PLAIN, "88.118/x", 5)),
+        ("proto.packed_messages", "compose_public_result", (PLAIN, "88.118/x", 5)),
+        ("resolver.listeners.http.public_replies", "render_handle", (PLAIN, "88.118/x", 5)),
+        ("resolver.listeners.http.public_replies", "render_resolution", (PLAIN, "88.118/x", 5)),
+        ("proto.wire.http.plain", "parse_name", (b"GET /api/handles/88.1/%E6%B2%B9 HTTP/1.1", ROUTES)),
+        ("proto.packing", "shows_all", (PLAIN, False)),
+        ("resolver.service", "stored_under", ("88.2/aB", homing)),
+        ("proto.wire.http2.frames", "compose_answer", (b"a", b"b", b"c", 33)),
+    ],
+)
+def test_the_common_case_needs_no_plain_python(
+    module: str, name: str, arguments: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, quick = both_ways(module, name)
+    monkeypatch.setattr(compiled, "_pure", {})
+    assert quick(*arguments)

@@ -42,6 +42,10 @@ from resolver.chain.step import Resolve
 from resolver.chain.together import resolve_together
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.site import node_site
+from resolver.listeners.http.documents import handle_reply, resolve_reply
+from resolver.listeners.http.public_replies import render_handle, render_resolution
+from resolver.listeners.http.questions import PLAIN
+from resolver.listeners.http.reply import split_reply
 from resolver.service import read_ahead
 from tests.property.test_packing_properties import records
 from tests.support.control_plane import ACME, ACME_CODE, HOME, ControlPlane
@@ -141,13 +145,12 @@ class Ways:
     def __init__(self, reader: FollowingReader) -> None:
         self._clock = StoppedClock()
         self._counts = {
-            way: CollectorRegistry() for way in ("singles", "together", "plain", "looked up", "many", "handle", "plain handle")
+            way: CollectorRegistry() for way in ("singles", "together", "plain", "many", "handle", "plain handle")
         }
         metrics = {way: build_metrics(registry) for way, registry in self._counts.items()}
         self._single = build_chain(reader, self._clock, metrics["singles"])
         self._together = resolve_together(build_chain(reader, self._clock, metrics["together"]), reader)
         self._plain = PlainLookups(reader, self._clock, metrics["plain"], "grpc")
-        self._looked_up = PlainLookups(reader, self._clock, metrics["looked up"], "grpc")
         self._many = PlainLookups(reader, self._clock, metrics["many"], "grpc")
         self._handle = self._dialogue(build_chain(reader, self._clock, metrics["handle"]), metrics["handle"], None)
         plain = PlainLookups(reader, self._clock, metrics["plain handle"], "handle")
@@ -171,29 +174,28 @@ class Ways:
     def compare_plain(self, identifiers: list[str], wants_private: bool) -> Counter[str]:
         """Whatever the chain finds without an alias is found plainly, and nothing else is; what is absent is known to be."""
         done: Counter[str] = Counter()
-        plainly = [self._plain.find(identifier, wants_private) for identifier in identifiers]
-        many = self._many.find_many(identifiers, wants_private)
-        assert [record and record.raw for record in many] == [record and record.raw for record in plainly]
+        plainly = [self._plain.look_up(identifier, wants_private) for identifier in identifiers]
+        many = self._many.look_up_many(identifiers, wants_private)
+        assert many == [raw or None for raw in plainly]
         assert self._requests("many", "grpc", "found") == self._requests("plain", "grpc", "found")
         now_s = self._plain.now_s()
-        for identifier, record in zip(identifiers, plainly, strict=True):
+        for identifier, raw in zip(identifiers, plainly, strict=True):
             query = Query(identifier, "http", wants_private=wants_private)
             assert is_plain(query)
             answer = self._ask(query)
             is_found = isinstance(answer, Found) and not answer.via_alias
-            assert (record is not None) == is_found, identifier
-            if record is not None and isinstance(answer, Found):
-                assert record.public_part == b"".join(answer.values)
+            assert bool(raw) == is_found, identifier
+            if raw and isinstance(answer, Found):
+                assert PackedRecord(raw).public_part == b"".join(answer.values)
                 whole = answer_result(answer)
-                assert compose_public_response(record, identifier, now_s) == whole.SerializeToString(deterministic=True)
-                result = resolver_pb2.ResolveResult.FromString(compose_public_result(record, identifier, now_s))
+                assert compose_public_response(raw, identifier, now_s) == whole.SerializeToString(deterministic=True)
+                result = resolver_pb2.ResolveResult.FromString(compose_public_result(raw, identifier, now_s))
                 assert result.answer == whole
-            looked_up = self._looked_up.look_up(identifier, wants_private)
-            if looked_up == ABSENT:
+                assert render_handle(raw, identifier, now_s) == split_reply(handle_reply(answer, PLAIN, False))
+                assert render_resolution(raw, identifier, now_s) == split_reply(resolve_reply(answer, None, False))
+            if raw == ABSENT:
                 assert isinstance(answer, NotFound), identifier
                 done["plain: absent"] += 1
-            else:
-                assert looked_up == (record and record.raw), identifier
             done[f"plain: {is_found}"] += 1
         return done
 
@@ -281,7 +283,7 @@ def test_a_response_written_from_a_packed_record_is_protobufs_own(record: Record
         asked, record.identifier, record.version, record.aliases, record.template, record.registrant,
         ttl_s=least_ttl_s(values, 5_000, 0), values=values,
     )  # fmt: skip
-    assert compose_public_response(packed, asked, 5_000) == answer_result(found).SerializeToString(deterministic=True)
+    assert compose_public_response(packed.raw, asked, 5_000) == answer_result(found).SerializeToString(deterministic=True)
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 500])
@@ -293,7 +295,7 @@ def test_responses_of_every_size_are_protobufs_own(count: int, size: int) -> Non
     packed = PackedRecord(pack_record(record))
     shown, _ = packed.select()
     found = Found("88.118/x", "88.118/x", 2**63, (), "", "", least_ttl_s(shown, 0, 0), values=shown)
-    assert compose_public_response(packed, "88.118/x", 0) == answer_result(found).SerializeToString(deterministic=True)
+    assert compose_public_response(packed.raw, "88.118/x", 0) == answer_result(found).SerializeToString(deterministic=True)
 
 
 @given(st.lists(st.sampled_from([f"88.118/{number}" for number in range(5)]), max_size=8))

@@ -72,8 +72,8 @@ def test_a_reader_that_cannot_read_is_every_questions_answer() -> None:
     answers = [now(result) for result in bench.together([Query("88.118/x", "grpc"), Query("10.1/x", "grpc")])]
     reasons = [answer.refusal.reason for answer in answers if isinstance(answer, Refused)]
     assert reasons == [Reason.NOT_READY, Reason.NOT_HOMED]
-    assert bench.plain.find("88.118/x") is None
-    assert bench.plain.find_many(["88.118/x", "10.1/x"]) == [None, None]
+    assert bench.plain.look_up("88.118/x") is None
+    assert bench.plain.look_up_many(["88.118/x", "10.1/x"]) == [None, None]
 
 
 def test_a_record_that_cannot_be_read_costs_no_other_its_answer() -> None:
@@ -84,11 +84,11 @@ def test_a_record_that_cannot_be_read_costs_no_other_its_answer() -> None:
     assert isinstance(refused, Refused)
     assert refused.refusal.reason is Reason.INTERNAL
     assert isinstance(now(whole), Found)
-    assert bench.plain.find("88.118/torn") is None
-    assert bench.plain.find_many(["88.118/torn", "88.118/x"])[0] is None
+    assert bench.plain.look_up("88.118/torn") is None
+    assert bench.plain.look_up_many(["88.118/torn", "88.118/x"])[0] is None
 
 
 def test_an_empty_batch_has_no_results() -> None:
     bench = Bench()
     assert bench.together([]) == bench.singly([]) == []
-    assert bench.plain.find_many([]) == []
+    assert bench.plain.look_up_many([]) == []

@@ -31,6 +31,7 @@ _STATUS_REASONS: Final = {
 }
 
 _NO_ID: Final = ""
+_SILENT: Final = CallHead(_NO_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Call:
     timeout_s: float | None = None
     refusal: Refusal | None = None
     status: HTTPStatus = HTTPStatus.OK
+    is_silent: bool = False
+    """Whether it says nothing that an answer depends on which is there at once."""
 
 
 def parse_call(request: RequestHead) -> Call:
@@ -78,7 +81,8 @@ def parse_call(request: RequestHead) -> Call:
             raise Refusal(Reason.UNSUPPORTED_OPERATION, why, "grpc-encoding")
     except Refusal as raised:
         refusal = refusal or raised
-    return Call(path, head, encoding, timeout_s, refusal)
+    is_silent = refusal is None and encoding == IDENTITY and head == _SILENT and (timeout_s is None or timeout_s > 0)
+    return Call(path, head, encoding, timeout_s, refusal, is_silent=is_silent)
 
 
 def parse_timeout(text: str) -> float:

@@ -13,8 +13,11 @@ from typing import Final
 
 import httptools
 
+from proto import compiled
+from proto.errors import Refusal
 from proto.frozen import frozen
 from proto.wire.http import head
+from proto.wire.http.target import decode_part, parse_target
 
 # A plain head is short; one that is longer may still be a request.
 MAX_LINE_BYTES: Final = 4_096
@@ -54,10 +57,33 @@ class Block:
     traceparent: str = ""
 
 
+_SILENT: Final = Block(is_kept=True)
+
+
 def parse_line(line: bytes) -> str | None:
     """The target of a request line without its end; None if the line is not plain."""
     found = _LINE.fullmatch(line)
     return found[1].decode("ascii") if found and len(line) <= MAX_LINE_BYTES else None
+
+
+@compiled.preferred
+def parse_name(line: bytes, routes: tuple[bytes, ...]) -> tuple[int, str] | None:
+    """Below which of `routes` a plain request line asks, by its place, and for what: the rest of its path, decoded once.
+
+    None if the line is not plain, is below none of them, says more in a query, or cannot be decoded.
+    """
+    raw = parse_line(line)
+    target = parse_target(raw) if raw is not None else None
+    if target is None or target.query:
+        return None
+    for place, route in enumerate(routes):
+        path = route.decode()
+        if target.path.startswith(path):
+            try:
+                return place, decode_part(target.path[len(path) :], "identifier")
+            except Refusal:
+                return None
+    return None
 
 
 def parse_block(block: bytes) -> Block | None:
@@ -108,6 +134,8 @@ class Blocks:
 
     def __init__(self) -> None:
         self._verdicts: dict[bytes, Block | None] = {}
+        self.silent: Final[set[bytes]] = set()
+        """Of the blocks that are remembered, those that say nothing but that the connection stays."""
 
     def parse(self, block: bytes) -> Block | None:
         """As `parse_block`."""
@@ -120,7 +148,10 @@ class Blocks:
         if len(block) <= MAX_BLOCK_BYTES and (verdict is None or not (verdict.request_id or verdict.traceparent)):
             if len(self._verdicts) >= BLOCKS_KEPT:
                 self._verdicts.clear()
+                self.silent.clear()
             self._verdicts[block] = verdict
+            if verdict == _SILENT:
+                self.silent.add(block)
         return verdict
 
 

@@ -59,6 +59,7 @@ from proto.wire.http2.frames import (
     compose_reset,
     compose_settings,
     compose_window_update,
+    read_call,
 )
 from proto.wire.http2.limits import (
     BLOCK_BYTES_PER_FRAME,
@@ -199,6 +200,16 @@ class ServerConnection(Generic[T]):
             self._outbox.enqueue(number, stream, response.data)
         self._end(number, stream, response.trailers + tail)
 
+    def respond_at_once(self, number: int, frames: bytes, data_bytes: int) -> bool:
+        """Answer the stream that was read last with all frames of its answer, `data_bytes` of them data, if there is room.
+
+        False: nothing was done.
+        """
+        if number != self._current or not self._outbox.put_frames(frames, data_bytes):
+            return False
+        self._current = _NONE
+        return True
+
     def send_headers(self, number: int, block: bytes) -> None:
         """Begin an answer that comes in parts."""
         if number == self._current:
@@ -262,6 +273,10 @@ class ServerConnection(Generic[T]):
                 self.is_behind = True
                 return None
             self._frames_left -= 1
+            call = read_call(data, self._at) if self._known else None
+            request = self._take_call(*call) if call is not None else None
+            if request is not None:
+                return request
             high, low, kind, flags, number = HEAD.unpack_from(data, self._at)
             begin = self._at + HEAD_BYTES
             after = begin + (high << 8 | low)
@@ -281,6 +296,18 @@ class ServerConnection(Generic[T]):
         if self._at == end:
             self._data, self._at = b"", 0
         return None
+
+    def _take_call(self, number: int, block: bytes, body: bytes, after: int) -> Request[T] | None:
+        """A request that is there whole, with a header block that is known; None, and nothing taken, if it is not so simple."""
+        meaning = self._known.get(block)
+        if meaning is None or not self._is_next(number) or len(self._streams) >= self._limits.max_streams:
+            return None
+        head, awaited = meaning
+        if awaited not in (len(body), UNKNOWN_LENGTH):
+            return None
+        self._at, self._last, self._current = after, number, number
+        self._count_unread(len(body))
+        return Request(number, head, body, True)
 
     def _take_preface(self) -> bool:
         size = len(PREFACE)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from proto import compiled
 from proto.wire.http2.codes import (
     ACK,
     DATA,
@@ -12,13 +13,14 @@ from proto.wire.http2.codes import (
     END_STREAM,
     GOAWAY,
     HEADERS,
+    MAX_STREAM,
     PING,
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
     ErrorCode,
 )
-from proto.wire.http2.limits import MAX_DEBUG_BYTES
+from proto.wire.http2.limits import MAX_DEBUG_BYTES, MAX_FRAME_BYTES
 
 HEAD_BYTES: Final = 9
 PING_BYTES: Final = 8
@@ -33,6 +35,11 @@ _TWO_NUMBERS: Final = struct.Struct(">II")
 # Answers of a service are of a few hundred lengths.
 _BEGINS_KEPT: Final = 1_024
 
+MAX_SIZE: Final = 0xFF_FFFF
+"""What the length of a frame can say."""
+
+_ENDS: Final = END_HEADERS | END_STREAM
+
 SETTINGS_ACK: Final = HEAD.pack(0, 0, SETTINGS, ACK, 0)
 
 
@@ -46,6 +53,36 @@ def compose_frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 def compose_begin(size: int, kind: int, flags: int) -> bytes:
     """The first five bytes of a frame whose payload has `size` bytes: all of its head but the stream."""
     return HEAD.pack(size >> 8, size & 0xFF, kind, flags, 0)[:5]
+
+
+@compiled.preferred
+def compose_answer(head: bytes, data: bytes, trailers: bytes, tail_bytes: int) -> tuple[bytes, bytes, bytes, bytes]:
+    """What stands before, between and behind the three numbers of an answer's stream: headers, data in one frame, and trailers
+    that go on for so many bytes."""
+    last = compose_begin(len(trailers) + tail_bytes, HEADERS, _ENDS)
+    begin = compose_begin(len(head), HEADERS, END_HEADERS)
+    return begin, head + compose_begin(len(data) & MAX_SIZE, DATA, 0), data + last, trailers
+
+
+@compiled.preferred
+def read_call(data: bytes, at: int) -> tuple[int, bytes, bytes, int] | None:
+    """A request in two frames, as unary calls come: its stream, its header block, its body, and where the next frame begins.
+
+    None if what begins at `at` is anything else, or not all there.
+    """
+    if len(data) - at < HEAD_BYTES:
+        return None
+    high, low, kind, flags, number = HEAD.unpack_from(data, at)
+    begin = at + HEAD_BYTES
+    middle = begin + (high << 8 | low)
+    if kind != HEADERS or flags != END_HEADERS or middle - begin > MAX_FRAME_BYTES or len(data) - middle < HEAD_BYTES:
+        return None
+    high, low, kind, flags, same = HEAD.unpack_from(data, middle)
+    body = middle + HEAD_BYTES
+    end = body + (high << 8 | low)
+    if kind != DATA or flags != END_STREAM or same != number or number > MAX_STREAM or end > len(data):
+        return None
+    return (number, data[begin:middle], data[body:end], end) if end - body <= MAX_FRAME_BYTES else None
 
 
 def compose_headers(stream: int, block: bytes, *, ends: bool) -> bytes:

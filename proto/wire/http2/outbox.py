@@ -60,6 +60,15 @@ class Outbox:
         self.parts += (first, stream, second, stream, third, stream, last, tail)
         return True
 
+    def put_frames(self, frames: bytes, data_bytes: int) -> bool:
+        """Send a whole answer on a stream that is new, composed already, if there is room for it; whether there was."""
+        if data_bytes and (data_bytes > MAX_FRAME_BYTES or data_bytes > self.window or data_bytes > self.initial_window):
+            return False
+        self.window -= data_bytes
+        self.size += len(frames)
+        self.parts.append(frames)
+        return True
+
     def enqueue(self, number: int, stream: Stream, data: bytes) -> None:
         """Data that goes as soon as it may, behind what waits already on its stream."""
         stream.pending = stream.pending[stream.sent :] + data if stream.waiting else data

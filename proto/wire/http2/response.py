@@ -4,14 +4,7 @@ The tail is the end of the last header block: what is different each time (a req
 every frame's length is known beforehand; an answer with another tail is composed anew.
 """
 
-from typing import Final
-
-from proto.wire.http2.codes import DATA, END_HEADERS, END_STREAM, HEADERS
-from proto.wire.http2.frames import compose_begin
-
-_ENDS: Final = END_HEADERS | END_STREAM
-# What the length of a frame can say; the head of a frame of more data is never used.
-_FRAME_SIZES: Final = 0xFF_FFFF
+from proto.wire.http2.frames import compose_answer
 
 
 class Response:
@@ -28,9 +21,7 @@ class Response:
         self.tail_bytes = tail_bytes
         self.data_bytes = size = len(data)
         self.size = len(head) + size + len(trailers) + tail_bytes
-        last = compose_begin(len(trailers) + tail_bytes, HEADERS, _ENDS)
-        begin = compose_begin(len(head), HEADERS, END_HEADERS)
-        self.parts = begin, head + compose_begin(size & _FRAME_SIZES, DATA, 0), data + last, trailers
+        self.parts = compose_answer(head, data, trailers, tail_bytes)
         """What stands before, between and behind the three stream numbers if the data fits one frame."""
 
     @property

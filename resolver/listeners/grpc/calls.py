@@ -19,6 +19,7 @@ from proto.wire.grpc.response import fail_with
 from proto.wire.http2.codes import ErrorCode
 from proto.wire.http2.response import Response
 from resolver.listeners.grpc.limits import OVERLOAD_RETRY_S, GrpcLimits
+from resolver.listeners.grpc.plain_calls import Way
 from resolver.listeners.grpc.streaming import Conversation, Speaker
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ FAULT_REASONS: Final = {
     ErrorCode.FRAME_SIZE_ERROR: Reason.MESSAGE_TOO_LARGE,
 }
 
-_FAILED: Final = "a call failed"
+FAILED: Final = "a call failed"
 _FAULT: Final = Refusal(Reason.INTERNAL, "the node failed; its log says why")
 _LATE: Final = Refusal(Reason.TIMEOUT, "the call's deadline has passed")
 _UNKNOWN: Final = Refusal(Reason.UNSUPPORTED_OPERATION, "there is no such method here")
@@ -50,7 +51,7 @@ class Unary:
 
 
 class Calls:
-    """`unary` and `streaming` are the methods by path."""
+    """`unary` and `streaming` are the methods by path; `way` is how the commonest calls of `Resolve` are answered."""
 
     def __init__(
         self,
@@ -59,7 +60,9 @@ class Calls:
         ids: RequestIds,
         refused: Counter,
         limits: GrpcLimits,
+        way: Way | None = None,
     ) -> None:
+        self.way = way
         self.unary = unary
         self.streaming = streaming
         self.limits = limits
@@ -81,7 +84,7 @@ class Calls:
         except Refusal as refusal:
             return self.refuse(refusal)
         except Exception:
-            logger.exception(_FAILED, extra={"request_id": request_id})
+            logger.exception(FAILED, extra={"request_id": request_id})
             return self.refuse(_FAULT)
         return answer if isinstance(answer, Response) else self._later(answer, request_id)
 
@@ -114,5 +117,5 @@ class Calls:
         except Refusal as refusal:
             return self.refuse(refusal)
         except Exception:
-            logger.exception(_FAILED, extra={"request_id": request_id})
+            logger.exception(FAILED, extra={"request_id": request_id})
             return self.refuse(_FAULT)

@@ -28,7 +28,7 @@ from resolver.listeners.grpc.limits import (
     MAX_SMALL_QUESTION_BYTES,
     GrpcLimits,
 )
-from resolver.listeners.grpc.lookups import PROTOCOL, SERVICE, Lookups
+from resolver.listeners.grpc.lookups import PROTOCOL, RESOLVE, SERVICE, Lookups
 from resolver.listeners.grpc.reflection import Reflection
 from resolver.listeners.neighbours import Make, Neighbours
 
@@ -74,10 +74,11 @@ class GrpcListener:
         self._reflection = Reflection((*_SERVED, *reflection.SERVICES))
         self._health = Health((SERVICE,))
         unary = {
-            f"/{SERVICE}/Resolve": Unary(self._lookups.resolve, MAX_MESSAGE_BYTES),
+            RESOLVE: Unary(self._lookups.resolve, MAX_MESSAGE_BYTES),
             f"/{SERVICE}/BatchResolve": Unary(self._lookups.batch, MAX_BATCH_BYTES),
         }
-        self.calls = Calls(unary, {}, RequestIds(os.urandom(SEED_BYTES)), metrics.refused, self.limits)
+        ids = RequestIds(os.urandom(SEED_BYTES))
+        self.calls = Calls(unary, {}, ids, metrics.refused, self.limits, self._lookups.way(ids.new))
         for name in reflection.SERVICES:
             self.calls.streaming[f"/{name}/ServerReflectionInfo"] = self._reflection.converse
 

@@ -6,7 +6,8 @@ answer may lie in the answer cache, found by the bytes of the question before th
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 from proto.convert import answer_result, parse_message, refusal_failure
@@ -16,7 +17,7 @@ from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
 from proto.model.change import parse_cursor
 from proto.model.query import Query
-from proto.packed_messages import compose_public_response, compose_public_result
+from proto.packed_messages import compose_public_response, compose_public_result, join_results
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, parse_bearer
 from proto.wire.grpc.resolution import VARINTS, compose_resolution, plain_identifier
@@ -28,12 +29,11 @@ from resolver.chain.plain import PlainLookups, is_plain
 from resolver.chain.step import Resolve, Result, abandon
 from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES, MAX_KEPT_QUESTION_BYTES
+from resolver.listeners.grpc.plain_calls import KEY, Way
 
 SERVICE: Final = resolver_pb2.DESCRIPTOR.services_by_name["Resolver"].full_name
+RESOLVE: Final = f"/{SERVICE}/Resolve"
 PROTOCOL: Final = "grpc"
-
-# The first byte of a key says whose it is, the second of which method; the rest is the message.
-_KEY: Final = b"gR"
 
 # What is wrong with the call and not with one of its identifiers ends a batch, at once: the next item would wait as long.
 # (A wrong key does so too; that one record's values need a key does not.)
@@ -42,8 +42,12 @@ CALL_REASONS: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUO
 # The commonest first: what a result is that need not be waited for.
 _ANSWERS: Final = (Found, NotFound, ValuesNotFound, Suspended, Retired, Referral, Refused)
 
-# Keys of protobuf in the message of a batch: a result, and in it an answer or a failure.
-_RESULT, _ANSWER, _FAILURE = b"\x0a", b"\x0a", b"\x12"
+# Keys of protobuf in a result: an answer or a failure.
+_ANSWER, _FAILURE = b"\x0a", b"\x12"
+
+
+_Asked = tuple[Query, Result]
+_Read = Callable[[Sequence[str]], list[bytes | None]]
 
 
 class Lookups:
@@ -64,11 +68,18 @@ class Lookups:
         self._kept = kept
         self._batches = asyncio.Semaphore(MAX_BATCHES)
 
+    def way(self, new_id: Callable[[], str]) -> Way | None:
+        """How the commonest calls of `resolve` are answered in one piece; None if there is no such way."""
+        plain, kept = self._plain, self._kept
+        if plain is None:
+            return None
+        return Way(kept.keys, kept.has_seen, kept.note, plain.look_up, _ABSENT.trailers, new_id, plain.now_s)
+
     def resolve(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response | Awaitable[Response]:
         """`Resolve`. Raises `Refusal`."""
         key = b""
         if not head.authorization and len(raw) <= MAX_KEPT_QUESTION_BYTES:
-            key = _KEY + raw
+            key = KEY + raw
             kept = self._kept.get(key)
             if kept is not None:
                 return kept
@@ -80,7 +91,7 @@ class Lookups:
             query = Query(identifier, PROTOCOL, request_id=request_id, peer=peer)
         else:
             request = parse_message(resolver_pb2.ResolveRequest, raw, MAX_MESSAGE_BYTES)
-            (query,) = _queries(request, (request.identifier,), head, request_id, peer)
+            query = _asker(request, head, request_id, peer)(request.identifier)
         query.reads = []
         answer = self._resolve(query)
         if not isinstance(answer, _ANSWERS):
@@ -91,18 +102,14 @@ class Lookups:
         return response
 
     def _resolve_plainly(self, identifier: str, key: bytes) -> Response | None:
-        """What a record answers to a question for nothing but its identifier; None: the chain is to be asked.
-
-        What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
-        """
+        """What a record answers to a question for nothing but its identifier; None: the chain is to be asked."""
         plain = self._plain
-        if plain is None or self._kept.has_seen(key):
+        raw = plain.look_up(identifier) if plain is not None else None
+        if plain is None or raw is None:
             return None
-        record = plain.find(identifier)
-        if record is None:
-            return None
-        self._kept.note(key)
-        return answer_with(compose_public_response(record, identifier, plain.now_s()))
+        response = answer_with(compose_public_response(raw, identifier, plain.now_s())) if raw else _ABSENT
+        plain.offer(self._kept, key, identifier, raw, response, response.size)
+        return response
 
     async def batch(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response:
         """`BatchResolve`. Raises `Refusal`."""
@@ -110,49 +117,64 @@ class Lookups:
         if len(request.identifiers) > MAX_RESOLVE_BATCH:
             why = f"{len(request.identifiers)} identifiers; the limit is {MAX_RESOLVE_BATCH}"
             raise Refusal(Reason.BATCH_TOO_LARGE, why, "identifiers")
-        queries = _queries(request, request.identifiers, head, request_id, peer)
+        ask = _asker(request, head, request_id, peer)
+        first = ask(request.identifiers[0]) if request.identifiers else None
         # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile; nor does one with
         # a wrong key. For all others no answer is to lie here until their turn comes.
-        asks_first = queries and (queries[0].after is not None or queries[0].credential)
-        first = await self._ask(queries[0]) if asks_first else None
-        if isinstance(first, Refused) and _ends_call(first.refusal):
-            return fail_with(refusal_failure(first.refusal, queries[0].explain or ()))
+        known: list[_Asked] = []
+        if first is not None and (first.after is not None or first.credential):
+            answer = await self._ask(first)
+            if isinstance(answer, Refused) and _ends_call(answer.refusal):
+                return fail_with(refusal_failure(answer.refusal, first.explain or ()))
+            known = [(first, answer)]
+        read: _Read | None = None
+        if self._plain is not None and first is not None and is_plain(first):
+            read = partial(self._plain.look_up_many, wants_private=first.wants_private)
         async with self._batches:
-            return await self._answer_batch(queries, first)
+            return await self._answer_batch(request.identifiers, ask, known, read)
 
-    async def _answer_batch(self, queries: Sequence[Query], first: Answer | None) -> Response:
-        """The results of a batch, in order; `first` is the first one's answer if it was asked for already."""
+    async def _answer_batch(
+        self, identifiers: Sequence[str], ask: Callable[[str], Query], known: list[_Asked], read: _Read | None
+    ) -> Response:
+        """The results of a batch, in order; `known` is what the first ones came to already."""
         results: list[bytes] = []
         room = MAX_ANSWERS_BYTES
-        for start in range(0, len(queries), BATCH_SLICE):
+        for start in range(0, len(identifiers), BATCH_SLICE):
             if start:
                 await asyncio.sleep(0)
-            part = queries[start : start + BATCH_SLICE]
-            looked_up = self._look_up(part) if first is None or start else [first, *self._look_up(part[1:])]
-            for place, (query, found) in enumerate(zip(part, looked_up, strict=True), start):
-                answer = await found if inspect.isawaitable(found) else found
-                if isinstance(answer, Refused) and _ends_call(answer.refusal):
-                    abandon(looked_up)
-                    return fail_with(refusal_failure(answer.refusal, query.explain or ()))
-                result = answer if isinstance(answer, bytes) else _result(answer, query)
+            part = identifiers[start : start + BATCH_SLICE]
+            looked_up = self._look_up(part, ask, read) if start or not known else [*known, *self._look_up(part[1:], ask, read)]
+            for place, found in enumerate(looked_up, start):
+                if isinstance(found, bytes):
+                    result = found
+                else:
+                    query, result_of = found
+                    answer = await result_of if inspect.isawaitable(result_of) else result_of
+                    if isinstance(answer, Refused) and _ends_call(answer.refusal):
+                        abandon([each[1] for each in looked_up if not isinstance(each, bytes)])
+                        return fail_with(refusal_failure(answer.refusal, query.explain or ()))
+                    result = _result(answer, query)
                 if len(result) > room:
                     result = self._no_room(place)
                 else:
                     room -= len(result)
-                results += (_RESULT, VARINTS[len(result)], result)
-        return answer_with(b"".join(results))
+                results.append(result)
+        return answer_with(join_results(results))
 
-    def _look_up(self, queries: Sequence[Query]) -> list[bytes | Result]:
-        """What each comes to: a result as it is sent, or an answer, now or later."""
-        plain = self._plain
-        if plain is None or not queries or not is_plain(queries[0]):
-            return [*self._resolve_many(queries)]
-        records = plain.find_many([query.identifier for query in queries], queries[0].wants_private)
-        others = iter(self._resolve_many([query for query, record in zip(queries, records, strict=True) if record is None]))
-        now_s = plain.now_s()
+    def _look_up(self, identifiers: Sequence[str], ask: Callable[[str], Query], read: _Read | None) -> list[bytes | _Asked]:
+        """What each comes to: a result as it is sent, or an answer, now or later, beside its question."""
+        if self._plain is None or read is None:
+            queries = [*map(ask, identifiers)]
+            return [*zip(queries, self._resolve_many(queries), strict=True)]
+        records = read(identifiers)
+        now_s = self._plain.now_s()
+        if None not in records:
+            return [compose_public_result(raw, name, now_s) for raw, name in zip(records, identifiers, strict=True) if raw]
+        queries = [ask(name) for name, raw in zip(identifiers, records, strict=True) if raw is None]
+        others = iter(zip(queries, self._resolve_many(queries), strict=True))
         return [
-            next(others) if record is None else compose_public_result(record, query.identifier, now_s)
-            for query, record in zip(queries, records, strict=True)
+            next(others) if raw is None else compose_public_result(raw, name, now_s)
+            for raw, name in zip(records, identifiers, strict=True)
         ]
 
     def _no_room(self, place: int) -> bytes:
@@ -169,14 +191,10 @@ class Lookups:
         return _render(query, await answer)
 
 
-def _queries(
-    request: resolver_pb2.ResolveRequest | resolver_pb2.BatchResolveRequest,
-    identifiers: Iterable[str],
-    head: CallHead,
-    request_id: str,
-    peer: str,
-) -> list[Query]:
-    """One query for each identifier. Raises `Refusal`: UNAUTHENTICATED, INVALID_ARGUMENT."""
+def _asker(
+    request: resolver_pb2.ResolveRequest | resolver_pb2.BatchResolveRequest, head: CallHead, request_id: str, peer: str
+) -> Callable[[str], Query]:
+    """What makes a query of an identifier. Raises `Refusal`: UNAUTHENTICATED, INVALID_ARGUMENT."""
     credential = parse_bearer(head.authorization)
     indexes, types = tuple(request.indexes), tuple(request.types)
     if len(indexes) + len(types) > MAX_FILTERS:
@@ -185,8 +203,9 @@ def _queries(
     explains, wants_private = request.explain, request.wants_private
     is_recursive = request.recursive if request.HasField("recursive") else None
     max_age_s = request.max_age_s if request.HasField("max_age_s") else None
-    return [
-        Query(
+
+    def ask(identifier: str) -> Query:
+        return Query(
             identifier,
             PROTOCOL,
             indexes,
@@ -200,8 +219,8 @@ def _queries(
             is_recursive=is_recursive,
             max_age_s=max_age_s,
         )
-        for identifier in identifiers
-    ]
+
+    return ask
 
 
 def _render(query: Query, answer: Answer) -> Response:

@@ -17,8 +17,9 @@ from resolver.listeners.http.connection import ConnectionServer
 from resolver.listeners.http.exchange import Exchange
 from resolver.listeners.http.limits import LISTEN_BACKLOG, HttpLimits
 from resolver.listeners.http.lookups import LOOKUPS
-from resolver.listeners.http.plain_answers import PlainAnswers, Rendered
+from resolver.listeners.http.plain_answers import PlainAnswers
 from resolver.listeners.http.plain_connection import PlainHost
+from resolver.listeners.http.reply import Rendered
 from resolver.listeners.neighbours import Make, Neighbours
 
 # Handlers that are cancelled after the grace get this long to unwind.

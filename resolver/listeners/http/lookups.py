@@ -12,8 +12,9 @@ from proto.model.answer import Answer, Refused
 from proto.model.query import Query
 from proto.wire.http.target import Target, decode_part
 from resolver.listeners.http.documents import handle_reply, resolve_reply
+from resolver.listeners.http.public_replies import render_handle, render_resolution
 from resolver.listeners.http.questions import PLAIN, PROTOCOL, Layout, Parameters, parse_handle_question, parse_question
-from resolver.listeners.http.reply import Reply, refuse
+from resolver.listeners.http.reply import Rendered, Reply, refuse
 
 HANDLES: Final = "/api/handles/"
 RESOLVE: Final = "/api/v1/resolve/"
@@ -37,6 +38,9 @@ class Lookup(Protocol):
     def render(self, answer: Answer, layout: Layout, explanation: Sequence[str] | None, is_authorised: bool, /) -> Reply:
         """How the answer looks; `is_authorised` says that it is for its caller alone."""
 
+    def render_public(self, raw: bytes, asked: str, now_s: int, /) -> Rendered:
+        """How all that is public of a stored active record looks, to nobody in particular."""
+
     def refuse(self, rest: str, target: Target, refusal: Refusal, is_authorised: bool, /) -> Reply:
         """How it looks that `parse` has refused."""
 
@@ -45,6 +49,7 @@ class HandleLookup:
     """The Handle JSON API."""
 
     path = HANDLES
+    render_public = staticmethod(render_handle)
 
     def parse(self, rest: str, target: Target, credential: str, request_id: str) -> Asked:
         identifier = decode_part(rest, "identifier")
@@ -72,6 +77,7 @@ class ResolveLookup:
     """Our own API."""
 
     path = RESOLVE
+    render_public = staticmethod(render_resolution)
 
     def parse(self, rest: str, target: Target, credential: str, request_id: str) -> Asked:
         identifier = decode_part(rest, "identifier")

@@ -11,25 +11,24 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 from proto.errors import Reason, Refusal
-from proto.model.answer import ANSWERS, Answer
+from proto.model.answer import ANSWERS, Answer, NotFound
 from proto.request_id import REQUEST_ID, RequestIds
 from proto.wire.http import head
-from proto.wire.http.plain import METHODS, Block, parse_line
-from proto.wire.http.target import Target, decode_part, parse_target
+from proto.wire.http.plain import METHODS, Block, Blocks, parse_line, parse_name
+from proto.wire.http.target import parse_target
 from resolver.answer_cache import Shelf
 from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.listeners.http.api import Slots
 from resolver.listeners.http.lookups import Asked, Lookup
+from resolver.listeners.http.public_replies import KEY, Way
 from resolver.listeners.http.questions import PLAIN, Layout
-from resolver.listeners.http.reply import Reply, compose_head, matches_tag, refuse
+from resolver.listeners.http.reply import Rendered, matches_tag, refuse, split_reply
 
 log = logging.getLogger(__name__)
-
-_KEY: Final = b"h"
 
 _CONTENT_TYPE: Final = b"Content-Type: "
 _NAME_OF_ID: Final = f"{head.REQUEST_ID}: ".encode()
@@ -39,14 +38,6 @@ _CLOSE: Final = b"\r\nConnection: close\r\n\r\n"
 
 _FAILED: Final = "a request failed"
 _FAULT: Final = Refusal(Reason.INTERNAL, "the node failed to answer; its log says why")
-
-
-class Rendered(NamedTuple):
-    """A reply without what its request decides. `head` ends before the value of X-Request-Id; `tag` may be empty."""
-
-    head: bytes
-    tag: str
-    body: bytes
 
 
 class PlainAnswers:
@@ -64,17 +55,21 @@ class PlainAnswers:
     ) -> None:
         self.routes: Final = tuple(each.path.encode() for each in lookups)
         self._lookups = tuple((each.path, each) for each in lookups)
+        self._render_public = tuple(each.render_public for each in lookups)
         self._resolve = resolve
         self._get = shelf.get
         self._keep = shelf.keep
-        self._has_seen = shelf.has_seen
-        self._note = shelf.note
+        self._shelf = shelf
         self._plain = plain
+        self._now_s = plain.now_s if plain is not None else lambda: int(time.time())
         self._slots = slots
         self._ids = ids
         self._count = count
         self._second = 0
         self._date = b""
+        self.blocks: Final = Blocks()
+        self.way: Final = self._make_way(shelf, plain) if plain is not None else None
+        """How runs of common requests are answered, if they are."""
 
     def answer(self, line: bytes, block: Block, peer: str) -> bytes | Coroutine[None, None, bytes] | None:
         """The whole reply to a request from `peer` with this request line and header block, at once or to be waited for.
@@ -83,9 +78,9 @@ class PlainAnswers:
         """
         get, other = METHODS
         if line.startswith(get):
-            is_head, key = False, _KEY + line[len(get) :]
+            is_head, key = False, KEY + line[len(get) :]
         elif line.startswith(other):
-            is_head, key = True, _KEY + line[len(other) :]
+            is_head, key = True, KEY + line[len(other) :]
         else:
             return None
         rendered = self._get(key)
@@ -93,9 +88,29 @@ class PlainAnswers:
             return self._compose(rendered, block.request_id or self._ids.new(), is_head, block)
         return self._ask(key, line, is_head, block, peer)
 
+    def _make_way(self, shelf: Shelf[Rendered], plain: PlainLookups) -> Way:
+        return Way(
+            self.routes,
+            self._render_public,
+            self.blocks.silent,
+            shelf.keys,
+            plain.look_up,
+            self._render_found,
+            shelf.has_seen,
+            shelf.note,
+            self._ids.new,
+            self._dated,
+        )
+
     def _ask(
         self, key: bytes, line: bytes, is_head: bool, block: Block, peer: str
     ) -> bytes | Coroutine[None, None, bytes] | None:
+        request_id = block.request_id or self._ids.new()
+        if self._plain is not None:
+            named = parse_name(line, self.routes)
+            rendered = self._look_up(self._plain, key, *named) if named is not None else None
+            if rendered is not None:
+                return self._compose(rendered, request_id, is_head, block)
         raw = parse_line(line)
         if raw is None:
             return None
@@ -106,13 +121,6 @@ class PlainAnswers:
         else:
             return None
         target = parse_target(raw)
-        request_id = block.request_id or self._ids.new()
-        if self._plain is not None and not target.query and not self._has_seen(key):
-            # What was asked for before is answered by the chain, which knows what a reply that is to be kept rests on.
-            rendered = self._look_up(self._plain, lookup, target)
-            if rendered is not None:
-                self._note(key)
-                return self._compose(rendered, request_id, is_head, block)
         REQUEST_ID.set(request_id)
         try:
             asked = lookup.parse(target.path[len(lookup.path) :], target, "", request_id)
@@ -128,13 +136,24 @@ class PlainAnswers:
         self._keep(key, query, result, rendered, len(rendered.head) + len(rendered.body))
         return self._compose(rendered, request_id, is_head, block)
 
-    def _look_up(self, plain: PlainLookups, lookup: Lookup, target: Target) -> Rendered | None:
+    def _look_up(self, plain: PlainLookups, key: bytes, place: int, identifier: str) -> Rendered | None:
         """What a record answers to a question for nothing but its identifier; None: the chain is to be asked."""
-        try:
-            found = plain.found(decode_part(target.path[len(lookup.path) :], "identifier"))
-        except Refusal:
+        raw = plain.look_up(identifier)
+        if raw is None:
             return None
-        return None if found is None else self._render(lookup, found, PLAIN, None)
+        rendered = self._render_found(place, raw, identifier)
+        plain.offer(self._shelf, key, identifier, raw, rendered, len(rendered.head) + len(rendered.body))
+        return rendered
+
+    def _render_found(self, place: int, raw: bytes, identifier: str) -> Rendered:
+        """What was looked up plainly, as what is asked for below one of the routes."""
+        try:
+            if not raw:
+                return split_reply(self._lookups[place][1].render(NotFound(identifier), PLAIN, None, False))
+            return self._render_public[place](raw, identifier, self._now_s())
+        except Exception:
+            log.exception(_FAILED, extra={"identifier": identifier})
+            return self._refuse(_FAULT)
 
     async def _wait(
         self, lookup: Lookup, asked: Asked, result: Awaitable[Answer], request_id: str, is_head: bool, block: Block
@@ -151,14 +170,14 @@ class PlainAnswers:
 
     def _render(self, lookup: Lookup, answer: Answer, layout: Layout, explanation: Sequence[str] | None) -> Rendered:
         try:
-            return _split(lookup.render(answer, layout, explanation, False))
+            return split_reply(lookup.render(answer, layout, explanation, False))
         except Exception:
             log.exception(_FAILED, extra={"identifier": answer.asked})
             return self._refuse(_FAULT)
 
     def _refuse(self, refusal: Refusal) -> Rendered:
         self._count(refusal)
-        return _split(refuse(refusal))
+        return split_reply(refuse(refusal))
 
     def _compose(self, rendered: Rendered, request_id: str, is_head: bool, block: Block) -> bytes:
         begin, tag, body = rendered
@@ -169,12 +188,10 @@ class PlainAnswers:
             body = b""
         if block.traceparent:
             request_id = f"{request_id}\r\n{head.TRACEPARENT}: {block.traceparent}"
+        return b"".join((begin, request_id.encode(), self._dated(), _END if block.is_kept else _CLOSE, body))
+
+    def _dated(self) -> bytes:
         second = int(time.time())
         if second != self._second:
             self._second, self._date = second, f"\r\nDate: {formatdate(second, usegmt=True)}".encode()
-        return b"".join((begin, request_id.encode(), self._date, _END if block.is_kept else _CLOSE, body))
-
-
-def _split(reply: Reply) -> Rendered:
-    text = f"{compose_head(reply)}{head.REQUEST_ID}: "
-    return Rendered(text.encode(), reply.headers.get("ETag", ""), reply.body)
+        return self._date

@@ -15,10 +15,11 @@ import contextlib
 from typing import Final, cast
 
 from proto.errors import Reason, Refusal
-from proto.wire.http.plain import Blocks, may_become_plain
+from proto.wire.http.plain import may_become_plain
 from resolver.listeners.http.connection import ConnectionServer, admit
 from resolver.listeners.http.limits import MAX_TURN, MAX_TURN_BYTES
 from resolver.listeners.http.plain_answers import PlainAnswers
+from resolver.listeners.http.public_replies import answer_run
 
 _LINE_END: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -36,7 +37,6 @@ class PlainHost:
         successor: ConnectionServer,
     ) -> None:
         self.answers = answers
-        self.blocks = Blocks()
         self.successor = successor
         self.limits = successor.limits
         self.occupancy = successor.occupancy
@@ -114,9 +114,36 @@ class PlainConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._active_s = self._loop.time()
+        if not self._pending and self._is_at_ease():
+            data = self._answer_run(data)
+            if not data:
+                return
         self._pending = self._pending + data if self._pending else data
         if not self._is_scheduled:  # its turn comes
             self._work()
+
+    def _is_at_ease(self) -> bool:
+        """Whether what comes can be answered now, as nearly always; what came before is answered."""
+        return (
+            self._is_open
+            and not self._is_scheduled
+            and self._waiting is None
+            and self._stall_timer is None
+            and not self._has_ended
+        )
+
+    def _answer_run(self, data: bytes) -> bytes:
+        """Answer the run of requests that `data` begins with; what is left of it."""
+        transport, way = self._transport, self._host.answers.way
+        if transport is None or way is None:
+            return data
+        replies: list[bytes] = []
+        begin = answer_run(data, 0, way, replies)
+        if replies:
+            transport.write(replies[0] if len(replies) == 1 else b"".join(replies))
+            if self._stall_timer is not None:
+                self._regulate()
+        return data[begin:]
 
     def eof_received(self) -> bool:
         """Whether to keep our half open: a client may end its half and still wait for its answers."""
@@ -162,17 +189,21 @@ class PlainConnection(asyncio.Protocol):
 
     def _answer_turn(self, replies: list[bytes]) -> bool:
         """Answer requests while there are whole ones, and time in this turn. False: what comes next is not ours to answer."""
-        host, data = self._host, self._pending
-        parse, answer = host.blocks.parse, host.answers.answer
-        begin = size = turn = 0
+        answers, data = self._host.answers, self._pending
+        parse, answer, way = answers.blocks.parse, answers.answer, answers.way
+        begin = 0
         while self._is_open and begin < len(data):
-            if turn == MAX_TURN or size > MAX_TURN_BYTES:
+            if way is not None:
+                begin = answer_run(data, begin, way, replies)
+                if begin == len(data):
+                    break
+            if len(replies) >= MAX_TURN or sum(map(len, replies)) > MAX_TURN_BYTES:
                 self._schedule()
                 break
             end = data.find(_HEAD_END, begin)
             if end < 0:
                 self._pending = data[begin:]
-                return self._await_rest(turn > 0)
+                return self._await_rest(bool(replies))
             line_end = data.find(_LINE_END, begin)
             end += len(_HEAD_END)
             block = parse(data[line_end + len(_LINE_END) : end])
@@ -180,16 +211,15 @@ class PlainConnection(asyncio.Protocol):
             reply = answer(data[begin:line_end], block, self._peer) if block and (block.is_kept or end == len(data)) else None
             if block is None or reply is None:
                 self._pending = data[begin:]
-                if turn:
+                if replies:
                     self._stop_head_timer()
                 return False
-            begin, turn, self._is_open = end, turn + 1, block.is_kept
+            begin, self._is_open = end, block.is_kept
             if not isinstance(reply, bytes):
                 self._waiting = self._loop.create_task(reply)
                 self._waiting.add_done_callback(self._on_reply)
                 break
             replies.append(reply)
-            size += len(reply)
         self._pending = data[begin:]
         if self._head_timer is not None:
             self._stop_head_timer()

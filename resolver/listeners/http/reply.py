@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from proto.errors import Refusal
 from proto.handle_json import compose_compact
+from proto.wire.http import head
 from proto.wire.http.status import REASON_STATUS, problem_document, problem_headers
 
 JSON: Final = "application/json; charset=utf-8"
@@ -66,6 +67,20 @@ def compose_head(reply: Reply) -> str:
 def _begin_head(status: int) -> str:
     common = "".join(f"{name}: {value}\r\n" for name, value in COMMON_FIELDS.items())
     return f"HTTP/1.1 {status:d} {HTTPStatus(status).phrase}\r\n{common}"
+
+
+class Rendered(NamedTuple):
+    """A reply without what its request decides. `head` ends before the value of X-Request-Id; `tag` may be empty."""
+
+    head: bytes
+    tag: str
+    body: bytes
+
+
+def split_reply(reply: Reply) -> Rendered:
+    """The same as a reply says. Only for a body in one piece."""
+    text = f"{compose_head(reply)}{head.REQUEST_ID}: "
+    return Rendered(text.encode(), reply.headers.get("ETag", ""), reply.body)
 
 
 def encode(text: str) -> bytes:

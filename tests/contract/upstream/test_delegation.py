@@ -94,8 +94,8 @@ async def test_the_short_ways_for_plain_questions_and_batches_know_of_a_delegati
         chain.reader.put_record(f"{PREFIX}/x", HERE)
         chain.reader.put_record("88.118/y", HERE)
         plain = PlainLookups(chain.reader, chain.clock, chain.counts.metrics, "handle")
-        assert plain.find(f"{PREFIX}/x") is None
-        assert [found is None for found in plain.find_many([f"{PREFIX}/x", "88.118/y"])] == [True, False]
+        assert plain.look_up(f"{PREFIX}/x") is None
+        assert [found is None for found in plain.look_up_many([f"{PREFIX}/x", "88.118/y"])] == [True, False]
         first, second = resolve_together(chain.chain, chain.reader)([chain.query(f"{PREFIX}/x"), chain.query("88.118/y")])
         assert isinstance(first, Referral)
         assert is_referral(first, node)

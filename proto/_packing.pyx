@@ -1,0 +1,21 @@
+# cython: language_level=3, binding=True, embedsignature=False
+"""`proto.packing`, compiled: what of a stored record is asked with every look-up."""
+
+from proto.packed_record cimport HEAD_BYTES, uint16
+
+from proto.compiled import pure
+
+cdef enum:
+    RECORD_FORMAT = 1
+    ACTIVE = 0
+    RETIRED = 2
+
+
+def shows_all(bytes raw not None, wants_private):
+    """As `proto.packing.shows_all`."""
+    cdef const unsigned char* at = <const unsigned char*> <const char*> raw
+    cdef int count
+    if len(raw) < HEAD_BYTES or at[9] > RETIRED:
+        return pure("proto.packing", "shows_all")(raw, wants_private)
+    count = uint16(at + 12)
+    return at[0] == RECORD_FORMAT and at[9] == ACTIVE and count > 0 and (not wants_private or count == uint16(at + 10))

@@ -1,0 +1,344 @@
+# cython: language_level=3, binding=True, embedsignature=False
+"""`resolver.listeners.http.public_replies`, compiled. A value that is not of the common kind is written by `render_packed`."""
+
+from cpython.buffer cimport PyBUF_READ
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII, PyUnicode_DecodeUTF8
+from libc.string cimport memchr, memcmp
+
+import sys
+from zlib import crc32
+
+from proto.growing cimport Growing, begin as start, finish, put, put_byte, put_bytes, put_decimal, put_hexadecimal, release
+from proto.handle_json.json_text cimport NO_UTF8, put_common, put_string
+from proto.packed_record cimport PackedValue, Part, Record, read_record, read_value, uint16
+
+from proto.wire.http.request_line cimport MAX_LINE_BYTES, VERSION_BYTES, decode_path, ends_plainly
+
+from proto.compiled import pure
+from proto.handle_json import render_packed
+from proto.model.answer import Found, Source
+from proto.wire.http import head
+from resolver.listeners.http.limits import MAX_TURN, MAX_TURN_BYTES
+from resolver.listeners.http.reply import JSON, Rendered, Reply, compose_head
+from resolver.listeners.http.statuses import ANSWER_STATUSES
+
+if sys.byteorder != "little":
+    raise ImportError("texts are written eight bytes at a time, the least first")
+
+cdef str _PURE = "resolver.listeners.http.public_replies"
+
+cdef enum:
+    NO_CLOCK = -1  # no second is before 1970
+
+cdef Py_ssize_t _MAX_TURN = MAX_TURN
+cdef Py_ssize_t _MAX_TURN_BYTES = MAX_TURN_BYTES
+cdef bytes _KEY = b"h"
+cdef bytes _HEAD_END = b"\r\n\r\n"
+
+# What every such reply says, in this order, around what is its own.
+_STATUS = ANSWER_STATUSES[Found]
+cdef bytes _BEGIN = compose_head(Reply(_STATUS.http, content_type="")).encode() + b"Cache-Control: public, "
+cdef bytes _CODE = b'{"responseCode":%d,' % _STATUS.code
+cdef bytes _HTTP_STATUS = b'"status":%d,"asked":' % _STATUS.http
+cdef bytes _TYPE = f'\r\nVary: Authorization\r\nContent-Type: {JSON}\r\nContent-Length: '.encode()
+cdef bytes _END = f'\r\n{head.REQUEST_ID}: '.encode()
+cdef bytes _SOURCE = f',"source":"{Source.AUTHORITATIVE}","age_s":0,"ttl_s":'.encode()
+
+
+def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None):
+    """As `resolver.listeners.http.public_replies.answer_run`."""
+    cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), begun = begin, line, end, answered = 0
+    cdef bytes key, raw, reply
+    cdef str identifier
+    cdef int place = 0
+    if begun < 0 or not isinstance(way, tuple):
+        return pure(_PURE, "answer_run")(data, begin, way, replies)
+    routes, renders, silent, kept, read, render, has_seen, note, new_id, date = <tuple> way
+    for reply in replies:
+        answered += len(reply)
+    while len(replies) < _MAX_TURN and answered <= _MAX_TURN_BYTES:
+        line = _line_end(at, begun, size)
+        end = _head_end(at, line, size)
+        if end < 0 or data[line + 2:end] not in silent or line - begun < 4 or memcmp(at + begun, b"GET ", 4):
+            break
+        identifier = _read_name(at + begun + 4, line - begun - 4, <tuple> routes, &place)
+        if identifier is None:
+            break
+        key = _KEY + data[begun + 4:line]
+        if key in kept or has_seen(key):
+            break
+        raw = read(identifier)
+        if raw is None:
+            break
+        reply = _compose(renders[place], raw, identifier, new_id, date)
+        if reply is None:
+            rendered = render(place, raw, identifier)
+            reply = b"".join((rendered.head, (<str> new_id()).encode(), date(), _HEAD_END, rendered.body))
+        note(key)
+        replies.append(reply)
+        answered += len(reply)
+        begun = end
+    return begun
+
+
+cdef Py_ssize_t _line_end(const unsigned char* at, Py_ssize_t begun, Py_ssize_t size) noexcept:
+    """Where the first line end from `begun` on begins; -1 if there is none."""
+    cdef const unsigned char* found
+    while begun < size:
+        found = <const unsigned char*> memchr(at + begun, c"\r", size - begun)
+        if found == NULL:
+            return -1
+        begun = found - at
+        if begun + 1 < size and at[begun + 1] == c"\n":
+            return begun
+        begun += 1
+    return -1
+
+
+cdef Py_ssize_t _head_end(const unsigned char* at, Py_ssize_t line, Py_ssize_t size) noexcept:
+    """Behind the first empty line from the line end at `line` on; -1 if there is none."""
+    cdef Py_ssize_t following
+    while line >= 0:
+        following = _line_end(at, line + 2, size)
+        if following == line + 2:
+            return following + 2
+        line = following
+    return -1
+
+
+cdef str _read_name(const unsigned char* at, Py_ssize_t size, tuple routes, int* place):
+    """What a request line asks for from its target on, and below which route; None if it is not nothing but a path below one."""
+    cdef char decoded[MAX_LINE_BYTES]
+    cdef bytes route
+    cdef int each
+    cdef Py_ssize_t length
+    if size > MAX_LINE_BYTES - 4 or not ends_plainly(at, size):
+        return None
+    size -= VERSION_BYTES
+    for each in range(<int> len(routes)):
+        route = routes[each]
+        length = len(route)
+        if length <= size and memcmp(at, PyBytes_AS_STRING(route), length) == 0:
+            place[0] = each
+            size = decode_path(at + length, size - length, decoded)
+            if size < 0:
+                return None
+            try:
+                return PyUnicode_DecodeUTF8(decoded, size, NULL)
+            except UnicodeDecodeError:
+                return None
+    return None
+
+
+cdef bytes _compose(render, bytes raw, str identifier, new_id, date):
+    """The whole reply; None if it is not one of ours, or depends on the second in which it is asked for."""
+    cdef Growing body, whole
+    cdef Record record
+    cdef long long ttl_s = -1
+    start(&body)
+    start(&whole)
+    try:
+        if not read_record(raw, &record) or not record.public_count:
+            return None
+        if render is render_handle:
+            ttl_s = _put_handle(&body, raw, &record, identifier, NO_CLOCK)
+        elif render is render_resolution:
+            ttl_s = _put_resolution(&body, raw, &record, identifier, NO_CLOCK)
+        if ttl_s < 0:
+            return None
+        put_bytes(&whole, _BEGIN)
+        _put_tag(&whole, record.version, ttl_s, &body)
+        put_bytes(&whole, _TYPE)
+        put_decimal(&whole, body.size)
+        put_bytes(&whole, _END)
+        put_bytes(&whole, (<str> new_id()).encode())
+        put_bytes(&whole, date())
+        put_bytes(&whole, _HEAD_END)
+        put(&whole, body.at, body.size)
+        return finish(&whole)
+    finally:
+        release(&body)
+        release(&whole)
+
+
+def render_handle(bytes raw not None, str asked not None, long long now_s):
+    """As `resolver.listeners.http.public_replies.render_handle`."""
+    cdef Growing into
+    cdef Record record
+    cdef long long ttl_s
+    start(&into)
+    try:
+        if read_record(raw, &record) and record.public_count:
+            ttl_s = _put_handle(&into, raw, &record, asked, now_s)
+            if ttl_s >= 0:
+                return _finish(&into, record.version, ttl_s)
+    finally:
+        release(&into)
+    return pure(_PURE, "render_handle")(raw, asked, now_s)
+
+
+def render_resolution(bytes raw not None, str asked not None, long long now_s):
+    """As `resolver.listeners.http.public_replies.render_resolution`."""
+    cdef Growing into
+    cdef Record record
+    cdef long long ttl_s
+    start(&into)
+    try:
+        if read_record(raw, &record) and record.public_count:
+            ttl_s = _put_resolution(&into, raw, &record, asked, now_s)
+            if ttl_s >= 0:
+                return _finish(&into, record.version, ttl_s)
+    finally:
+        release(&into)
+    return pure(_PURE, "render_resolution")(raw, asked, now_s)
+
+
+cdef long long _put_handle(Growing* into, bytes raw, Record* record, str asked, long long now_s) except -2:
+    """The document, and for how many seconds it holds; -1 if something in it is not as we make it."""
+    cdef long long ttl_s
+    cdef Growing unseen
+    # Names that this document does not show are to be text all the same.
+    start(&unseen)
+    try:
+        if not (
+            _put_part(&unseen, &record.spelling) and _put_part(&unseen, &record.registrant)
+            and _put_part(&unseen, &record.template) and _put_aliases(&unseen, record)
+        ):
+            return -1
+    finally:
+        release(&unseen)
+    put_bytes(into, _CODE)
+    put(into, b'"handle":', 9)
+    if not _put_text(into, asked):
+        return -1
+    put(into, b',"values":[', 11)
+    ttl_s = _put_values(into, raw, record, now_s)
+    put(into, b"]}", 2)
+    return ttl_s
+
+
+cdef long long _put_resolution(Growing* into, bytes raw, Record* record, str asked, long long now_s) except -2:
+    """As `_put_handle`."""
+    cdef long long ttl_s
+    put_bytes(into, _CODE)
+    put_bytes(into, _HTTP_STATUS)
+    if not _put_text(into, asked):
+        return -1
+    put(into, b',"identifier":', 14)
+    if not _put_part(into, &record.spelling):
+        return -1
+    put(into, b',"state":"active","version":', 28)
+    put_decimal(into, record.version)
+    put(into, b',"values":[', 11)
+    ttl_s = _put_values(into, raw, record, now_s)
+    if ttl_s < 0:
+        return -1
+    put(into, b'],"aliases":[', 13)
+    if not _put_aliases(into, record):
+        return -1
+    put(into, b'],"template":', 13)
+    if not _put_part(into, &record.template):
+        return -1
+    put(into, b',"registrant":', 14)
+    if not _put_part(into, &record.registrant):
+        return -1
+    put_bytes(into, _SOURCE)
+    put_decimal(into, ttl_s)
+    put_byte(into, c'}')
+    return ttl_s
+
+
+cdef bint _put_part(Growing* into, Part* part) except -1:
+    """A name; False if it is no UTF-8."""
+    return put_string(into, part.at, part.size) != NO_UTF8
+
+
+cdef bint _put_text(Growing* into, str text) except -1:
+    """A name; False if it is not to be had in UTF-8: half a surrogate pair is nothing that UTF-8 has."""
+    cdef Py_ssize_t size
+    cdef const char* at
+    try:
+        at = PyUnicode_AsUTF8AndSize(text, &size)
+    except UnicodeEncodeError:
+        return False
+    put_string(into, <const unsigned char*> at, size)
+    return True
+
+
+cdef bint _put_aliases(Growing* into, Record* record) except -1:
+    cdef Py_ssize_t at = record.aliases
+    cdef Part name
+    cdef int place
+    for place in range(record.alias_count):
+        if place:
+            put_byte(into, c',')
+        name.at, name.size = record.raw + at + 2, uint16(record.raw + at)
+        if not _put_part(into, &name):
+            return False
+        at += 2 + name.size
+    return True
+
+
+cdef long long _put_values(Growing* into, bytes raw, Record* record, long long now_s) except -2:
+    """The public values, parted by commas, and their least TTL in seconds; -1 if one is not as we make them."""
+    cdef PackedValue value
+    cdef int place
+    cdef long long least_ttl_s = 1LL << 32, ttl_s
+    for place in range(record.public_count):
+        if place:
+            put_byte(into, c',')
+        if read_value(record, place, &value):
+            if not put_common(into, &value):
+                put_bytes(into, render_packed(raw[value.begin:value.end]).encode())
+            ttl_s = value.ttl
+            if value.is_absolute and now_s == NO_CLOCK:
+                return -1
+            if value.is_absolute:
+                ttl_s = ttl_s - now_s if ttl_s > now_s else 0
+        else:
+            return -1
+        if ttl_s < least_ttl_s:
+            least_ttl_s = ttl_s
+    return least_ttl_s
+
+
+cdef Py_ssize_t _put_tag(Growing* into, unsigned long long version, long long ttl_s, Growing* body) except -1:
+    """For how long a body may be kept, and its tag, as `keep` says both; where in `into` the tag stands."""
+    cdef unsigned int checksum = crc32(PyMemoryView_FromMemory(body.at, body.size, PyBUF_READ))
+    cdef Py_ssize_t at
+    if ttl_s:
+        put(into, b"max-age=", 8)
+        put_decimal(into, ttl_s)
+    else:
+        put(into, b"no-cache", 8)
+    put(into, b"\r\nETag: ", 8)
+    at = into.size
+    put_byte(into, c'"')
+    put_decimal(into, version)
+    put_byte(into, c'-')
+    put_hexadecimal(into, body.size, 1)
+    put_byte(into, c'-')
+    put_hexadecimal(into, checksum, 8)
+    put_byte(into, c'"')
+    return at
+
+
+cdef _finish(Growing* body, unsigned long long version, long long ttl_s):
+    """The head for a body, made as `compose_head` makes it of what `keep` says."""
+    cdef Growing into
+    cdef Py_ssize_t at
+    cdef str tag
+    start(&into)
+    try:
+        put_bytes(&into, _BEGIN)
+        at = _put_tag(&into, version, ttl_s, body)
+        tag = PyUnicode_DecodeASCII(into.at + at, into.size - at, NULL)
+        put_bytes(&into, _TYPE)
+        put_decimal(&into, body.size)
+        put_bytes(&into, _END)
+        return Rendered(finish(&into), tag, finish(body))
+    finally:
+        release(&into)
