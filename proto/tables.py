@@ -11,6 +11,7 @@ from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.resolutions import Count, Resolutions
+from proto.model.source import RowFault, RunCounts, Source, SourceState
 from proto.v1 import tables_pb2
 
 _HEAD: Final = struct.Struct(">BQ")
@@ -253,6 +254,51 @@ def unpack_resolutions(image: bytes) -> Resolutions:
         version,
         {each.prefix: Count(each.found, each.missed) for each in message.prefixes},
         {each.name: each.bytes for each in message.taken},
+    )
+
+
+_COUNTS: Final = tuple(field.name for field in tables_pb2.SourceCounts.DESCRIPTOR.fields)
+
+
+def pack_source(source: Source) -> bytes:
+    message = tables_pb2.SourceImage(
+        name=source.name,
+        account=source.account,
+        registrant=source.registrant,
+        state=source.state,
+        bookmark=source.bookmark,
+        is_requested=source.is_requested,
+        over_brake=source.over_brake,
+        message=source.message,
+        counts=tables_pb2.SourceCounts(**{name: getattr(source.counts, name) for name in _COUNTS}),
+        faults=[tables_pb2.SourceFault(row=fault.row, reason=fault.reason) for fault in source.faults],
+        ran_ms=source.ran_ms,
+        done_ms=source.done_ms,
+        created_ms=source.created_ms,
+        changed_ms=source.changed_ms,
+    )
+    return frame_image(source.version, message.SerializeToString())
+
+
+def unpack_source(image: bytes) -> Source:
+    version, body = split_image(image)
+    message = tables_pb2.SourceImage.FromString(body)
+    return Source(
+        message.name,
+        message.account,
+        message.registrant,
+        SourceState(message.state),
+        message.bookmark,
+        message.is_requested,
+        message.over_brake,
+        message.message,
+        RunCounts(**{name: getattr(message.counts, name) for name in _COUNTS}),
+        tuple(RowFault(fault.row, fault.reason) for fault in message.faults),
+        message.ran_ms,
+        message.done_ms,
+        version,
+        message.created_ms,
+        message.changed_ms,
     )
 
 

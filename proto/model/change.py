@@ -60,6 +60,7 @@ class Table(IntEnum):
     FEED = 6
     LETTER = 7
     FILING = 8
+    SOURCE = 9
     RESOLUTIONS = 10
 
 

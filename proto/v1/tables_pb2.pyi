@@ -571,6 +571,145 @@ class TakenFile(_message.Message):
 Global___TakenFile: _TypeAlias = TakenFile  # noqa: Y015
 
 @_typing.final
+class SourceImage(_message.Message):
+    """A source: how far an enterprise's system was read, and what came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    REGISTRANT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BOOKMARK_FIELD_NUMBER: _builtins.int
+    IS_REQUESTED_FIELD_NUMBER: _builtins.int
+    OVER_BRAKE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
+    RAN_MS_FIELD_NUMBER: _builtins.int
+    DONE_MS_FIELD_NUMBER: _builtins.int
+    CREATED_MS_FIELD_NUMBER: _builtins.int
+    CHANGED_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    account: _builtins.str
+    """who runs it"""
+    registrant: _builtins.str
+    """whose rows they are; empty: the node's own"""
+    state: _builtins.int
+    bookmark: _builtins.str
+    """as its reader understands it; empty: the beginning"""
+    is_requested: _builtins.bool
+    """to be run at once"""
+    over_brake: _builtins.bool
+    """and past the brake"""
+    message: _builtins.str
+    """about the last run"""
+    ran_ms: _builtins.int
+    """the end of the last run"""
+    done_ms: _builtins.int
+    """the end of the last that ended well"""
+    created_ms: _builtins.int
+    changed_ms: _builtins.int
+    @_builtins.property
+    def counts(self) -> Global___SourceCounts:
+        """likewise"""
+
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceFault]:
+        """the first of them"""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        account: _builtins.str = ...,
+        registrant: _builtins.str = ...,
+        state: _builtins.int = ...,
+        bookmark: _builtins.str = ...,
+        is_requested: _builtins.bool = ...,
+        over_brake: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        counts: Global___SourceCounts | None = ...,
+        faults: _abc.Iterable[Global___SourceFault] | None = ...,
+        ran_ms: _builtins.int = ...,
+        done_ms: _builtins.int = ...,
+        created_ms: _builtins.int = ...,
+        changed_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "bookmark", b"bookmark", "changed_ms", b"changed_ms", "counts", b"counts", "created_ms", b"created_ms", "done_ms", b"done_ms", "faults", b"faults", "is_requested", b"is_requested", "message", b"message", "name", b"name", "over_brake", b"over_brake", "ran_ms", b"ran_ms", "registrant", b"registrant", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceImage: _TypeAlias = SourceImage  # noqa: Y015
+
+@_typing.final
+class SourceCounts(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    RETIRED_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    FAULTY_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    created: _builtins.int
+    replaced: _builtins.int
+    unchanged: _builtins.int
+    suspended: _builtins.int
+    retired: _builtins.int
+    resumed: _builtins.int
+    faulty: _builtins.int
+    def __init__(
+        self,
+        *,
+        rows: _builtins.int = ...,
+        created: _builtins.int = ...,
+        replaced: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        suspended: _builtins.int = ...,
+        retired: _builtins.int = ...,
+        resumed: _builtins.int = ...,
+        faulty: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "faulty", b"faulty", "replaced", b"replaced", "resumed", b"resumed", "retired", b"retired", "rows", b"rows", "suspended", b"suspended", "unchanged", b"unchanged"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceCounts: _TypeAlias = SourceCounts  # noqa: Y015
+
+@_typing.final
+class SourceFault(_message.Message):
+    """A row of a source that could not be registered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    row: _builtins.str
+    """where it stands, or its key"""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        row: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceFault: _TypeAlias = SourceFault  # noqa: Y015
+
+@_typing.final
 class IdempotencyImage(_message.Message):
     """What an idempotency key remembers."""
 

@@ -32,6 +32,7 @@ _TABLES: Final[dict[bytes, tuple[Callable[[bytes], Any], str]]] = {
     keys.FEEDS: (tables.unpack_feed, "name"),
     keys.LETTERS: (tables.unpack_letter, "key"),
     keys.FILINGS: (tables.unpack_filing, "key"),
+    keys.SOURCES: (tables.unpack_source, "name"),
     keys.RESOLUTIONS: (tables.unpack_resolutions, "name"),
 }
 

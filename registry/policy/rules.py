@@ -35,6 +35,8 @@ class Action(StrEnum):
     READ_JOB = "read jobs"
     RUN_FEED = "run feeds"
     ADMINISTER_FEED = "pause, resume or replay feeds"
+    RUN_SOURCE = "run sources"
+    LIFT_BRAKE = "let a run of a source pass its brake"
     READ_FILING = "read filings"
     RUN_FILING = "run filings"
     ADMINISTER_FILING = "change or redraft filings"
@@ -86,6 +88,8 @@ TABLE: Final[dict[Action, tuple[Reach, Reach, Reach, Reach, Reach, Reach]]] = {
     Action.READ_JOB:               (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
     Action.RUN_FEED:               (_NOTHING, _WHOLE,   _NOTHING, _NOTHING, _NOTHING, _WHOLE),
     Action.ADMINISTER_FEED:        (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.RUN_SOURCE:             (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
+    Action.LIFT_BRAKE:             (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
     Action.READ_FILING:            (_NOTHING, _SHARED,  _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
     Action.RUN_FILING:             (_NOTHING, _NOTHING, _WHOLE,   _NOTHING, _NOTHING, _WHOLE),
     Action.ADMINISTER_FILING:      (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),

@@ -24,8 +24,8 @@ from registry.policy.rules import Action, Reach, enter, judge
 from registry.policy.sight import visible_record
 from registry.service.listing import check_limit
 
-# How far feeds and filings have come is their own matter: a follower would follow itself. Counts are asked for.
-_NOT_FOLLOWED: Final = frozenset({Table.FEED, Table.LETTER, Table.FILING, Table.RESOLUTIONS})
+# How far feeds, filings and sources have come is their own matter: a follower would follow itself. Counts are asked for.
+_NOT_FOLLOWED: Final = frozenset({Table.FEED, Table.LETTER, Table.FILING, Table.SOURCE, Table.RESOLUTIONS})
 
 # Changes are read in portions, and others get their turn in between: one change may hold thousands of rows.
 PORTION: Final = 16

@@ -45,6 +45,7 @@ FAMILY_OF_SPACE: Final[dict[int, Family]] = {
     keys.FEEDS[0]: Family.TABLES,
     keys.LETTERS[0]: Family.TABLES,
     keys.FILINGS[0]: Family.TABLES,
+    keys.SOURCES[0]: Family.TABLES,
     keys.RESOLUTIONS[0]: Family.TABLES,
     keys.IDEMPOTENCY[0]: Family.IDEMPOTENCY,
     keys.LOG[0]: Family.LOG,

@@ -10,7 +10,8 @@ from proto.model.prefix import Prefix, normalise
 from proto.tables import unpack_account, unpack_prefix
 
 SMALL_TABLES: Final = (
-    Table.PREFIX, Table.REGISTRANT, Table.ACCOUNT, Table.JOB, Table.FEED, Table.LETTER, Table.FILING, Table.RESOLUTIONS,
+    Table.PREFIX, Table.REGISTRANT, Table.ACCOUNT, Table.JOB, Table.FEED, Table.LETTER, Table.FILING, Table.SOURCE,
+    Table.RESOLUTIONS,
 )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ EXPECTED = {
     Action.READ_JOB: "----ww",
     Action.RUN_FEED: "-w---w",
     Action.ADMINISTER_FEED: "-----w",
+    Action.RUN_SOURCE: "----ww",
+    Action.LIFT_BRAKE: "-----w",
     Action.READ_FILING: "-sw-ww",
     Action.RUN_FILING: "--w--w",
     Action.ADMINISTER_FILING: "-----w",

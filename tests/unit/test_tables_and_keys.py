@@ -14,6 +14,7 @@ from proto.model.filing import Filing, FilingKind, FilingState, Step
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
+from proto.model.source import RowFault, RunCounts, Source, SourceState
 from proto.packing import version_of
 from proto.wake import MESSAGE_BYTES, Message, Signal, compose_message, parse_messages
 
@@ -34,6 +35,10 @@ FILING = Filing(
     (Step(10, FilingState.DRAFT), Step(20, FilingState.REJECTED, "t-1", 2306, "资料不全")), 3, 5, 10, 20,
     (("address", "许昌市"), ("website", "https://x/")), "t-1", "s-1", "e-1", True,
 )  # fmt: skip
+SOURCE = Source(
+    "erp", "acme", "R", SourceState.STOPPED, '{"after":7}', True, True, "the brake", RunCounts(9, 1, 2, 3, 4, 5, 6, 7),
+    (RowFault("产品.csv, line 3", "空"),), 30, 20, 6, 10, 30,
+)  # fmt: skip
 
 
 def test_images_come_back_whole_with_their_version_in_the_head() -> None:
@@ -47,6 +52,7 @@ def test_images_come_back_whole_with_their_version_in_the_head() -> None:
     assert tables.unpack_feed(tables.pack_feed(FEED)) == FEED
     assert tables.unpack_letter(tables.pack_letter(LETTER)) == LETTER
     assert tables.unpack_filing(tables.pack_filing(FILING)) == FILING
+    assert tables.unpack_source(tables.pack_source(SOURCE)) == SOURCE
     assert FILING.key == "registrant/R"
     assert LETTER.key == "platform/record/88.118.1001/变压器/1"
     head = Head("n1", Position(2, 2**40), 1_700_000_000_000, b"\x07" * 32)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from proto.model.filing import Filing
 from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
+from proto.model.source import Source
 from registry.service.changes import VisibleChange, VisibleRow
 from registry.service.feeds import FeedStanding
 from registry.service.plan import RowOutcome
@@ -151,6 +153,27 @@ def letter_document(letter: Letter) -> dict[str, Any]:
         "reason": letter.reason,
         "is_requested": letter.is_requested,
         "created": render_ms(letter.created_ms),
+    }
+
+
+def source_document(source: Source) -> dict[str, Any]:
+    """A source, and what came of its last run."""
+    return {
+        "name": source.name,
+        "account": source.account,
+        "registrant": source.registrant,
+        "state": source.state.name.lower(),
+        "bookmark": source.bookmark,
+        "is_requested": source.is_requested,
+        "over_brake": source.over_brake,
+        "message": source.message,
+        "counts": asdict(source.counts),
+        "faults": [{"row": fault.row, "reason": fault.reason} for fault in source.faults],
+        "ran": render_ms(source.ran_ms) if source.ran_ms else None,
+        "done": render_ms(source.done_ms) if source.done_ms else None,
+        "version": source.version,
+        "created": render_ms(source.created_ms),
+        "changed": render_ms(source.changed_ms),
     }
 
 

@@ -26,8 +26,10 @@ from registry.doors.rest.node import NodeResource, Readiness
 from registry.doors.rest.prefixes import PrefixResource
 from registry.doors.rest.registrants import RegistrantResource
 from registry.doors.rest.route import Resource, Route
+from registry.doors.rest.sources import SourceResource
 from registry.doors.rest.statistics import StatisticsResource
 from registry.service.registry import Registry
+from registry.service.sources import Sources
 
 # Handlers that are cancelled after the grace get this long to unwind.
 _UNWIND_S: Final = 1.0
@@ -68,6 +70,7 @@ class RestDoor:
             AccountResource(registry),
             FeedResource(registry),
             FilingResource(registry),
+            SourceResource(Sources(registry.executor)),
             StatisticsResource(registry),
             CityResource(registry),
             self._changes,

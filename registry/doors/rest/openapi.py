@@ -7,7 +7,8 @@ from typing import Any, Final
 from proto.wire.http.head import REQUEST_ID, TRACEPARENT
 from registry.doors.rest.reply import POSITION, REPLAYED
 from registry.doors.rest.route import Answer, Body, Parameter, Route
-from registry.doors.rest.schemas import SCHEMAS, ref
+from registry.doors.rest.schema_parts import ref
+from registry.doors.rest.schemas import SCHEMAS
 
 TITLE: Final = "biaojie registry"
 API_VERSION: Final = "1"

@@ -1,6 +1,7 @@
 """JSON documents as what the use cases take. Pure; everything wrong is a `Refusal` that names the member."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from enum import IntEnum
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ from proto.model.feed import FeedKind
 from proto.model.filing import FilingState
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Delegation, PrefixState
+from proto.model.source import RowFault, RunCounts, SourceState
 from proto.model.value import Value
 from registry.service.accounts import MAX_GRANTS
 from registry.service.delegation import MAX_SITES
@@ -21,6 +23,7 @@ from registry.service.filings import MAX_CODE, UpstreamAnswer
 from registry.service.patch import Patch
 from registry.service.plan import Draft, RowOutcome, refused
 from registry.service.register import Mode
+from registry.service.sources import MAX_COUNT, MAX_FAULTS, RunReport
 
 # A value without a timestamp says so to the plan, which knows what is stored.
 _NO_TIMESTAMP: Final = 0
@@ -200,6 +203,27 @@ def parse_upstream_answer(document: Members) -> UpstreamAnswer:
     )
 
 
+def parse_source(document: Members) -> tuple[str, str]:
+    """`{"name", "account"?}`."""
+    document.allow(("name", "account"))
+    return document.text("name"), document.text("account", "")
+
+
+def parse_run_report(document: Members) -> RunReport:
+    """`{"state", "bookmark", "message"?, "counts"?: {...}, "faults"?: [{"row", "reason"}]}`."""
+    document.allow(("state", "bookmark", "message", "counts", "faults"))
+    faults = tuple(_row_fault(each) for each in document.objects("faults", MAX_FAULTS))
+    counts = _counts(document.inner("counts")) if "counts" in document.document else None
+    state = parse_member(document, "state", SourceState)
+    return RunReport(state, document.text("bookmark"), document.text("message", ""), counts, faults)
+
+
+def parse_run_request(document: Members) -> tuple[bool, bool]:
+    """`{"over_brake"?, "again"?}`."""
+    document.allow(("over_brake", "again"))
+    return document.flag("over_brake", False), document.flag("again", False)
+
+
 def parse_place(document: Members, name: str, default: str | None = None) -> Position:
     """A cursor; empty is before everything."""
     text = document.text(name, default)
@@ -256,6 +280,17 @@ def _aliases(document: Members) -> tuple[str, ...]:
         if not isinstance(alias, str):
             raise document.refuse(f"aliases[{place}]", "a string is wanted")
     return tuple(found)
+
+
+def _row_fault(document: Members) -> RowFault:
+    document.allow(("row", "reason"))
+    return RowFault(document.text("row"), document.text("reason"))
+
+
+def _counts(document: Members) -> RunCounts:
+    names = [each.name for each in fields(RunCounts)]
+    document.allow(names)
+    return RunCounts(**{name: document.integer(name, 0, high=MAX_COUNT) for name in names})
 
 
 def _grant(document: Members) -> GroupGrant:

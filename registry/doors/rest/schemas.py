@@ -1,10 +1,9 @@
 """The JSON Schemas (2020-12) of everything the door takes and gives, by name: the components of the OpenAPI document."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from proto.errors import Reason
-from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_IDENTIFIER_BYTES, MAX_REFERENCES, MAX_TTL_S, MAX_VALUES
+from proto.limits import MAX_ALIASES, MAX_BATCH_ROWS, MAX_REFERENCES, MAX_TTL_S, MAX_VALUES
 from proto.model.access import Reading
 from proto.model.account import Role
 from proto.model.feed import FeedKind, FeedState
@@ -13,6 +12,24 @@ from proto.model.identifier import SuffixRule
 from proto.model.job import JobState
 from proto.model.prefix import PrefixState
 from proto.model.record import State
+from registry.doors.rest.schema_parts import (
+    COUNT,
+    FLAG,
+    IDENTIFIER,
+    POSITION,
+    STAMPS,
+    TEXT,
+    TIME,
+    VERSION,
+    Schema,
+    choice,
+    closed,
+    items,
+    page_schema,
+    ref,
+    written_schema,
+)
+from registry.doors.rest.source_schemas import SOURCE_SCHEMAS
 from registry.service.accounts import MAX_GRANTS
 from registry.service.delegation import MAX_SITES
 from registry.service.feeds import MAX_LETTERS, MAX_SENTENCE_CHARS
@@ -22,65 +39,11 @@ from registry.service.lifecycle import FIRST_STATES
 from registry.service.plan import Outcome
 from registry.service.register import Mode
 
-Schema = Mapping[str, Any]
-
-TEXT: Final[Schema] = {"type": "string"}
-FLAG: Final[Schema] = {"type": "boolean"}
-TIME: Final[Schema] = {"type": "string", "format": "date-time"}
-COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-VERSION: Final[Schema] = {"type": "integer", "minimum": 1, "description": "Counts the writes to it, from 1."}
-POSITION: Final[Schema] = {"type": "string", "description": "A cursor: reads with `after` from here on show the write."}
-IDENTIFIER: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTIFIER_BYTES}
-
-
-def ref(name: str) -> Schema:
-    """A component, by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def choice(names: Sequence[str]) -> Schema:
-    """One of these words."""
-    return {"type": "string", "enum": list(names)}
-
-
-def items(of: Schema, limit: int | None = None) -> Schema:
-    """A list."""
-    return {"type": "array", "items": of, **({"maxItems": limit} if limit is not None else {})}
-
-
-def closed(required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, about: str = "") -> Schema:
-    """An object with just these members."""
-    return {
-        "type": "object",
-        "properties": {**required, **(optional or {})},
-        "required": list(required),
-        "additionalProperties": False,
-        **({"description": about} if about else {}),
-    }
-
-
-def _page(name: str, schema: str) -> Schema:
-    return closed(
-        {name: items(ref(schema))}, {"cursor": {**TEXT, "description": "The `after` of the next page, if there is one."}}
-    )
-
-
-def _written(schema: Schema) -> Schema:
-    """What a write answers: the thing itself, what became of it, and where that stands."""
-    common = {"outcome": choice([Outcome.CREATED, Outcome.REPLACED, Outcome.UNCHANGED]), "position": POSITION}
-    return {
-        **schema,
-        "properties": {**schema["properties"], **common},
-        "required": [*schema["required"], *common],
-    }
-
-
 _STATE: Final = choice([state.name.lower() for state in State])
 _PREFIX_STATE: Final = choice([state.name.lower() for state in PrefixState])
 _FIRST_STATE: Final = {**choice([state.name.lower() for state in sorted(FIRST_STATES)]), "default": "approved"}
 _SUFFIX_RULE: Final = choice([rule.name.lower() for rule in SuffixRule])
 _ROLE: Final = choice([role.name.lower() for role in Role])
-_STAMPS: Final = {"version": VERSION, "created": TIME, "changed": TIME}
 
 _DATA: Final[Schema] = {
     "description": "`string`, `base64`, `hex`, or as the type defines it: `admin`, `vlist`, `site`, `key`.",
@@ -130,13 +93,13 @@ _PREFIX: Final = closed(
         "suffix_rule": _SUFFIX_RULE,
         "in_use": FLAG,
         "delegation": {"anyOf": [closed({"sites": items(_DATA), "url": TEXT}), {"type": "null"}]},
-        **_STAMPS,
+        **STAMPS,
     },
     about="A prefix. Once it is in use, how its suffixes compare is fixed. With a delegation another node answers for it.",
 )
-_REGISTRANT: Final = closed({"code": TEXT, "name": TEXT, "state": _PREFIX_STATE, **_STAMPS}, about="An enterprise.")
+_REGISTRANT: Final = closed({"code": TEXT, "name": TEXT, "state": _PREFIX_STATE, **STAMPS}, about="An enterprise.")
 _ACCOUNT: Final = closed(
-    {"name": TEXT, "role": _ROLE, "registrant": TEXT, "groups": items(_GRANT), "enabled": FLAG, **_STAMPS}, about="A login."
+    {"name": TEXT, "role": _ROLE, "registrant": TEXT, "groups": items(_GRANT), "enabled": FLAG, **STAMPS}, about="A login."
 )
 _JOB: Final = closed(
     {
@@ -146,7 +109,7 @@ _JOB: Final = closed(
         "state": choice([state.name.lower() for state in JobState]),
         **dict.fromkeys(("file_bytes", "file_offset", "result_bytes", "rows"), COUNT),
         **dict.fromkeys(("created_rows", "replaced_rows", "unchanged_rows", "refused_rows"), COUNT),
-        **_STAMPS,
+        **STAMPS,
     },
     {"hindrance": {**choice(list(Reason)), "description": "Why a running job does not get on at the moment."}},
     about="Work that outlives the request that started it.",
@@ -162,7 +125,7 @@ _FEED: Final = closed(
         "cursor": {**POSITION, "description": "Everything up to here is delivered, or a dead letter."},
         "delivered": COUNT,
         "note": TEXT,
-        **_STAMPS,
+        **STAMPS,
     },
     about="A city system's subscription to changes, and how far it has been told.",
 )
@@ -180,7 +143,7 @@ _FILING: Final = closed(
         "details": _DETAILS,
         "is_known": {**FLAG, "description": "Whether the upstream approved it once: what follows is an update."},
         "steps": items(_STEP),
-        **_STAMPS,
+        **STAMPS,
     },
     about="What the upstream is told of a registrant, a prefix or a day, and how far it has come with that.",
 )
@@ -213,7 +176,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         "A value to be stored. Without a timestamp it keeps the stored one if it is as stored, and is of now otherwise.",
     ),
     "Record": _RECORD,
-    "RecordPage": _page("identifiers", "Record"),
+    "RecordPage": page_schema("identifiers", "Record"),
     "Draft": closed(
         {"values": _NEW_VALUES},
         {
@@ -247,10 +210,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "RowResult": _ROW_RESULT,
-    "IdentifierWritten": _written(closed({"identifier": TEXT, "version": VERSION, "state": _STATE})),
+    "IdentifierWritten": written_schema(closed({"identifier": TEXT, "version": VERSION, "state": _STATE})),
     "Prefix": _PREFIX,
-    "PrefixPage": _page("prefixes", "Prefix"),
-    "PrefixWritten": _written(_PREFIX),
+    "PrefixPage": page_schema("prefixes", "Prefix"),
+    "PrefixWritten": written_schema(_PREFIX),
     "NewPrefix": closed({"name": TEXT}, {"registrant": TEXT, "suffix_rule": _SUFFIX_RULE, "state": _FIRST_STATE}),
     "NewDelegation": closed(
         {"sites": {**items(_DATA, MAX_SITES), "minItems": 1}},
@@ -259,24 +222,24 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "PrefixPatch": closed({"suffix_rule": _SUFFIX_RULE}),
     "Registrant": _REGISTRANT,
-    "RegistrantPage": _page("registrants", "Registrant"),
-    "RegistrantWritten": _written(_REGISTRANT),
+    "RegistrantPage": page_schema("registrants", "Registrant"),
+    "RegistrantWritten": written_schema(_REGISTRANT),
     "NewRegistrant": closed({"code": TEXT, "name": TEXT}, {"state": _FIRST_STATE}),
     "Account": _ACCOUNT,
-    "AccountPage": _page("accounts", "Account"),
-    "AccountWritten": _written(
+    "AccountPage": page_schema("accounts", "Account"),
+    "AccountWritten": written_schema(
         {**_ACCOUNT, "properties": {**_ACCOUNT["properties"], "api_key": {**TEXT, "description": "Shown this once."}}}
     ),
     "NewAccount": closed({"name": TEXT, "role": _ROLE}, {"registrant": TEXT, "groups": items(_GRANT, MAX_GRANTS)}),
     "Job": _JOB,
-    "JobPage": _page("jobs", "Job"),
+    "JobPage": page_schema("jobs", "Job"),
     "FeedStanding": {
         **_FEED,
         "properties": {**_FEED["properties"], **_STANDING},
         "required": [*_FEED["required"], *_STANDING],
     },
-    "FeedPage": _page("feeds", "FeedStanding"),
-    "FeedWritten": _written(_FEED),
+    "FeedPage": page_schema("feeds", "FeedStanding"),
+    "FeedWritten": written_schema(_FEED),
     "NewFeed": closed({"name": TEXT}, {"account": TEXT, "after": TEXT}),
     "FeedPause": closed({}, {"note": _SENTENCE}, "Why, in a sentence."),
     "FeedReplay": closed({"after": TEXT}, about="The cursor to go on after; empty: from the first change kept."),
@@ -308,11 +271,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
         },
         about="An event that the system of a feed refused for good.",
     ),
-    "LetterPage": _page("letters", "Letter"),
+    "LetterPage": page_schema("letters", "Letter"),
     "LetterReplay": closed({}, {"letters": items(_LETTER_NAME, MAX_LETTERS)}, "Which; without the member all."),
+    **SOURCE_SCHEMAS,
     "Filing": _FILING,
-    "FilingPage": _page("filings", "Filing"),
-    "FilingWritten": _written(_FILING),
+    "FilingPage": page_schema("filings", "Filing"),
+    "FilingWritten": written_schema(_FILING),
     "DraftFilings": closed({"home": {**TEXT, "description": "The prefix below which prefixes are filed."}}),
     "FilingsDrafted": closed(
         {
@@ -349,8 +313,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"code": TEXT, "name": TEXT, "state": _PREFIX_STATE, "prefixes": items(ref("Prefix")), "changed": TIME},
         about="An enterprise by its unified social credit code, with the prefixes that it holds.",
     ),
-    "EnterprisePage": _page("enterprises", "Enterprise"),
-    "ProductPage": _page("products", "Record"),
+    "EnterprisePage": page_schema("enterprises", "Enterprise"),
+    "ProductPage": page_schema("products", "Record"),
     "Access": closed(
         {
             "at": TIME,
@@ -361,7 +325,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         },
         about="That an account of the city has read something.",
     ),
-    "AccessPage": _page("accesses", "Access"),
+    "AccessPage": page_schema("accesses", "Access"),
     "ChangesPage": closed({"changes": items(ref("Change")), "cursor": POSITION, "head": POSITION}),
     "Change": closed(
         {
