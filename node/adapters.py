@@ -1,7 +1,7 @@
-"""The adapters: what others' systems are told, wired. One process, started only if there is somebody to tell.
+"""The adapters: what others' systems are told, and what theirs tell, wired. One process, started only if there are any.
 
-They reach the node by its registry's REST as any other would, each with the key of an account of its own, and keep nothing:
-cursors, dead letters and filings are in the store. So the process may die at any moment, and costs the node nothing if it does.
+They reach the node by its registry's REST as any other would, each with the key of an account, and keep nothing: cursors,
+bookmarks, dead letters and filings are in the store. So the process may die at any moment, and costs the node nothing.
 """
 
 import asyncio
@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from adapters.city import registry_client as feed_client
-from adapters.city.core.profile import ProfileMistakes
 from adapters.city.feeds import Feeds
 from adapters.registry_api import NotTaken
+from adapters.section import ProfileMistakes
+from adapters.sources import registry_client as source_client
+from adapters.sources.core.profile import Profile
+from adapters.sources.sources import Sources
 from adapters.upstream.epp import registry_client as filing_client
 from adapters.upstream.epp.filings import Filings
 from node.cli.place import in_url, reachable
@@ -26,6 +29,7 @@ from node.filing import FilingMistakes, make_place
 from node.folder import FEEDS_TOKEN_FILE, FILINGS_TOKEN_FILE
 from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
+from node.source_profiles import load_sources
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,8 @@ class Adapters:
         try:
             if config.feeds.profiles:
                 self._works["feeds"] = await self._make_feeds()
+            if config.sources.profiles:
+                self._works["sources"] = self._make_sources()
             if config.filing.server:
                 self._works["filing"] = await self._make_filings()
         except (ProfileMistakes, FilingMistakes) as mistakes:
@@ -109,6 +115,16 @@ class Adapters:
         feeds = Feeds(profiles, client, self._metrics, self._announce_for("feeds"), metrics_url=self._metrics_url)
         self._stops.push_async_callback(feeds.close)
         return feeds
+
+    def _make_sources(self) -> Sources:
+        profiles = load_sources(self._assignment.config, os.environ)
+
+        def make_client(profile: Profile) -> source_client.RegistryClient:
+            return source_client.RegistryClient(self._url, profile.token)
+
+        sources = Sources(profiles, make_client, self._metrics, self._announce_for("sources"))
+        self._stops.push_async_callback(sources.close)
+        return sources
 
     async def _make_filings(self) -> Filings:
         config = self._assignment.config

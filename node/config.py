@@ -191,6 +191,13 @@ class FeedsSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcesSection:
+    """Which systems of enterprises are read."""
+
+    profiles: Annotated[tuple[str, ...], kinds.texts(_check_file)] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FilingSection:
     """Whom registrants and prefixes are reported to."""
 
@@ -216,7 +223,13 @@ class Config:
     upstream: UpstreamSection = UpstreamSection()
     redis: RedisSection = RedisSection()
     feeds: FeedsSection = FeedsSection()
+    sources: SourcesSection = SourcesSection()
     filing: FilingSection = FilingSection()
+
+    @property
+    def needs_adapters(self) -> bool:
+        """Whether there is anything for the adapters' process to do."""
+        return bool(self.feeds.profiles or self.sources.profiles or self.filing.server)
 
     def to_document(self) -> dict[str, dict[str, Any]]:
         """The configuration as TOML or JSON would hold it, secrets in clear: for the node's own processes only."""
@@ -327,6 +340,8 @@ def mistakes_between(config: Config) -> Iterator[str]:
             yield f"resolver.dns_servers: {server} lies in the zone, which holds identifiers and no addresses of servers"
     if config.feeds.profiles and config.registry.http_port is None:
         yield "feeds.profiles: feeds read changes from registry.http_port, which is off"
+    if config.sources.profiles and config.registry.http_port is None:
+        yield "sources.profiles: sources register through registry.http_port, which is off"
     if config.filing.server:
         yield from _mistakes_in_filing(config)
 

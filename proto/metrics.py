@@ -66,6 +66,7 @@ _PROTOCOL_PRESETS: Final = tuple((protocol,) for protocol in PROTOCOLS)
 # sums are zero.
 _NO_FEED: Final = ""
 _NO_PREFIX: Final = ""
+_NO_SOURCE: Final = ""
 
 CATALOGUE: Final[dict[str, Spec]] = {
     "resolve_requests": Spec(
@@ -145,6 +146,23 @@ CATALOGUE: Final[dict[str, Spec]] = {
     "feed_deliveries": Spec(
         "biaojie_feed_deliveries_total", Kind.COUNTER, "Deliveries of feeds.", ("feed", "outcome"), ((_NO_FEED, "delivered"),)
     ),
+    "source_runs": Spec(
+        "biaojie_source_runs_total", Kind.COUNTER, "Runs of sources by how they ended.", ("source", "outcome"),
+        ((_NO_SOURCE, "done"),),
+    ),
+    "source_rows": Spec(
+        "biaojie_source_rows_total", Kind.COUNTER, "Rows of sources by what became of them.", ("source", "outcome"),
+        ((_NO_SOURCE, "created"),),
+    ),
+    "source_stopped": Spec(
+        "biaojie_source_stopped", Kind.GAUGE, "Whether the brake holds what a source has (1).", ("source",), ((_NO_SOURCE,),),
+        Merge.MAX,
+    ),
+    "source_done_timestamp_seconds": Spec(
+        "biaojie_source_done_timestamp_seconds", Kind.GAUGE,
+        "When a source last ran well, in seconds since 1970; before it ever did, when it was made.", ("source",),
+        ((_NO_SOURCE,),), Merge.MAX,
+    ),
     "filings": Spec(
         "biaojie_filings", Kind.GAUGE, "Filings by state.", ("state",),
         (("draft",), ("submitted",), ("pending",), ("approved",), ("rejected",)), Merge.MAX,
@@ -202,6 +220,10 @@ class Metrics:
     foreign_copies: Gauge
     feed_lag_changes: Gauge
     feed_deliveries: Counter
+    source_runs: Counter
+    source_rows: Counter
+    source_stopped: Gauge
+    source_done_timestamp_seconds: Gauge
     filings: Gauge
     filing_waiting_seconds: Gauge
     filing_answers: Counter

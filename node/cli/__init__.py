@@ -13,7 +13,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from node.cli import check, city, demo, exports, feeds, filings, imports, nouns, resolve, serve, status, verify
+from node.cli import check, city, demo, exports, feeds, filings, imports, nouns, resolve, serve, sources, status, verify
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
 
 
@@ -38,6 +38,7 @@ COMMANDS: Final = MappingProxyType[str, Command](
         "export": exports,
         **nouns.COMMANDS,
         "feed": feeds,
+        "source": sources,
         "filing": filings,
         "statistics": city.STATISTICS,
         "audit": city.AUDIT,

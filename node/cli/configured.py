@@ -4,11 +4,12 @@ import argparse
 import os
 from pathlib import Path
 
-from adapters.city.core.profile import ProfileMistakes
+from adapters.section import ProfileMistakes
 from node.cli.outcome import WrongUsage
 from node.config import Config
 from node.feeds import load_profiles
 from node.filing import FilingMistakes, make_place
+from node.source_profiles import load_sources
 from node.sources import ConfigMistakes, load_config
 
 
@@ -31,11 +32,18 @@ def read_config(arguments: argparse.Namespace, overrides: dict[str, str] | None 
     mistakes = [f"--set: {text}: expected section.key=value" for text in shapeless]
     try:
         config = load_config(arguments.config, texts)
-        load_profiles(config, os.environ)
+    except ConfigMistakes as error:
+        raise WrongUsage(*mistakes, *error.mistakes) from None
+    for load in (load_profiles, load_sources):
+        try:
+            load(config, os.environ)
+        except ProfileMistakes as error:
+            mistakes += error.mistakes
+    try:
         if config.filing.server:
             make_place(config)
-    except (ConfigMistakes, ProfileMistakes, FilingMistakes) as error:
-        raise WrongUsage(*mistakes, *error.mistakes) from None
+    except FilingMistakes as error:
+        mistakes += error.mistakes
     if mistakes:
         raise WrongUsage(*mistakes)
     return config

@@ -99,13 +99,13 @@ def _stand_in(arguments: argparse.Namespace) -> None:
 
 def _reconcile(arguments: argparse.Namespace) -> int:
     """Exit status 0 only if both sides agree in the end."""
-    from adapters.city.core.profile import ProfileMistakes
     from adapters.city.reconcile import Report, reconcile
     from adapters.city.registry_client import RegistryClient
     from adapters.city.transports.order import make_transport
     from adapters.city.transports.transport import Unknowable
     from adapters.registry_api import NotTaken
     from adapters.registry_api import Unreachable as RegistryUnreachable
+    from adapters.section import ProfileMistakes
     from node.feeds import load_profile
 
     async def work() -> Report:

@@ -8,9 +8,10 @@ import pytest
 from adapters.city.brain.mapping import Watch
 from adapters.city.core.event import Event
 from adapters.city.core.indicators import Indicators
-from adapters.city.core.profile import ProfileMistakes, parse_profile
+from adapters.city.core.profile import parse_profile
 from adapters.city.data_exchange.mapping import map_noun
 from adapters.city.mappings import MAPPINGS
+from adapters.section import ProfileMistakes
 from proto.model.feed import FeedKind
 
 USCC = "91411000MA40XCDL1K"

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from adapters.city.core.places import WebhookPlace
-from adapters.city.core.profile import ProfileMistakes, parse_profile
+from adapters.city.core.profile import parse_profile
+from adapters.section import ProfileMistakes
 from tests.support.rows import make_profile
 
 REDIS = {"kind": "redis", "url": "redis://127.0.0.1/0", "stream": "s"}

@@ -10,7 +10,7 @@ window_s = 600            # over so long
 from dataclasses import dataclass
 from typing import Final
 
-from adapters.city.core.section import Section
+from adapters.section import Section
 
 KEYS: Final = ("every_s", "days", "least_success", "least_questions", "window_s")
 

@@ -30,8 +30,8 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from adapters.city.core.section import Section
 from adapters.city.core.shape import FIELDS, is_field
+from adapters.section import Section
 
 # A batch is one delivery and one commit of the cursor; beyond this neither gets any cheaper for an event.
 MAX_BATCH: Final = 1_000

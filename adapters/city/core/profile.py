@@ -32,7 +32,7 @@ last_s = 300
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,9 +41,9 @@ from adapters.city.core.indicators import Indicators, parse_indicators
 from adapters.city.core.members import parse_member
 from adapters.city.core.places import Place, Reveal, WebhookPlace, parse_place
 from adapters.city.core.retry import RetryPolicy
-from adapters.city.core.section import Section
 from adapters.city.core.selection import Selection, Share, share_class
 from adapters.city.core.shape import FIELDS, MapNoun, Shape, is_field
+from adapters.section import ProfileMistakes, Section
 from proto.errors import Refusal
 from proto.model.feed import FeedKind
 from proto.model.identifier import parse_prefix
@@ -58,14 +58,6 @@ LAST_BOUNDS_S: Final = (0.1, 3_600.0)
 
 _SELECT: Final = ("kinds", "prefixes", "registrants", "templates", "types", "states", "share")
 _STATES: Final = frozenset(state.name.lower() for states in (State, PrefixState) for state in states)
-
-
-class ProfileMistakes(Exception):
-    """Everything that is wrong with a profile, one sentence each."""
-
-    def __init__(self, mistakes: Collection[str]) -> None:
-        self.mistakes = tuple(mistakes)
-        super().__init__("; ".join(self.mistakes))
 
 
 @dataclass(frozen=True, slots=True)

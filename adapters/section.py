@@ -1,4 +1,4 @@
-"""Reading a section of a TOML document that a person wrote: what is wrong is noted, and reading goes on."""
+"""Reading profiles, TOML documents that a person wrote, section by section: what is wrong is noted, and reading goes on."""
 
 from collections.abc import Callable, Collection
 from typing import Any, Final
@@ -8,6 +8,14 @@ Check = Callable[[str], object]
 
 # Lists are written by hand.
 MAX_ITEMS: Final = 1_000
+
+
+class ProfileMistakes(Exception):
+    """Everything that is wrong with a profile, one sentence each."""
+
+    def __init__(self, mistakes: Collection[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("; ".join(self.mistakes))
 
 
 class Section:
@@ -41,6 +49,18 @@ class Section:
             self._check(key, found, check)
         return found
 
+    def sections(self, key: str, keys: Collection[str]) -> list["Section"]:
+        """A list of sections (`[[values]]`), empty if it is missing."""
+        found = self._document.get(key, [])
+        if not isinstance(found, list) or len(found) > MAX_ITEMS:
+            self.note(key, f"a list of at most {MAX_ITEMS} sections is wanted")
+            return []
+        return [Section(each, f"{self._path}{key}[{place}].", self.mistakes, keys) for place, each in enumerate(found)]
+
+    def has(self, key: str) -> bool:
+        """Whether a key is there."""
+        return key in self._document
+
     def texts(self, key: str, default: Collection[str] = (), check: Check = str) -> tuple[str, ...]:
         """A list of strings."""
         found = self._document.get(key, list(default))
@@ -58,6 +78,14 @@ class Section:
             self.note(key, f"a section of at most {MAX_ITEMS} entries is wanted")
             return []
         return list(found.items())
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false."""
+        found = self._document.get(key, default)
+        if not isinstance(found, bool):
+            self.note(key, "true or false is wanted")
+            return default
+        return found
 
     def number(self, key: str, default: float, least: float, most: float) -> float:
         """A number within bounds."""

@@ -1,0 +1,1 @@
+"""What a source decides, pure: expressions, mapping, profile, plan, brake."""

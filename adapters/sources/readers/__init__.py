@@ -1,0 +1,1 @@
+"""Readers: one for each kind of system that rows come from."""
