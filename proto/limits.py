@@ -70,5 +70,8 @@ MAX_PAGE: Final = 1_000
 # follow must not stop registrations; `after=` on reads covers the rest.
 VISIBILITY_WAIT_S: Final = 0.05
 
+# A client counts the deadline of a call from before the call is here: if it gives up so shortly before ours ends, that is why.
+DEADLINE_SLACK_S: Final = 1.0
+
 # A read with `after=` waits this long for the view before it is refused as not ready.
 FRESHNESS_WAIT_S: Final = 2.0

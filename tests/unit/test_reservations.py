@@ -1,15 +1,18 @@
 """Reserved ports over real sockets: found, shared with our own, proven free of others."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from ipaddress import IPv4Address
 
 import pytest
 
 from node.reservations import Reservations
 
-HOST = "127.0.0.1"
+# An address of this process alone: what others on this machine listen on, or connect from, is not in the way.
+HOST = str(IPv4Address("127.128.0.0") + os.getpid() % 2**22)
 HANDLE = "resolver.handle_port"
 HTTP = "resolver.http_port"
 
@@ -76,7 +79,7 @@ def test_a_handle_port_must_be_free_for_udp_too(reservations: Reservations) -> N
 
 def test_a_port_of_an_outgoing_connection_is_waited_for(reservations: Reservations) -> None:
     with closing(listener()) as server:
-        outgoing = socket.create_connection(server.getsockname())
+        outgoing = socket.create_connection(server.getsockname(), source_address=(HOST, 0))
         port = outgoing.getsockname()[1]
         (trouble,) = Reservations(patience_s=0.1).reserve({HTTP: HOST}, {HTTP: port})
         assert "an outgoing connection of this machine uses it" in trouble

@@ -20,7 +20,7 @@ from grpc import aio
 from proto import request_id
 from proto.convert import parse_message, refusal_failure
 from proto.errors import Reason, Refusal
-from proto.limits import MAX_CHANGE_BYTES
+from proto.limits import DEADLINE_SLACK_S, MAX_CHANGE_BYTES
 from proto.metrics import Metrics
 from proto.model.account import Caller
 from proto.v1 import model_pb2
@@ -310,9 +310,9 @@ class Calls:
 
 
 def _is_late(transport: Transport) -> bool:
-    """Whether the call's deadline has passed."""
+    """Whether a call that has ended did so because of its deadline: its client's, which is a little before ours."""
     left = transport.time_remaining()
-    return left is not None and left <= 0
+    return left is not None and left <= DEADLINE_SLACK_S
 
 
 def _going_down() -> Refusal:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from proto.convert import refusal_failure
 from proto.errors import Reason, Refusal
+from proto.limits import DEADLINE_SLACK_S
 from proto.wire.grpc.call import Call
 from proto.wire.grpc.held import SMALL_MESSAGE_BYTES
 from proto.wire.grpc.message import MISCOUNTED, UNFINISHED, MessageReader, compose_message
@@ -17,7 +18,6 @@ from proto.wire.http2.connection import ServerConnection
 from proto.wire.http2.response import Response
 from resolver.listeners.grpc.calls import Calls, Unary
 from resolver.listeners.grpc.limits import (
-    DEADLINE_SLACK_S,
     MAX_BACKLOG_BYTES,
     MAX_SMALL_QUESTION_BYTES,
     OVERLOAD_RETRY_S,

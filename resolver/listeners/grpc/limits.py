@@ -36,8 +36,6 @@ MAX_SMALL_QUESTION_BYTES: Final = 8_192
 
 # From a call's headers to its whole message: both come in one flight but from the slowest of lines.
 MESSAGE_WAIT_S: Final = 10.0
-# A client begins to count its deadline before its call is here: one that gives up so shortly before ours ends was late.
-DEADLINE_SLACK_S: Final = 1.0
 
 # From connecting to speaking HTTP/2, TLS included.
 HANDSHAKE_S: Final = 30.0

@@ -122,10 +122,11 @@ async def test_a_client_that_sends_nothing_is_not_waited_for_long(
 
 async def test_a_deadline_that_passes_is_counted(node: Served) -> None:
     far = parse_cursor((await register(node, "a")).position)._replace(sequence=10_000).to_cursor()
+    asked = GetIdentifierRequest(identifier=f"{ACME}/a", after=far)
+    call = node.stub.GetIdentifier(asked, metadata=bearer(node.acme), timeout=1)
+    await until(lambda: node.door._calls._count == 1)
     with pytest.raises(aio.AioRpcError) as failed:
-        await node.stub.GetIdentifier(
-            GetIdentifierRequest(identifier=f"{ACME}/a", after=far), metadata=bearer(node.acme), timeout=0.2
-        )
+        await call
     assert failed.value.code() is Status.DEADLINE_EXCEEDED
     await until(lambda: node.refused(Reason.TIMEOUT) == 1)
 

@@ -132,8 +132,10 @@ async def test_an_unknown_method_is_refused(worker: Worker, channel: aio.Channel
 
 async def test_a_deadline_that_passes_is_counted_and_harms_nothing(worker: Worker, stub: "ResolverAsyncStub") -> None:
     far = Position(worker.reader.position.epoch, worker.reader.position.sequence + 100).to_cursor()
+    call = stub.Resolve(ResolveRequest(identifier="88.118.1/Pump", after=far), timeout=1)
+    await until(lambda: worker.open_calls == 1)
     with pytest.raises(aio.AioRpcError) as failed:
-        await stub.Resolve(ResolveRequest(identifier="88.118.1/Pump", after=far), timeout=0.2)
+        await call
     assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await until(lambda: worker.refused(Reason.TIMEOUT) == 1)
     assert (await stub.Resolve(ResolveRequest(identifier="88.118.1/Pump"))).version == 4
