@@ -16,7 +16,7 @@ from load_tests import report
 from load_tests.figure import Figure, as_json
 from load_tests.report import ROOT, Measured
 
-DRIVERS: Final = ("committer", "view", "node", "imports", "lookups", "mixes")
+DRIVERS: Final = ("committer", "view", "node", "imports", "feeds", "lookups", "mixes")
 # Not part of `make bench`: a store that takes minutes to fill, a peer that somebody else has to start, two nodes on one core.
 OTHERS: Final = ("large", "handle_net", "foreign")
 

@@ -51,9 +51,13 @@ class Node:
             document: dict[str, Any] = json.loads(answer.read())
         return document
 
+    def processes(self, name: str) -> list[int]:
+        """The ids of the processes whose names begin so."""
+        return [process["pid"] for process in self.status()["processes"] if process["name"].startswith(name)]
+
     def workers(self) -> list[int]:
         """The process ids of the workers."""
-        return [process["pid"] for process in self.status()["processes"] if process["name"].startswith("worker")]
+        return self.processes("worker")
 
     def histogram(self, name: str) -> list[tuple[float, float]]:
         """(upper bound in seconds, cumulative count) of a histogram without labels of its own."""

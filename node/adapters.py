@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 # An account that was closed may be opened again, a fault that nobody thought of may pass; others go on meanwhile.
 SHUT_OUT_S: Final = 10.0
 
+# Whoever registers or resolves comes first; feeds and filings take what is left, and catch up.
+NICENESS: Final = 10
+
 
 class Work(Protocol):
     """What one adapter does."""
@@ -159,4 +162,5 @@ class Adapters:
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
     sys.exit(run_part(Adapters))

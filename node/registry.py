@@ -30,6 +30,7 @@ from registry.doors.grpc.door import GrpcDoor
 from registry.doors.rest.door import RestDoor
 from registry.doors.rest.export import ExportResource
 from registry.doors.rest.jobs import JobResource
+from registry.doors.rest.pages import PagesBeside
 from registry.service.bootstrap import FEEDS_ACCOUNT, FILINGS_ACCOUNT, OPERATOR_ACCOUNT, bootstrap
 from registry.service.imports.jobs import ImportJobs
 from registry.service.imports.planners import PlannerPool, default_processes
@@ -146,7 +147,9 @@ class RegistryPart:
         grpc_door = GrpcDoor(registry, self._metrics)
         grpc_door.set_ready(True)
         resources = (JobResource(jobs), ExportResource(registry))
-        rest_door = RestDoor(registry, self._view, self._metrics, make_http_server, resources)
+        pages = PagesBeside(self._data / STREAM)
+        self._stops.push_async_callback(pages.close)
+        rest_door = RestDoor(registry, self._view, self._metrics, make_http_server, resources, pages=pages)
         doors: tuple[tuple[Door, str], ...] = ((rest_door, "registry.http_port"), (grpc_door, "registry.grpc_port"))
         for door, key in doors:
             port = self._assignment.ports[key]

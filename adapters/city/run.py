@@ -2,9 +2,10 @@
 
     read a page ahead → deliver the first batch → commit the cursor with what became of it → ...
 
-The cursor is committed after each delivery that the system acknowledged, never before: what is lost at any moment is the
-knowledge that something was delivered, and it is delivered again. The commit names the feed's version: if the operator has
-rewound or paused the feed meanwhile it is refused, and this run is over.
+The cursor is committed after the system has acknowledged a delivery, never before: what is lost at any moment is the
+knowledge that something was delivered, and it is delivered again. A commit costs the node as much as a registration, so
+deliveries that follow one another share one: at once after a pause, then one for all of a second (`Transport.uncommitted_s`).
+It names the feed's version: if the operator has rewound or paused the feed meanwhile it is refused, and this run is over.
 """
 
 import asyncio
@@ -49,6 +50,9 @@ LETTER_PAGES: Final = 3
 # The registry comes back within seconds.
 REGISTRY_RETRY: Final = RetryPolicy(0.1, 5.0)
 
+# A run that ends tries to commit what it has delivered; a registry that goes away at the same time is not waited for.
+LAST_COMMIT_S: Final = 1.0
+
 # As the registry keeps it.
 MAX_SENTENCE_CHARS: Final = 300
 
@@ -85,6 +89,8 @@ class Run:
         self._fetching: asyncio.Task[Page] | None = None
         self._wake = asyncio.Event()
         self._wants_letters = stored.requested > 0
+        self._uncommitted = 0
+        self._commit_due_s = self._since
         self.is_committing = False
         self.hindrance = ""
         """Why nothing is delivered at the moment, for people; empty if all is well."""
@@ -98,6 +104,11 @@ class Run:
     def cursor(self) -> str:
         """Behind everything that is settled, whether that is committed or not."""
         return self._backlog.cursor
+
+    @property
+    def _delivered(self) -> int:
+        """What the feed has delivered, whether that is committed or not."""
+        return self._stored.delivered + self._uncommitted
 
     def request_letters(self) -> None:
         """Letters are to be delivered again."""
@@ -113,6 +124,8 @@ class Run:
                 if self._wants_letters:
                     await self._deliver_letters()
                 await self._read_ahead()
+                if self._uncommitted and self._now() >= self._commit_due_s:
+                    await self._commit(0, (), ())
                 if self._is_due():
                     await self._deliver()
                 elif self._backlog:
@@ -125,6 +138,10 @@ class Run:
             if self._fetching is not None:
                 self._fetching.cancel()
                 await asyncio.gather(self._fetching, return_exceptions=True)
+            if self._uncommitted:
+                with suppress(NotTaken, Unreachable, TimeoutError):
+                    async with asyncio.timeout(LAST_COMMIT_S):
+                        await self._client.progress(self._stored, self._backlog.cursor, self._uncommitted, (), ())
 
     async def _read_ahead(self) -> None:
         """Take in what was read, and begin to read what comes next; waits only if there is nothing to deliver yet."""
@@ -134,8 +151,7 @@ class Run:
         if not self._is_due():
             self._wake.clear()
             waking = asyncio.create_task(self._wake.wait())
-            left_s = self._since + self._place.gather_s - self._now() if self._backlog else None
-            await asyncio.wait((fetching, waking), return_when=asyncio.FIRST_COMPLETED, timeout=left_s)
+            await asyncio.wait((fetching, waking), return_when=asyncio.FIRST_COMPLETED, timeout=self._left_s())
             waking.cancel()
         if fetching.done():
             self._fetching = None
@@ -147,6 +163,13 @@ class Run:
             self._backlog.pass_over(page.cursor)
             self._fetch()  # it comes while what was read is delivered
 
+    def _left_s(self) -> float | None:
+        """Until a batch has been gathered for long enough, or a commit is due; None: there is neither."""
+        due_s = [self._since + self._place.gather_s] if self._backlog else []
+        if self._uncommitted:
+            due_s.append(self._commit_due_s)
+        return max(0.0, min(due_s) - self._now()) if due_s else None
+
     def _is_due(self) -> bool:
         """Whether there is something to deliver, and it was gathered for long enough."""
         backlog, place = self._backlog, self._place
@@ -156,7 +179,7 @@ class Run:
 
     async def _look_for_losses(self) -> None:
         """A system that was emptied is told again, also if nothing changes."""
-        after = await self._transport.missing_after(self._stored.delivered)
+        after = await self._transport.missing_after(self._delivered)
         if after is not None:
             await self._tell_again(after)
 
@@ -169,7 +192,7 @@ class Run:
         self._backlog = Backlog(after)
         await self._commit(0, (), ())
         # If this is not noted the next delivery finds the same loss, and it is told from there once more.
-        await self._transport.begin_after(self._stored.delivered, after)
+        await self._transport.begin_after(self._delivered, after)
 
     def _fetch(self) -> asyncio.Task[Page] | None:
         """The reading of the next page; none while there is enough to deliver."""
@@ -224,15 +247,21 @@ class Run:
         refused = [_letter(entry.event, entry.before, attempts, receipt.detail) for entry in settlement.refused]
         keys = letters_settled(self._letters, settlement.delivered)
         self._backlog.settle(gone)
-        await self._commit(len(settlement.delivered), refused, sorted(keys))
+        self._uncommitted += len(settlement.delivered)
+        if refused or keys or not settlement.delivered or self._now() >= self._commit_due_s:
+            await self._commit(0, refused, sorted(keys))
         for key in keys:
             del self._letters[key]
         for entry in settlement.refused:
             self._letters[entry.event.key] = max(entry.event.version, self._letters.get(entry.event.key, 0))
 
     async def _commit(self, delivered: int, refused: Sequence[Mapping[str, Any]], settled: Sequence[Key]) -> None:
-        """Raises `Stale` if the feed is not as it was; a feed with too many letters is paused."""
+        """Commit `delivered` more, and what was not committed yet. Raises `Stale` if the feed is not as it was.
+
+        A feed with too many letters is paused.
+        """
         cursor, stored = self._backlog.cursor, self._stored
+        delivered, self._uncommitted = delivered + self._uncommitted, 0
         self.is_committing = True
         try:
             version = await self._persist(lambda: self._client.progress(stored, cursor, delivered, refused, settled))
@@ -242,6 +271,7 @@ class Run:
             await self._stop(not_taken.detail)
         else:
             self._stored = replace(stored, cursor=cursor, version=version, delivered=stored.delivered + delivered)
+            self._commit_due_s = self._now() + self._transport.uncommitted_s
         finally:
             self.is_committing = False
 
@@ -285,7 +315,7 @@ class Run:
     async def _hand_over(self, entries: Sequence[Entry], end: str) -> Receipt:
         """Deliver; if it is taken the system has everything up to `end`."""
         events = [entry.event for entry in entries]
-        receipt = await self._transport.deliver(Batch(events, self._stored.delivered, entries[0].before, end))
+        receipt = await self._transport.deliver(Batch(events, self._delivered, entries[0].before, end))
         for verdict in Verdict:
             count = sum(receipt.on(event.id) is verdict for event in events)
             if count:
@@ -293,6 +323,8 @@ class Run:
         return receipt
 
     async def _back_off(self, receipt: Receipt) -> None:
+        if self._uncommitted:
+            await self._commit(0, (), ())
         self._pace.fail()
         delay_s = self._profile.retry.delay_s(self._pace.attempts, receipt.retry_after_s, random())  # noqa: S311 # jitter
         if self._pace.attempts == 1:

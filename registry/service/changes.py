@@ -5,9 +5,10 @@ a row for it is passed over, and the cursor moves on past both.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from proto.limits import MAX_CHANGE_BYTES
 from proto.model.account import Account, Caller
@@ -80,6 +81,36 @@ class ChangesPage:
     head: Position
 
 
+class Readout(Protocol):
+    """What was made of some changes: false if there are none."""
+
+    @property
+    def holders(self) -> Counter[str]:
+        """The registrants of their rows, as `holders_of` finds them."""
+
+    def __len__(self) -> int: ...
+
+
+Found = TypeVar("Found", bound=Readout)
+
+Read = Callable[[Caller, Position, int, str], Awaitable[tuple[Found, Position]]]
+"""Reads up to so many changes after a position, as a caller may see them, below a prefix; and says where that ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Changes as they are."""
+
+    changes: tuple[VisibleChange, ...]
+
+    @property
+    def holders(self) -> Counter[str]:
+        return holders_of(self.changes)
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+
 class Follower:
     """Reads the stream for callers."""
 
@@ -93,18 +124,28 @@ class Follower:
 
         Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT for a position of another history, ...
         """
+        found, cursor, head = await self.follow(caller, after, limit, wait_s, prefix, self._see)
+        return ChangesPage(found.changes, cursor, head)
+
+    async def follow(
+        self, caller: Caller, after: Position, limit: int, wait_s: float, prefix: str, read: Read[Found]
+    ) -> tuple[Found, Position, Position]:
+        """The same with what `read` reads, whatever that makes of the changes: it, where it ends, and the stream's end."""
         enter(caller, Action.FOLLOW)
         check_limit(limit)
         below = parse_prefix(prefix) if prefix else ""
         until = self._clock.monotonic() + min(wait_s, MAX_WAIT_S)
         cursor = after
         while True:
-            found, cursor = await self._read(caller, cursor, limit, below)
+            before = cursor
+            found, cursor = await read(caller, cursor, limit, below)
             head = self._stream.head()
             left_s = until - self._clock.monotonic()
             if found or left_s <= 0:
-                return ChangesPage(tuple(found), cursor, head)
-            if cursor >= head:
+                return found, cursor, head
+            if cursor == before < head:
+                await asyncio.sleep(PAUSE_S)  # who reads does not see yet what there is
+            elif cursor >= head:
                 await self._wait_beyond(cursor, left_s)
 
     async def _wait_beyond(self, cursor: Position, left_s: float) -> None:
@@ -113,33 +154,51 @@ class Follower:
         if self._stream.head() <= cursor:
             await asyncio.sleep(PAUSE_S)
 
-    async def _read(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[list[VisibleChange], Position]:
-        found: list[VisibleChange] = []
-        cursor, rows, size, passed_over = after, 0, 0, 0
-        while len(found) < limit and rows < MAX_PAGE_ROWS and size < MAX_PAGE_BYTES and passed_over < MAX_PASSED_OVER:
-            portion = self._stream.read(cursor, min(PORTION, limit - len(found)))
-            if not portion:
-                break
-            for change in portion:
-                visible = see_change(change, caller, below)
-                cursor = change.position
-                if visible is None:
-                    passed_over += 1
-                    continue
-                found.append(visible)
-                rows += len(visible.rows)
-                size += len(change.payload)
-                if rows >= MAX_PAGE_ROWS or size >= MAX_PAGE_BYTES:
-                    break
+    async def _see(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[Seen, Position]:
+        changes, cursor = await self.read(caller, after, limit, below)
+        return Seen(tuple(changes)), cursor
+
+    async def read(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[list[VisibleChange], Position]:
+        """What is there for a caller who has passed the policy. Raises `Refusal` as the stream does."""
+        steps = read_visible(self._stream, caller, after, limit, below)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                page: tuple[list[VisibleChange], Position] = done.value
+                return page
             await asyncio.sleep(0)
-        return found, cursor
 
 
-def holders_of(page: ChangesPage) -> Iterator[str]:
-    """The registrant of every row of a page, as often as it comes; empty for what is the node's own."""
-    for change in page.changes:
-        for row in change.rows:
-            yield row.noun.code if isinstance(row.noun, Registrant) else row.noun.registrant
+def read_visible(
+    stream: Stream, caller: Caller, after: Position, limit: int, below: str
+) -> Generator[None, None, tuple[list[VisibleChange], Position]]:
+    """A page, portion by portion; in the end the visible changes, and where they end. Raises `Refusal` as the stream does."""
+    found: list[VisibleChange] = []
+    cursor, rows, size, passed_over = after, 0, 0, 0
+    while len(found) < limit and rows < MAX_PAGE_ROWS and size < MAX_PAGE_BYTES and passed_over < MAX_PASSED_OVER:
+        portion = stream.read(cursor, min(PORTION, limit - len(found)))
+        if not portion:
+            break
+        for change in portion:
+            visible = see_change(change, caller, below)
+            cursor = change.position
+            if visible is None:
+                passed_over += 1
+                continue
+            found.append(visible)
+            rows += len(visible.rows)
+            size += len(change.payload)
+            if rows >= MAX_PAGE_ROWS or size >= MAX_PAGE_BYTES:
+                break
+        yield
+    return found, cursor
+
+
+def holders_of(changes: Iterable[VisibleChange]) -> Counter[str]:
+    """The registrant of every row, as often as it comes; empty for what is the node's own."""
+    nouns = (row.noun for change in changes for row in change.rows)
+    return Counter(noun.code if isinstance(noun, Registrant) else noun.registrant for noun in nouns)
 
 
 def see_change(change: Change, caller: Caller, below: str = "") -> VisibleChange | None:

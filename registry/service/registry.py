@@ -30,7 +30,7 @@ from registry.policy.rules import Action, enter
 from registry.service import accounts, feeds, filings, prefixes, registrants, statistics
 from registry.service.access import AccessLog
 from registry.service.accounts import NewAccount, new_secret
-from registry.service.changes import ChangesPage, Follower, holders_of
+from registry.service.changes import ChangesPage, Follower, Found, Read, VisibleChange, holders_of
 from registry.service.city import Enterprise, list_enterprises, list_products, show_enterprise
 from registry.service.context import Context
 from registry.service.delegation import plan_delegation
@@ -414,7 +414,7 @@ class Registry:
     ) -> ChangesPage:
         """The changes after a position as the caller may see them; waits up to `wait_s` seconds if there are none."""
         page = await self._follower.page(context.caller, after, limit, wait_s, prefix)
-        await self.access.note(context, Reading.CHANGES, holders_of(page), prefix)
+        await self.access.note(context, Reading.CHANGES, holders_of(page.changes), prefix)
         return page
 
     # What the city asks for, and who may know that it did
@@ -458,6 +458,20 @@ class Registry:
 
     async def _note_page(self, context: Context, page: Page[Record], prefix: str) -> None:
         await self.access.note(context, Reading.IDENTIFIERS, [each.registrant for each in page.items], prefix)
+
+    async def follow(
+        self, context: Context, after: Position, limit: int, wait_s: float, prefix: str, read: Read[Found]
+    ) -> tuple[Found, Position, Position]:
+        """The same as `read` reads and renders it: what it made of the changes, where they end, and the end of the stream."""
+        found, cursor, head = await self._follower.follow(context.caller, after, limit, wait_s, prefix, read)
+        await self.access.note(context, Reading.CHANGES, found.holders, prefix)
+        return found, cursor, head
+
+    async def read_changes(
+        self, caller: Caller, after: Position, limit: int, below: str
+    ) -> tuple[list[VisibleChange], Position]:
+        """The changes that are there, as `follow` has them read."""
+        return await self._follower.read(caller, after, limit, below)
 
     async def _write(self, context: Context, make_plan: Callable[[int], Plan]) -> Written:
         return await self.executor.execute(context, make_plan)

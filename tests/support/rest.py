@@ -18,6 +18,7 @@ from proto.errors import Reason
 from registry.doors.rest.door import RestDoor
 from registry.doors.rest.limits import RestLimits
 from registry.doors.rest.openapi import compose_document
+from registry.doors.rest.pages import PagesBeside
 from registry.doors.rest.route import Router
 from registry.service.registry import Registry
 from resolver.listeners.http.connection import ConnectionServer
@@ -44,7 +45,12 @@ class RestNode:
     """An asynchronous context: the door, open on a free port; `tokens` are API keys by what a test calls their bearers."""
 
     def __init__(
-        self, registry: Registry, limits: RestLimits | None = None, http: HttpLimits | None = None, *more: Any
+        self,
+        registry: Registry,
+        limits: RestLimits | None = None,
+        http: HttpLimits | None = None,
+        *more: Any,
+        pages: PagesBeside | None = None,
     ) -> None:
         self.scrape = CollectorRegistry()
         self.readiness = Ready()
@@ -57,6 +63,7 @@ class RestNode:
             lambda handle, gauge, count: ConnectionServer(handle, self.limits, gauge, count),
             more,
             limits,
+            pages,
         )
         self._router = Router(self.door.routes)
 

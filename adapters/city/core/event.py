@@ -24,6 +24,9 @@ _ID_CHARS: Final = 32
 # The state of what the node does not have at all.
 _UNKNOWN: Final = "unknown"
 
+# One for all: `json.dumps` makes an encoder for each document.
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 Key = tuple[str, str]
 """Kind and normalised name: what order is kept for."""
 
@@ -91,4 +94,4 @@ def compose_event(
 
 def compose_json(document: object) -> bytes:
     """JSON in UTF-8, as short as it gets."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return _ENCODE(document).encode(errors="replace")

@@ -28,6 +28,9 @@ _DRAFT: Final = ".draft"
 class FilesTransport(Forgetful):
     """Writes into one folder."""
 
+    # A file is called by where it begins, so the next attempt replaces it; of several there might be one too many.
+    uncommitted_s = 0.0
+
     def __init__(self, feed: str, place: FilesPlace) -> None:
         self._feed = feed
         self._place = place

@@ -20,7 +20,7 @@ from adapters.city.core.places import RedisPlace
 from adapters.city.core.receipt import Receipt, Verdict
 from adapters.city.core.reconciliation import BucketKey
 from adapters.city.transports.told import learn, told
-from adapters.city.transports.transport import Batch, Held, Unknowable
+from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Held, Unknowable
 from proto.model.change import START
 
 # KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, then id and event of each.
@@ -43,6 +43,8 @@ _PAGE: Final = 1_000
 
 class RedisTransport:
     """Appends to one stream."""
+
+    uncommitted_s = UNCOMMITTED_S
 
     def __init__(self, place: RedisPlace) -> None:
         self._place = place

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from adapters.city.core.event import Event
 from adapters.city.core.receipt import Receipt
 from adapters.city.core.reconciliation import Bucket, BucketKey, Holding
+
+# Deliveries of one second share a commit: what a system gets twice if the adapters are killed, which it has to bear anyway.
+UNCOMMITTED_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,10 @@ class Held:
 class Transport(Protocol):
     """A way to one system."""
 
+    @property
+    def uncommitted_s(self) -> float:
+        """How long deliveries that were taken may go without a commit: after a kill they are delivered once more."""
+
     async def deliver(self, batch: Batch) -> Receipt:
         """Hand over events and say what became of them. Whatever the system does is a receipt, not an exception."""
 
@@ -66,6 +73,8 @@ class Transport(Protocol):
 
 class Forgetful:
     """A transport to a system that does not say what it has kept."""
+
+    uncommitted_s = UNCOMMITTED_S
 
     async def missing_after(self, delivered: int) -> str | None:  # noqa: ARG002 # it cannot know
         return None

@@ -1,16 +1,18 @@
-"""Following changes over REST: a long poll from a cursor on."""
+"""Following changes over REST: a long poll from a cursor on. `pages` says where what is sent is made."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from proto.model.account import Caller
+from proto.model.change import Position
 from registry.doors.rest.call import Call, parse_limit, parse_number, parse_position
-from registry.doors.rest.documents import change_document
 from registry.doors.rest.limits import RENDER_SLICE
+from registry.doors.rest.pages import PagesBeside, Rendered, render
 from registry.doors.rest.parameters import LIMIT
 from registry.doors.rest.reply import Reply, compose_json
 from registry.doors.rest.route import Answer, Parameter, Route
-from registry.service.changes import MAX_WAIT_S, ChangesPage
+from registry.service.changes import MAX_WAIT_S, holders_of
 from registry.service.registry import Registry
 
 CHANGES: Final = "/api/v1/changes"
@@ -29,8 +31,11 @@ _PREFIX: Final = Parameter("prefix", "query", "Only rows of this prefix and of w
 class ChangeResource:
     """The stream of changes, as the caller may see it."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, beside: PagesBeside | None = None) -> None:
+        """`beside` makes the pages of those who wait for changes; without it they are made here."""
         self._registry = registry
+        self._beside = beside
+        self._read = self._make if beside is None else beside.beside(self._make)
         self._draining = asyncio.Event()
 
     @property
@@ -50,32 +55,35 @@ class ChangeResource:
     async def get(self, call: Call) -> Reply:
         query = call.query()
         wait_s = parse_number(query, "wait_s", 0, MAX_WAIT_S)
+        if wait_s and self._beside is not None:
+            self._beside.start()
         waiting = asyncio.create_task(self._page(call, query, wait_s))
         draining = asyncio.create_task(self._draining.wait())
         try:
             await asyncio.wait((waiting, draining), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
                 waiting.cancel()
-            page = waiting.result() if waiting.done() else await self._page(call, query, 0)
+            return waiting.result() if waiting.done() else await self._page(call, query, 0)
         finally:
             waiting.cancel()
             draining.cancel()
-        return await _render(page)
 
-    async def _page(self, call: Call, query: dict[str, str], wait_s: float) -> ChangesPage:
+    async def _page(self, call: Call, query: dict[str, str], wait_s: float) -> Reply:
         after, limit = parse_position(query), parse_limit(query)
-        return await self._registry.changes(call.context, after, limit, wait_s, query.get("prefix", ""))
+        prefix = query.get("prefix", "")
+        rendered, cursor, head = await self._registry.follow(call.context, after, limit, wait_s, prefix, self._read)
+        ends = compose_json({"cursor": cursor.to_cursor(), "head": head.to_cursor()})
+        body = b"".join((b'{"changes":[', rendered.documents, b"],", ends[1:]))
+        return Reply(200, body, headers={"Cache-Control": "no-store"})
 
-
-async def _render(page: ChangesPage) -> Reply:
-    """The page, rendered with a pause after so many rows."""
-    pieces, rows = [b'{"changes":['], 0
-    for place, change in enumerate(page.changes):
-        pieces += (b"," if place else b"", compose_json(change_document(change)))
-        rows += len(change.rows)
-        if rows >= RENDER_SLICE:
-            rows = 0
-            await asyncio.sleep(0)
-    ends = {"cursor": page.cursor.to_cursor(), "head": page.head.to_cursor()}
-    pieces.append(b"]," + compose_json(ends)[1:])
-    return Reply(200, b"".join(pieces), headers={"Cache-Control": "no-store"})
+    async def _make(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[Rendered, Position]:
+        """Read and render here, with a pause after so many rows."""
+        changes, cursor = await self._registry.read_changes(caller, after, limit, below)
+        documents, rows = [], 0
+        for change in changes:
+            documents.append(render(change))
+            rows += len(change.rows)
+            if rows >= RENDER_SLICE:
+                rows = 0
+                await asyncio.sleep(0)
+        return Rendered(b",".join(documents), len(changes), holders_of(changes)), cursor

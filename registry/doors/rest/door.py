@@ -23,6 +23,7 @@ from registry.doors.rest.filings import FilingResource
 from registry.doors.rest.identifiers import IdentifierResource
 from registry.doors.rest.limits import LISTEN_BACKLOG, RestLimits
 from registry.doors.rest.node import NodeResource, Readiness
+from registry.doors.rest.pages import PagesBeside
 from registry.doors.rest.prefixes import PrefixResource
 from registry.doors.rest.registrants import RegistrantResource
 from registry.doors.rest.route import Resource, Route
@@ -47,7 +48,10 @@ class MakeServer(Protocol):
 
 
 class RestDoor:
-    """Serves the registry over HTTP. `more` are resources that others add; their routes come before ours."""
+    """Serves the registry over HTTP. `more` are resources that others add; their routes come before ours.
+
+    `pages` makes pages of changes in a process of its own, for those who wait for them.
+    """
 
     protocol = "registry-http"
 
@@ -59,8 +63,9 @@ class RestDoor:
         make_server: MakeServer,
         more: Sequence[Resource] = (),
         limits: RestLimits | None = None,
+        pages: PagesBeside | None = None,
     ) -> None:
-        self._changes = ChangeResource(registry)
+        self._changes = ChangeResource(registry, pages)
         node = NodeResource(readiness)
         resources: list[Resource] = [
             *more,

@@ -18,6 +18,9 @@ PROBLEM: Final = "application/problem+json; charset=utf-8"
 POSITION: Final = "Biaojie-Position"
 REPLAYED: Final = "Idempotency-Replayed"
 
+# One for all: `json.dumps` makes an encoder for each document.
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 # What an answer shows depends on who asks, and is true for this moment.
 PRIVATE_CACHE: Final = {"Cache-Control": "private, no-cache", "Vary": "Authorization"}
 
@@ -35,7 +38,7 @@ class Reply:
 
 def compose_json(document: object) -> bytes:
     """JSON in UTF-8, unescaped; half a surrogate pair, which a problem may have to repeat, becomes a question mark."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return _ENCODE(document).encode(errors="replace")
 
 
 def reply_json(document: object, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Reply:

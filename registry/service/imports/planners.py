@@ -10,8 +10,9 @@ import logging
 from typing import Final, Protocol
 
 from proto.ports import RecordReader
+from registry.service.beside.parent import ProcessEnded
 from registry.service.imports.chunks import SLICE_ROWS, Chunk, ChunkTask, plan_chunk
-from registry.service.imports.planning import PlanningProcess, ProcessEnded
+from registry.service.imports.planning import PlanningProcess
 
 log = logging.getLogger(__name__)
 

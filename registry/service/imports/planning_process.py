@@ -6,58 +6,23 @@ What it must know of the registry's view it asks: so there is one view, one memo
 when the socket does, whatever it is at: nothing that it has begun is of any use then.
 """
 
-import gc
-import os
-import select
-import signal
-import socket
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from proto.errors import Refusal
 from proto.model.account import Account
 from proto.model.change import Position, Table
 from proto.model.prefix import Prefix
+from registry.service.beside.child import Pipe, live
+from registry.service.beside.talk import READY, Failed, Refused
 from registry.service.imports.chunks import CHUNK_ROWS, Chunk, ChunkTask, plan_chunk
-from registry.service.imports.talk import LENGTH, READY, Answer, Failed, Question, Refused, Task, compose, parse, size_of
-
-# Whoever resolves or registers a single identifier comes first: an import is never in a hurry.
-NICENESS: Final = 10
-
-# A chunk makes some ten thousand objects, nearly none in cycles: looked through once in a while, not ten times a chunk.
-_COLLECT_EVERY: Final = 100_000
+from registry.service.imports.talk import Answer, Question, Task
 
 
 class _ViewLost(Exception):
     """The registry's view does not answer now: it has given this task up."""
-
-
-class Pipe:
-    """This end of the socket; blocks."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
-
-    def send(self, message: object) -> None:
-        """Raises `OSError` if the other end is gone."""
-        self._end.sendall(compose(message))
-
-    def receive(self) -> Any:
-        """The next message. Raises `EOFError` if the other end is gone."""
-        return parse(self._take(size_of(self._take(LENGTH.size))))
-
-    def _take(self, size: int) -> bytes:
-        raw = bytearray(size)
-        view = memoryview(raw)
-        while view:
-            count = self._end.recv_into(view)
-            if not count:
-                raise EOFError
-            view = view[count:]
-        return bytes(raw)
 
 
 class AskingReader:
@@ -154,25 +119,8 @@ def _outcome(task: ChunkTask, reader: AskingReader) -> Chunk | Refused | Failed 
 
 
 def main() -> int:
-    """Live until the registry ends; `sys.argv[1]` is the inherited descriptor. Returns the exit status."""
-    # Whoever stops the node may signal all of its processes: the registry drains, and needs this one to the end of its chunk.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.nice(NICENESS)
-    gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY)
-    with socket.socket(fileno=int(sys.argv[1])) as end:
-        end.set_inheritable(False)
-        threading.Thread(target=_end_with, args=(end.fileno(),), name="tether", daemon=True).start()
-        serve(Pipe(end))
-    return 0
-
-
-def _end_with(descriptor: int) -> None:
-    """End this process when the other end of its socket is closed: at a long chunk, on busy processors, that may be far off."""
-    other_end = select.poll()
-    other_end.register(descriptor, select.POLLRDHUP)
-    other_end.poll()
-    os._exit(0)
+    """See `beside.child.live`."""
+    return live(serve)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the registry and a planning process say to each other, over a socket that only these two hold.
+"""What the registry and a planning process say to each other.
 
     registry → process    Task        plan this
                           Answer      what the view says to its question
@@ -8,27 +8,13 @@
                           Refused     what planning refused as a whole
                           Failed      planning failed, by a mistake of the program
 
-A process has one task at a time, so nothing needs a number. Each message is pickled behind its length: both ends are this
-very program, and nobody else can write there.
+A process has one task at a time, so nothing needs a number. How it is said stands in `registry.service.beside.talk`.
 """
 
-import pickle
-import struct
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from proto.errors import Reason, Refusal
-from proto.limits import MAX_CHANGE_BYTES
 from proto.model.prefix import Prefix
 from registry.service.imports.chunks import ChunkTask
-from registry.service.imports.lines import MAX_ROW_BYTES
-
-LENGTH: Final = struct.Struct(">I")
-
-# A task with the longest of pieces, and the largest of chunks with its images beside the payload, are shorter; a longer
-# message is not one of ours.
-MAX_MESSAGE_BYTES: Final = 8 * (MAX_CHANGE_BYTES + MAX_ROW_BYTES)
-
-READY: Final = "ready"
 
 
 class Task(NamedTuple):
@@ -51,39 +37,3 @@ class Answer(NamedTuple):
 
     value: Any
     is_lost: bool = False
-
-
-class Refused(NamedTuple):
-    """A `Refusal`, taken apart."""
-
-    reason: Reason
-    detail: str
-    field: str
-
-    def refusal(self) -> Refusal:
-        return Refusal(self.reason, self.detail, self.field)
-
-
-class Failed(NamedTuple):
-    """An exception, as its traceback tells it."""
-
-    trace: str
-
-
-def compose(message: object) -> bytes:
-    """A message as it is sent."""
-    raw = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return LENGTH.pack(len(raw)) + raw
-
-
-def size_of(head: bytes) -> int:
-    """How many bytes follow a message's head. Raises `ValueError` if that cannot be."""
-    (size,) = LENGTH.unpack(head)
-    if size > MAX_MESSAGE_BYTES:
-        raise ValueError(f"a message of {size} bytes")
-    return int(size)
-
-
-def parse(raw: bytes) -> Any:
-    """The message behind its length."""
-    return pickle.loads(raw)  # noqa: S301 - of our own process: see above
