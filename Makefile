@@ -8,7 +8,7 @@ SERVICES = $(shell grep -l '^service ' $(PROTOS))
 PEERS = wrk:wrk nginx:nginx redis-server:redis-server redis-benchmark:redis-tools nghttpd:nghttp2-server h2load:nghttp2-client \
 	nsd:nsd dnsperf:dnsperf
 
-.PHONY: help check format proto bench bench-large demo-federation
+.PHONY: help check format proto bench bench-large demo-federation demo-city
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -37,3 +37,7 @@ bench-large:     ## ten million identifiers against a hundred thousand: some min
 demo-federation: ## five nodes on this machine, an identifier resolved through all of them, one lost and found
 	. deploy/setup.sh && set_up .
 	$(BIN)biaojie demo federation
+
+demo-city:       ## an enterprise's database and every system of the city, with all that can go wrong between them
+	. deploy/setup.sh && need_programs redis-server:redis-server psql:postgresql && set_up .
+	$(BIN)biaojie demo city

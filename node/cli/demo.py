@@ -13,7 +13,10 @@ from node.cli.outcome import DONE, Failed
 HELP: Final = "show a whole system on this machine, step by step, and check what it shows"
 
 # Each is a module of `node.demo` with `show(stage)`.
-_DEMOS: Final = {"federation": "five nodes: a national one, this one, two enterprises' own, and one that asks them all"}
+_DEMOS: Final = {
+    "federation": "five nodes: a national one, this one, two enterprises' own, and one that asks them all",
+    "city": "an enterprise's database and every system of the city, with all that can go wrong between them",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -115,7 +115,7 @@ class Stage:
 
     def __init__(self, folder: Path, environ: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": SOURCE_ROOT, **(environ or {})}
+        self.environ = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": SOURCE_ROOT, **(environ or {})}
         self._running: list[Running] = []
         self._shown: list[str] = []
         self._at_end: list[Callable[[], object]] = []
@@ -177,11 +177,11 @@ class Stage:
         words += ["--sample"] if sample else []
         (self.folder / name / "ports.json").unlink(missing_ok=True)  # an earlier life's
         command = [*_COMMAND, "serve", "--data", name, "--workers", str(workers), *words]
-        return self._keep(Node(name, command, self.folder, self._environ))
+        return self._keep(Node(name, command, self.folder, self.environ))
 
     def start_program(self, name: str, *command: str) -> Running:
         """Start any other program."""
-        return self._keep(Running(name, command, self.folder, self._environ))
+        return self._keep(Running(name, command, self.folder, self.environ))
 
     def start_stand_in(self, name: str, *words: str) -> Running:
         """Start a stand-in by a command of ours."""
@@ -200,29 +200,30 @@ class Stage:
     def do(self, *words: str) -> None:
         """Show a command of the command line and run it, as people would type it in the stage's folder; it must succeed."""
         self._show(words)
-        status, said = self._command(words)
+        status, said = self.command(*words)
         if status:
             raise DemoFailed(said)
 
     def show(self, *words: str) -> int:
         """Show a command with what it prints; returns its exit status."""
         self._show(words)
-        status, said = self._command(words)
+        status, said = self.command(*words)
         print(textwrap.indent(said.rstrip(), "  ") + "\n", flush=True)
         return status
 
     def resolve(self, identifier: str, node: Node, *words: str) -> dict[str, Any]:
         """What `biaojie resolve` gets from a node, as its JSON."""
-        _, said = self._command(("resolve", identifier, "--data", node.name, "--json", *words))
+        _, said = self.command("resolve", identifier, "--data", node.name, "--json", *words)
         try:
             document: dict[str, Any] = json.loads(said)
         except ValueError:
             raise DemoFailed(said) from None
         return document
 
-    def _command(self, words: Sequence[str]) -> tuple[int, str]:
+    def command(self, *words: str) -> tuple[int, str]:
+        """Run a command of the command line without showing it: its exit status, and what it printed."""
         done = subprocess.run(  # noqa: S603  # words of the demonstrations alone
-            [*_COMMAND, *words], cwd=self.folder, env=self._environ, capture_output=True, text=True, timeout=STEP_LIMIT_S,
+            [*_COMMAND, *words], cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=STEP_LIMIT_S,
             check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
