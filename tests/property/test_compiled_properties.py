@@ -1,7 +1,7 @@
 """What is compiled says what plain Python says, byte for byte, also of what no node writes and no client should send."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from proto import compiled
@@ -24,6 +24,9 @@ from resolver.listeners.http.reply import Rendered
 from tests.support.packed_records import damaged_records, packed_records
 from tests.support.ways import both_ways, outcome
 
+# However busy the machine is.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 STORED = st.one_of(packed_records(), damaged_records())
 NOW_S = st.one_of(st.just(1_700_000_000), st.integers(0, 2**33))
 SEEN = b"h/api/handles/88.1/seen HTTP/1.1"
@@ -41,12 +44,14 @@ ROUTES = (b"/api/handles/", b"/api/v1/resolve/")
         ("resolver.listeners.http.public_replies", "render_resolution"),
     ],
 )
+@unhurried
 @given(raw=STORED, asked=st.one_of(st.text(max_size=200), st.just("88.118.1/\ud800")), now_s=NOW_S)
 def test_a_record_is_written_the_same(module: str, name: str, raw: bytes, asked: str, now_s: int) -> None:
     plain, quick = both_ways(module, name)
     assert outcome(quick, raw, asked, now_s) == outcome(plain, raw, asked, now_s)
 
 
+@unhurried
 @given(raw=st.one_of(STORED, st.binary(max_size=50)), wants_private=st.booleans())
 def test_a_record_shows_the_same(raw: bytes, wants_private: bool) -> None:
     plain, quick = both_ways("proto.packing", "shows_all")
@@ -60,6 +65,7 @@ TARGETS = st.one_of(
 )
 
 
+@unhurried
 @given(
     method=st.sampled_from(["GET ", "HEAD ", "GET", "POST ", "get ", " GET "]),
     route=st.sampled_from(["/api/handles/", "/api/v1/resolve/", "/api/handles", "/", "", "/api/v1/%72esolve/"]),
@@ -80,6 +86,7 @@ def test_a_long_request_line_asks_for_the_same(size: int) -> None:
     assert quick(line, ROUTES) == plain(line, ROUTES)
 
 
+@unhurried
 @given(line=st.binary(max_size=60))
 def test_garbage_asks_for_nothing(line: bytes) -> None:
     plain, quick = both_ways("proto.wire.http.plain", "parse_name")
@@ -123,6 +130,7 @@ SUFFIXES = st.one_of(
 )
 
 
+@unhurried
 @given(prefix=PREFIXES, slash=st.sampled_from(["/", "/", "/", ""]), suffix=SUFFIXES)
 @example("88.118", "/", "x" * 2_041)
 @example("88.118", "/", "x" * 2_042)
@@ -134,6 +142,7 @@ def test_an_identifier_is_stored_under_the_same(prefix: str, slash: str, suffix:
     assert outcome(quick, identifier, homing) == outcome(plain, identifier, homing)
 
 
+@unhurried
 @given(st.lists(st.one_of(st.binary(max_size=5), st.binary(min_size=126, max_size=130)), max_size=6))
 def test_results_are_joined_the_same(results: list[bytes]) -> None:
     plain, quick = both_ways("proto.packed_messages", "join_results")
@@ -144,6 +153,7 @@ NAMES = st.sampled_from(["88.1/a", "88.1/b", "88.1/é", "88.1/c", ""])
 LAYERS = st.lists(st.dictionaries(NAMES.map(record_key), st.sampled_from([b"", b"one", b"two"])), max_size=3).map(tuple)
 
 
+@unhurried
 @given(
     names=st.lists(st.one_of(NAMES, st.just("88.1/\ud800")), max_size=6),
     layers=LAYERS,
@@ -203,14 +213,13 @@ class Desk:
 
 
 KEPT = b"h/api/handles/88.1/kept HTTP/1.1"
+ODD_NAMES = ("88.1/a?", "%zz", "%ff", "\x00", "")
 HEADS = st.one_of(
     st.builds(
         "{} {}{}{}\r\n{}\r\n".format,
         st.sampled_from(["GET", "GET", "GET", "GET", "HEAD", "get", "POST"]),
         st.sampled_from(["/api/handles/", "/api/v1/resolve/", "/api/handles/", "/other/"]),
-        st.sampled_from(
-            ["88.1/a", "88.1/b", "88.1/%61", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", "88.1/a?", "%zz", "%ff", "\x00", ""]
-        ),
+        st.sampled_from(["88.1/a", "88.1/b", "88.1/%61", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", *ODD_NAMES]),
         st.sampled_from([" HTTP/1.1", " HTTP/1.1", " HTTP/1.1", " HTTP/1.0", ""]),
         st.sampled_from(["Host: a\r\n", "Host: a\r\n", "", "Host: b\r\n", "Host: a\r\nX: y\r\n", "\r", "\r\n"]),
     ).map(lambda text: text.encode("latin-1")),
@@ -218,6 +227,7 @@ HEADS = st.one_of(
 )
 
 
+@unhurried
 @given(
     a=STORED, b=packed_records(), heads=st.lists(HEADS, max_size=6), cut=st.integers(0, 3), begin=st.integers(0, 2),
     before=st.sampled_from([[], [], [b"x" * 65_537], [b""] * 31]),
@@ -231,7 +241,8 @@ def test_a_run_of_requests_is_answered_the_same(
     data = b"x" * begin + stream[: len(stream) - cut]
     came_to = []
     for way in (plain, quick):
-        desk, replies = Desk({"88.1/a": a or PLAIN, "88.1/b": b or PLAIN, "88.1/absent": b"", "88.1/seen": PLAIN}, {SEEN}), [*before]
+        records = {"88.1/a": a or PLAIN, "88.1/b": b or PLAIN, "88.1/absent": b"", "88.1/seen": PLAIN}
+        desk, replies = Desk(records, {SEEN}), [*before]
         came_to.append(
             (outcome(way, data, begin, desk.http(), replies), replies, [each for each in desk.asked if type(each) is not tuple])
         )
@@ -239,15 +250,16 @@ def test_a_run_of_requests_is_answered_the_same(
 
 
 MESSAGES = st.one_of(
-    st.sampled_from(["88.1/a", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", "", "x" * 127, "x" * 128, "x" * 3_000]).map(
-        lambda name: ResolveRequest(identifier=name).SerializeToString()
-    ),
+    st.sampled_from(
+        ["88.1/a", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", "", "x" * 127, "x" * 128, "x" * 3_000]
+    ).map(lambda name: ResolveRequest(identifier=name).SerializeToString()),
     st.binary(max_size=8),
     st.just(b"\x0a\x01\xff"),
     st.just(KEPT),
 )
 
 
+@unhurried
 @given(
     raw=STORED, message=MESSAGES, stream=st.integers(1, 2**31 - 1),
     prefix=st.one_of(st.none(), st.binary(min_size=0, max_size=6)),
@@ -258,7 +270,9 @@ def test_a_call_is_answered_the_same(raw: bytes, message: bytes, stream: int, pr
     data = compose_message(message) if prefix is None else prefix + message
     came_to = []
     for way in (plain, quick):
-        desk = Desk({"88.1/a": raw or PLAIN, "88.1/absent": b""}, {b"gR" + ResolveRequest(identifier="88.1/seen").SerializeToString()})
+        desk = Desk(
+            {"88.1/a": raw or PLAIN, "88.1/absent": b""}, {b"gR" + ResolveRequest(identifier="88.1/seen").SerializeToString()}
+        )
         came_to.append((outcome(way, stream, data, desk.grpc()), desk.asked))
     assert came_to[0] == came_to[1]
     answered = came_to[1][0]
@@ -278,6 +292,7 @@ FRAME_HEADS = st.builds(
 )  # fmt: skip
 
 
+@unhurried
 @given(st.lists(st.one_of(FRAME_HEADS, st.binary(max_size=4), st.just(b"abc")), max_size=5).map(b"".join), st.integers(0, 12))
 @example(HEAD.pack(0, 3, 1, 4, 1) + b"abc" + HEAD.pack(0, 2, 0, 1, 1) + b"de" + b"more", 0)
 @example(HEAD.pack(64, 1, 1, 4, 1) + b"x" * 16_385 + HEAD.pack(0, 2, 0, 1, 1) + b"de", 0)
@@ -288,6 +303,7 @@ def test_the_same_is_a_whole_call(data: bytes, at: int) -> None:
     assert outcome(quick, data, at) == outcome(plain, data, at)
 
 
+@unhurried
 @given(
     st.binary(max_size=300),
     st.one_of(st.binary(max_size=300), st.just(b"x" * 70_000)),

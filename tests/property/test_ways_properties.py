@@ -144,9 +144,7 @@ class Ways:
 
     def __init__(self, reader: FollowingReader) -> None:
         self._clock = StoppedClock()
-        self._counts = {
-            way: CollectorRegistry() for way in ("singles", "together", "plain", "many", "handle", "plain handle")
-        }
+        self._counts = {way: CollectorRegistry() for way in ("singles", "together", "plain", "many", "handle", "plain handle")}
         metrics = {way: build_metrics(registry) for way, registry in self._counts.items()}
         self._single = build_chain(reader, self._clock, metrics["singles"])
         self._together = resolve_together(build_chain(reader, self._clock, metrics["together"]), reader)
