@@ -69,7 +69,7 @@ def applied(plan: Plan, stored: dict[str, dict[str, Any]]) -> dict[str, dict[str
 def test_a_plan_ends_where_the_rows_say_and_a_second_one_does_nothing(
     rows: list[tuple[str, str, str]], records: dict[str, tuple[str, list[dict[str, Any]]]]
 ) -> None:
-    stored = {
+    stored: dict[str, dict[str, Any]] = {
         f"{PREFIX}/{name}".lower(): {
             "identifier": f"{PREFIX}/{name}", "state": state, "version": 3, "values": values, "template": "", "aliases": [],
         }
