@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from adapters.registry_api import NotTaken, Unreachable
-from adapters.sources.core.plan import Doing, Fault, Plan, Sheet, Step, held_by
+from adapters.sources.core.plan import Doing, Fault, Plan, Sheet, Step, TooMuch, held_by
 from adapters.sources.core.profile import Profile
 from adapters.sources.readers.reader import Reader, Unreadable
 from adapters.sources.registry_client import RegistryClient, StoredSource, row_of
@@ -113,8 +113,8 @@ class Run:
                 log.info("a source is planned anew", extra={"source": self._profile.name, "why": str(moved)})
                 self._counts, self._faults, self._touched = kept
                 why = str(moved)
-            except Unreadable as unreadable:
-                why = str(unreadable)
+            except (Unreadable, TooMuch) as failure:
+                why = str(failure)
                 break
             except NotTaken as not_taken:
                 if not_taken.reason in _SHUT_OUT:
@@ -126,7 +126,7 @@ class Run:
     async def plans(self) -> AsyncGenerator[tuple[Plan, str], None]:
         """What is to be done, in parts that can be held, each with the bookmark behind it; nothing is written.
 
-        Raises `Unreadable`, `NotTaken`, `Unreachable`.
+        Raises `Unreadable`, `TooMuch`, `NotTaken`, `Unreachable`.
         """
         profile, bookmark = self._profile, self._stored.bookmark
         rule = await self._persist(lambda: self._client.suffix_rule(profile.prefix))

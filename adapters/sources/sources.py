@@ -133,8 +133,8 @@ class Sources:
         await asyncio.gather(*(source.close() for source in self._sources))
 
     def describe(self) -> Mapping[str, Any]:
-        """How each source stands, by its name."""
-        return {source.profile.name: source.standing for source in self._sources}
+        """How each source stands, by its name; a feed may have the same."""
+        return {f"source {source.profile.name}": source.standing for source in self._sources}
 
     def _note_looked_at(self, name: str) -> None:
         if name not in self._looked_at:

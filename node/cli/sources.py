@@ -38,6 +38,7 @@ _VALUE_CHARS: Final = 40
 
 # How often it is looked whether a run that was asked for is over.
 _LOOK_S: Final = 0.5
+_PATIENCE_S: Final = 3_600.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +86,12 @@ def _speak(client: RestClient, arguments: argparse.Namespace) -> int:
     one = f"{_ALL}/{quote(arguments.name, safe='')}"
     if arguments.verb == "run":
         document = client.call("POST", f"{one}/run", {"over_brake": arguments.over_brake, "again": arguments.again})
+        deadline = time.monotonic() + _PATIENCE_S
         while arguments.wait and document["is_requested"]:
+            if time.monotonic() > deadline:
+                raise Failed(
+                    "it was not run within an hour: is its profile among sources.profiles, and what does `status` say?"
+                )
             time.sleep(_LOOK_S)
             document = client.call("GET", one)
     else:
@@ -123,6 +129,7 @@ def _read(arguments: argparse.Namespace) -> int:
     from adapters.registry_api import NotTaken
     from adapters.registry_api import Unreachable as RegistryUnreachable
     from adapters.section import ProfileMistakes
+    from adapters.sources.core.plan import TooMuch
     from adapters.sources.readers.reader import Unreadable
     from adapters.sources.run import Stale
     from node.source_profiles import load_source
@@ -135,7 +142,7 @@ def _read(arguments: argparse.Namespace) -> int:
         raise WrongUsage(*mistakes.mistakes) from None
     except Stale:
         raise Failed("the node ran the source meanwhile: have it planned anew") from None
-    except (NotTaken, RegistryUnreachable, Unreadable) as failure:
+    except (NotTaken, RegistryUnreachable, Unreadable, TooMuch) as failure:
         raise Failed(str(failure)) from None
 
 

@@ -128,7 +128,7 @@ def test_the_node_runs_its_sources_and_asks_nobody_but_at_the_brake(start_node: 
     settings.append(str(write_profile(tmp_path / "table.toml", token, read, every_s=3_600)))
     node = start_node("node.homed=88.118", f"sources.profiles={','.join(settings)}", workers=1, data=data)
     node.until_whole()
-    node.until(lambda: str(node.child("adapters").get("listing")).startswith("done"))
+    node.until(lambda: str(node.child("adapters").get("source listing")).startswith("done"))
 
     columns = "id,serial,title,kv,made\n"
     rows = [f"{number},T-{number},变压器 {number},110,2026-01-31\n" for number in range(20)]

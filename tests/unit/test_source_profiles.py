@@ -1,5 +1,7 @@
 """Profiles of sources: what one says, and that all that is wrong with one is named at once."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -104,3 +106,9 @@ def test_a_secret_that_cannot_be_read_is_a_mistake_and_is_not_repeated() -> None
     with pytest.raises(ProfileMistakes) as found:
         parse_profile(document(SQL), reveal)
     assert found.value.mistakes == ("token: the environment has no KEY", "read.url: the environment has no KEY")
+
+
+def test_what_a_database_needs_is_loaded_only_where_a_source_is_one() -> None:
+    code = "import sys, node.adapters; print(sorted({'sqlalchemy', 'psycopg'} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -23,9 +23,14 @@ from adapters.sources.core.profile import Brake, Profile, Then
 from proto.errors import Refusal
 from proto.model.identifier import SuffixRule, parse_identifier
 
-# Rows held at once, with what they come to: the process stays below its 200 MB whatever there is to read.
+# Rows held at once: the process stays below its 200 MB whatever there is to read. A source that is read whole has to be
+# compared in one piece; any other is registered in parts, and a kill costs one of them.
 MAX_HELD_ROWS: Final = 100_000
+MAX_PART_ROWS: Final = 20_000
 MAX_HELD_BYTES: Final = 48 * 1024 * 1024
+
+# What they come to: records with the values of others in them, which the source does not know the size of.
+MAX_PLANNED_BYTES: Final = 64 * 1024 * 1024
 
 # What a dry run shows whole.
 SAMPLE_ROWS: Final = 10
@@ -34,6 +39,10 @@ SAMPLE_ROWS: Final = 10
 MAX_FAULTS_KEPT: Final = 1_000
 
 ABSENT: Final = 0
+
+
+class TooMuch(Exception):
+    """What would have to be written is more than can be held."""
 
 
 class Doing(StrEnum):
@@ -94,7 +103,7 @@ class Faults:
 
 @dataclass(slots=True)
 class Plan:
-    """What to do. `existing` are identifiers of the source that were met; `held` says why the brake holds it, or is empty."""
+    """What to do. `existing` is how many identifiers are the source's; `held` says why the brake holds it, or is empty."""
 
     rows: int
     steps: list[Step]
@@ -138,11 +147,13 @@ class Sheet:
         self.plan = Plan(0, [], 0, 0, Faults(), ())
         self._samples: list[Sample] = []
         self.size_bytes = 0
+        self._planned_bytes = 0
 
     @property
     def is_full(self) -> bool:
         """Whether it holds as many rows as it may."""
-        return self.plan.rows >= MAX_HELD_ROWS or self.size_bytes >= MAX_HELD_BYTES
+        most = MAX_HELD_ROWS if self._profile.place.is_whole else MAX_PART_ROWS
+        return self.plan.rows >= most or self.size_bytes >= MAX_HELD_BYTES
 
     @property
     def has_names(self) -> bool:
@@ -191,12 +202,13 @@ class Sheet:
         return True
 
     def meet(self, record: Mapping[str, Any]) -> None:
-        """Compare a record that is stored."""
+        """Compare a record that is stored. Raises `TooMuch`."""
         key = self._key_of_stored(record["identifier"])
         is_retired, is_suspended = record["state"] == "retired", record["state"] == "suspended"
         is_ours = self._is_ours(key)
-        self.plan.existing += not is_retired and is_ours
         held = self._wanted.pop(key, None)
+        # What others registered below the prefix is not the source's, unless it says what becomes of all that vanishes.
+        self.plan.existing += not is_retired and (held is not None or (is_ours and self._profile.gone.then is not Then.KEEP))
         if held is None:
             is_gone = is_ours and not is_retired and not is_suspended and key not in self._faulty
             if is_gone and self._profile.gone.then is not Then.KEEP:
@@ -216,7 +228,7 @@ class Sheet:
             self.plan.steps.append(Step(Doing.RESUME, record["identifier"], record["version"], held.row))
 
     def create(self, key: str) -> None:
-        """An identifier that is not there."""
+        """An identifier that is not there. Raises `TooMuch`."""
         held = self._wanted.pop(key)
         wanted = _load(held)
         self._step(Doing.CREATE, wanted.identifier, ABSENT, held.row, whole(wanted))
@@ -259,6 +271,9 @@ class Sheet:
 
     def _step(self, doing: Doing, identifier: str, version: int, row: str, document: Mapping[str, Any]) -> None:
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        self._planned_bytes += len(body)
+        if self._planned_bytes > MAX_PLANNED_BYTES:
+            raise TooMuch(f"what would be written is more than {MAX_PLANNED_BYTES >> 20} MiB at once")
         self.plan.steps.append(Step(doing, identifier, version, row, body))
 
     def _key(self, name: str) -> str:

@@ -7,6 +7,8 @@ The hard question is when a file is whole. Three conventions are understood, and
 * with `marker`, a file is taken once a file NAME + marker lies beside it;
 * without, it is taken if size, time and inode are the same at two looks `settle_s` apart. A writer that stalls longer loses.
 
+All that asks the file system does so in a thread: a share that hangs is no feed's trouble.
+
 A file that changes while it is read is not taken either, this time. Which files were taken is the bookmark: a digest of name,
 size and time for each that still lies there, so that a file that is written again is taken again, and those that were removed
 are forgotten. Within a large file the bookmark counts rows.
@@ -24,6 +26,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -83,7 +86,7 @@ class FilesReader:
         taken, digest_within, rows_within = _parse_bookmark(bookmark)
         files = await self._whole_files()
         present = {file.digest for file in files}
-        taken &= {file.digest for file in self._look()} | present
+        taken &= {file.digest for file in await asyncio.to_thread(self._look)} | present
         if self._place.is_whole:
             files = files[-1:]
         for file in files:
@@ -101,11 +104,11 @@ class FilesReader:
     async def _whole_files(self) -> list[_File]:
         """The files that nobody is writing any more, by name."""
         if self._place.marker:
-            return [file for file in self._look() if _has_marker(file, self._place.marker)]
-        before = {file.path: file for file in self._look()}
+            return [file for file in await asyncio.to_thread(self._look) if _has_marker(file, self._place.marker)]
+        before = {file.path: file for file in await asyncio.to_thread(self._look)}
         if before and self._place.settle_s:
             await self._sleep(self._place.settle_s)
-        return [file for file in self._look() if before.get(file.path) == file]
+        return [file for file in await asyncio.to_thread(self._look) if before.get(file.path) == file]
 
     def _look(self) -> list[_File]:
         try:
@@ -122,8 +125,9 @@ class FilesReader:
         encoding = "utf-8-sig" if self._place.encoding is Encoding.UTF_8 else self._place.encoding
         try:
             # Bytes of no character stay what they are, so that they are a fault of their row alone.
-            with file.path.open(encoding=encoding, errors="surrogateescape", newline="") as opened:
-                columns, rows = self._table(opened, file.path.name)
+            opening = partial(file.path.open, encoding=encoding, errors="surrogateescape", newline="")
+            with await asyncio.to_thread(opening) as opened:
+                columns, rows = await asyncio.to_thread(self._table, opened, file.path.name)
                 count = 0
                 while portion := await asyncio.to_thread(_take, rows, PORTION_ROWS):
                     count += len(portion)
@@ -133,7 +137,7 @@ class FilesReader:
                         yield Portion(named, _compose_bookmark(taken, file.digest, count), columns)
         except OSError as error:
             raise Unreadable(f"{file.path.name}: {error.strerror}") from None
-        if _look_at(file.path) != file:
+        if await asyncio.to_thread(_look_at, file.path) != file:
             raise Unreadable(f"{file.path.name} was changed while it was read")
 
     def _table(self, opened: TextIO, name: str) -> tuple[Sequence[str] | None, Iterator[Raw]]:

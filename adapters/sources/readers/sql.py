@@ -74,7 +74,10 @@ class SqlReader:
         timeout_s = self._place.timeout_s
         if self._url.drivername == "sqlite":
             return {"timeout": timeout_s}
-        return {"connect_timeout": max(1, round(timeout_s)), "options": f"-c statement_timeout={round(timeout_s * 1000)}"}
+        # A server that vanished within an answer says nothing: probes tell, or others would wait for their turn for ever.
+        probes = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+        statement = f"-c statement_timeout={round(timeout_s * 1000)}"
+        return {"connect_timeout": max(1, round(timeout_s)), "options": statement, **probes}
 
     def _connect(self) -> Connection:
         if self._url.drivername == "sqlite":

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from adapters.sources.core import plan
+from adapters.sources.readers import files as reader_of_files
 from tests.support.rest import RestNode
 from tests.support.sources import PREFIX, RunningSource, folder_of, profile, values_of, write_csv
 from tests.support.world import World
@@ -311,3 +313,62 @@ async def test_aliases_and_templates_are_the_sources_if_it_names_them(node: Rest
     write_csv(tmp_path / "2.csv", [["T-1", "a", "8"]])
     await source.run()
     assert (await source.record("T-1"))["aliases"] == [f"{PREFIX}/OLD-8"]
+
+
+async def test_a_long_backlog_is_registered_in_parts_and_a_failure_costs_the_last_of_them(
+    node: RestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MAX_PART_ROWS", 10)
+    monkeypatch.setattr(reader_of_files, "PORTION_ROWS", 4)
+    source = RunningSource(node, profile(folder_of(tmp_path)))
+    write_csv(tmp_path / "1.csv", ROWS)
+    with (tmp_path / "1.csv").open("a") as opened:
+        opened.write('T-x,"cut')
+    result = await source.run()
+    assert (result.state, "not whole" in result.message) == ("failed", True)
+    registered = len(await source.states())
+    assert registered == 36  # three parts of twelve rows; four rows and the broken one were the beginning of the next
+    bookmark = (await source.stored())["bookmark"]
+    assert bookmark.endswith(":36")
+    write_csv(tmp_path / "1.csv", ROWS)
+    again = await source.run()
+    assert (again.state, again.counts["unchanged"], again.counts["created"]) == ("done", 36, 4)
+
+
+async def test_the_brake_counts_over_all_parts_of_a_run(
+    node: RestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = RunningSource(node, profile(folder_of(tmp_path), brake={"share": 0.5}))
+    write_csv(tmp_path / "1.csv", ROWS)
+    await source.run()
+    monkeypatch.setattr(plan, "MAX_PART_ROWS", 8)
+    monkeypatch.setattr(reader_of_files, "PORTION_ROWS", 4)
+    write_csv(tmp_path / "2.csv", [[serial, "?", note] for serial, _, note in ROWS])
+    result = await source.run()
+    assert (result.state, "24 of 40" in result.message) == ("stopped", True)
+    assert sorted(version for _, version in (await source.states()).values()) == [1] * 24 + [2] * 16
+
+
+async def test_a_whole_listing_that_cannot_be_held_is_refused_whole(
+    node: RestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MAX_HELD_ROWS", 30)
+    source = RunningSource(node, whole(tmp_path, gone={"then": "retire"}))
+    write_csv(tmp_path / "1.csv", ROWS)
+    result = await source.run()
+    assert (result.state, "cannot be compared at once" in result.message) == ("failed", True)
+    monkeypatch.setattr(plan, "MAX_HELD_ROWS", 100)
+    monkeypatch.setattr(plan, "MAX_PLANNED_BYTES", 1_000)
+    result = await source.run()
+    assert (result.state, "more than 0 MiB" in result.message, await source.states()) == ("failed", True, {})
+
+
+async def test_a_small_source_in_a_large_prefix_is_measured_by_what_is_its_own(node: RestNode, tmp_path: Path) -> None:
+    write_csv(tmp_path / "1.csv", [[f"other-{number}", "a", ""] for number in range(200)])
+    await RunningSource(node, profile(folder_of(tmp_path, pattern="1.csv"), name="others")).run()
+    source = RunningSource(node, whole(tmp_path))
+    write_csv(tmp_path / "2.csv", ROWS)
+    await source.run()
+    write_csv(tmp_path / "3.csv", [[serial, "?", note] for serial, _, note in ROWS])
+    result = await source.run()
+    assert (result.state, "40 of 40" in result.message) == ("stopped", True)
