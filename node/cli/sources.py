@@ -108,7 +108,8 @@ def _line(document: Mapping[str, Any]) -> list[str]:
 
 def _facts(document: Mapping[str, Any]) -> Iterator[str]:
     flat = {name: member for name, member in document.items() if name not in ("counts", "faults")}
-    yield from facts(flat | {f"{name}": count for name, count in document["counts"].items()})
+    counts = {name if name == "rows" else f"{name} rows": count for name, count in document["counts"].items()}
+    yield from facts(flat | counts)
     if document["faults"]:
         yield ""
         yield from columns(("row", "reason"), [(each["row"], each["reason"]) for each in document["faults"]])

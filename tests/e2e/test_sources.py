@@ -1,6 +1,7 @@
 """Sources of a running node: from a table of a real PostgreSQL to an answer over Handle, under the operator's hand."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,9 @@ def test_a_table_is_planned_applied_and_resolved(start_node: StartNode, database
     assert texts(node, "T-1", "handle") == texts(node, "T-1", "http") == expected
     assert source(node, "products")["counts"]["created"] == 12
     assert "12" in node.run("source", "list").stdout
+    shown = node.run("source", "show", "products").stdout
+    assert re.search(r"^created +20\d\d-", shown, re.MULTILINE)
+    assert re.search(r"^created rows +12$", shown, re.MULTILINE)
     again = node.run("source", "plan", str(profile), "--json")
     assert json.loads(again.stdout)[0]["counts"]["unchanged"] == 12
 
