@@ -7,7 +7,7 @@ are as of its end. An answer is of one moment for what is registered, and for wh
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -135,15 +135,14 @@ class Figures:
             prefixes=len(holders),
             total=_sum(holders, standing, resolved),
             groups=_groups(holders, grouping, standing, resolved),
-            days=tuple(self._day(days_before(today, back), holders) for back in reversed(range(days))),
+            days=tuple(self._days([days_before(today, back) for back in reversed(range(days))], holders)),
         )
 
-    def _day(self, day: str, prefixes: Iterable[str]) -> Day:
-        total = _sum(prefixes, self.records.standing_after(day), self.resolutions.day(day))
-        added = self.records.added(day)
-        return Day(
-            day, total.registered, total.active, sum(added.get(each, 0) for each in prefixes), total.resolved, total.missed
-        )
+    def _days(self, days: Sequence[str], prefixes: Mapping[str, str]) -> Iterator[Day]:
+        for day, (standing, added) in zip(days, self.records.by_day(days, prefixes), strict=True):
+            asked = [count for prefix, count in self.resolutions.day(day).items() if prefix in prefixes]
+            found, missed = sum(count.found for count in asked), sum(count.missed for count in asked)
+            yield Day(day, standing.registered, standing.active, added, found, missed)
 
 
 def _holders(reader: RecordReader, holder: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,19 +151,23 @@ class RecordCounts:
         """By prefix, as of now."""
         return {prefix: Standing(*counts) for prefix, counts in self._counts.prefixes.items()}
 
-    def added(self, day: str) -> dict[str, int]:
-        """By prefix, what was registered on a day that is kept."""
-        return {prefix: registered for prefix, (registered, _) in self._counts.days.get(day, {}).items() if registered}
+    def by_day(self, days: Sequence[str], prefixes: Container[str]) -> list[tuple[Standing, int]]:
+        """Of these prefixes, for each of some days in order: how they stood at its end, and what was registered on it.
 
-    def standing_after(self, day: str) -> dict[str, Standing]:
-        """By prefix, as of the end of a day that is kept."""
-        then = {prefix: list(counts) for prefix, counts in self._counts.prefixes.items()}
-        for later, prefixes in self._counts.days.items():
-            if later > day:
-                for prefix, (registered, active) in prefixes.items():
-                    then[prefix][0] -= registered
-                    then[prefix][1] -= active
-        return {prefix: Standing(*counts) for prefix, counts in then.items()}
+        One pass back from now, whatever the number of days.
+        """
+        registered, active = _sum(self._counts.prefixes, prefixes)
+        changed = {day: _sum(by_prefix, prefixes) for day, by_prefix in self._counts.days.items()}
+        later = sorted(changed)
+        found: list[tuple[Standing, int]] = []
+        for day in reversed(days):
+            while later and later[-1] > day:
+                more_registered, more_active = changed[later.pop()]
+                registered -= more_registered
+                active -= more_active
+            added, _ = changed.get(day, (0, 0))
+            found.append((Standing(registered, active), added))
+        return found[::-1]
 
     def _is_next(self, position: Position) -> bool:
         return position.sequence == self._counts.position.sequence + 1 and position.epoch >= self._counts.position.epoch
@@ -307,3 +311,12 @@ class RecordCounts:
             with suppress(OSError):
                 fresh.unlink()
             raise
+
+
+def _sum(by_prefix: Mapping[str, Sequence[int]], prefixes: Container[str]) -> tuple[int, int]:
+    registered = active = 0
+    for prefix, counts in by_prefix.items():
+        if prefix in prefixes:
+            registered += counts[0]
+            active += counts[1]
+    return registered, active

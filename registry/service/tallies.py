@@ -78,6 +78,8 @@ class TallyDesk:
         self._pending: dict[str, dict[str, Count]] = {}
         self._read: dict[str, int] = {}
         self._version = 0
+        self._total: Counts = {}
+        self._total_of = 0
         self._committed_s = executor.clock.monotonic()
         self._turn = asyncio.Lock()
 
@@ -108,17 +110,23 @@ class TallyDesk:
         """What is counted of one day, committed or not yet."""
         return _sum(self._stored(day), self._pending.get(day, {}))
 
-    def days(self) -> list[str]:
-        """The days of which something is counted, in order."""
-        kept = self._reader.images(Table.RESOLUTIONS).keys() - {BEFORE, TAKEN}
-        return sorted(kept | self._pending.keys())
-
     def total(self) -> Counts:
         """What is counted of all days there ever were."""
-        total = self._stored(BEFORE)
-        for day in self.days():
-            total = _sum(total, self.day(day))
+        total = self._stored_total()
+        for pending in self._pending.values():
+            total = _sum(total, pending)
         return total
+
+    def _stored_total(self) -> Counts:
+        """The sum of all rows; worked out when one has changed, which TAKEN does with every other."""
+        version = _row(self._reader, TAKEN).version
+        if version != self._total_of:
+            total: dict[str, Count] = {}
+            for name in self._reader.images(Table.RESOLUTIONS):
+                for prefix, count in self._stored(name).items():
+                    total[prefix] = total.get(prefix, NO_COUNT).plus(count)
+            self._total, self._total_of = total, version
+        return self._total
 
     def _stored(self, name: str) -> Counts:
         return _row(self._reader, name).prefixes

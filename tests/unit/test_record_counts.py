@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from node.metrics import build_metrics
 from proto.errors import Reason, Refusal
 from proto.model.change import START, Change, Position
-from proto.model.day import DAY_MS, day_of
+from proto.model.day import DAY_MS, day_of, days_before
 from proto.model.value import Value
 from proto.stream import parse_images
 from registry.service import record_counts as module
@@ -110,8 +110,12 @@ async def test_the_end_of_every_day_is_known(world: World) -> None:
         await counts.reach(world.stream.head())
         ends[day_of(world.clock.now)] = counts.standing()
         world.clock.now += DAY_MS
-    assert {day: counts.standing_after(day) for day in ends} == ends
-    assert [sum(counts.added(day).values()) for day in ends] == [2, 1, 1, 1, 1]
+    days = list(ends)
+    assert [standing for standing, _ in counts.by_day(days, {ACME})] == [end[ACME] for end in ends.values()]
+    assert [added for _, added in counts.by_day(days, {ACME})] == [2, 1, 1, 1, 1]
+    # Any days will do, also those on which nothing came, and those before there was anything.
+    assert counts.by_day([days_before(days[0], 1), days[2]], {ACME}) == [(Standing(0, 0), 0), (ends[days[2]][ACME], 1)]
+    assert counts.by_day(days, {OTHER}) == [(Standing(0, 0), 0)] * len(days)
 
 
 async def test_only_so_many_days_are_told_apart(world: World) -> None:
