@@ -71,8 +71,8 @@ def test_the_command_line_shows_figures_and_who_has_read(node: RunningNode, star
     auth = {"Authorization": f"Bearer {token}", "X-Request-Id": "scan-1"}
     for path in (f"/api/v1/city/enterprises/{USCC}", f"/api/v1/city/enterprises/{USCC}/products", "/api/v1/city/changes"):
         assert node.fetch(path, "registry.http_port", headers=auth).status == 200
-    statistics = document(node, "statistics", "--by", "enterprise", "--days", "1")
-    assert statistics["groups"][USCC]["registered"] == statistics["days"][0]["added"] == 3
+    statistics = document(node, "statistics", "--by", "enterprise", "--days", "2")
+    assert statistics["groups"][USCC]["registered"] == sum(day["added"] for day in statistics["days"]) == 3
     lines = node.run("statistics", "--by", "prefix", "--days", "2").stdout
     assert f"{PREFIX}" in lines
     assert "registered" in lines

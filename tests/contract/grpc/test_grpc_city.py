@@ -57,7 +57,8 @@ async def test_figures(node: Served) -> None:
         found = await city.GetStatistics(asked, metadata=bearer(token))
         assert (found.enterprises, found.total.registered, found.total.active) == (1, 3, 2)
         assert found.groups[ACME].registered == 3
-        assert [(day.sum.registered, day.added) for day in found.days] == [(0, 0), (3, 3)]
+        assert (len(found.days), found.days[-1].sum.registered) == (2, 3)
+        assert sum(day.added for day in found.days) == 3
     later = StatisticsRequest.FromString(b"\x10\x07")  # a Grouping of a later version
     code, failure = await failure_of(city.GetStatistics(later, metadata=bearer(node.city)))
     assert (code, failure.field) == (Status.INVALID_ARGUMENT, "by")
