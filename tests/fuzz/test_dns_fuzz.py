@@ -15,8 +15,9 @@ from proto.errors import Refusal
 from proto.wire.dns import codes
 from proto.wire.dns.identifier_name import read_name
 from proto.wire.dns.message import MAX_QUERY_BYTES, is_response, parse_query
-from proto.wire.dns.name import parse_name
+from proto.wire.dns.name import compose_name, parse_name
 from proto.wire.dns.pieces import parse_piece
+from proto.wire.dns.plain import read_plain
 from proto.wire.dns.stream import StreamParser
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
@@ -85,12 +86,16 @@ def test_garbage_is_answered_with_what_dnspython_can_read_or_not_at_all(seed: in
     clock, reader, answers = StoppedClock(), furnish(DictReader()), AnswerCache()
     resolve, interiors = build_chain(reader, clock, metrics), Interiors(reader, answers)
 
-    def answering(name: str, room: Room) -> Dialogue:
-        shelf, now_ms = answers.shelf(name, metrics), clock.now_ms
-        plain = PlainLookups(reader, clock, metrics, name)
+    def answering(name: str, room: Room, kept: AnswerCache, plain: PlainLookups | None) -> Dialogue:
+        shelf, now_ms = kept.shelf(name, metrics), clock.now_ms
         return Dialogue(resolve, name, metrics.refused, Zone(ZONE), reader, interiors, shelf, room, now_ms, plain)
 
-    datagrams, streams = answering("dns", datagram_room), answering("dns-tcp", stream_room)
+    datagrams, streams = (
+        answering(name, room, answers, PlainLookups(reader, clock, metrics, name))
+        for name, room in (("dns", datagram_room), ("dns-tcp", stream_room))
+    )
+    plain, zone_name = 0, compose_name(ZONE)
+    generic = answering("dns", datagram_room, AnswerCache(0), None)
     for _ in range(ROUNDS):
         raw = chance.choice(QUESTIONS)
         raw = garble(raw, chance) if chance.random() < 0.8 else raw
@@ -105,6 +110,11 @@ def test_garbage_is_answered_with_what_dnspython_can_read_or_not_at_all(seed: in
             assert answer.flags & dns.flags.QR
             assert dns.message.from_wire(answer.to_wire()) == answer
             rcodes.add(answer.rcode())
+            if dialogue is datagrams and read_plain(raw, zone_name) is not None:
+                # Kept, plain, or neither: the bytes are the same.
+                assert reply == generic.respond(raw)
+                plain += 1
+    assert plain
     assert rcodes >= {dns.rcode.NOERROR, dns.rcode.FORMERR, dns.rcode.NXDOMAIN, dns.rcode.REFUSED, dns.rcode.NOTIMP}
 
 

@@ -1,10 +1,20 @@
 """The compiled ways of Handle and DNS say what plain Python says, byte for byte, also of what no client should send."""
 
 import random
+from typing import Final
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proto.model.record import Record, State
+from proto.model.value import Value
+from proto.packing import pack_record
+from proto.wire.dns.codes import IN, RRType
+from proto.wire.dns.edns import Edns
+from proto.wire.dns.identifier_name import Named, read_name
+from proto.wire.dns.message import parse_query
+from proto.wire.dns.name import compose_name
+from proto.wire.dns.plain import asked_by, read_plain
 from tests.property.test_handle_properties import PACKETS
 from tests.support.garbage import mutate
 from tests.support.packed_records import damaged_records, packed_records
@@ -18,6 +28,52 @@ QUESTIONS = st.one_of(
 NOW_S = st.one_of(st.just(1_700_000_000), st.integers(0, 2**33))
 SERIALS = st.integers(0, 0xFFFF)
 FLAGS = st.one_of(st.just(0x8000_0000), st.integers(-1, 2**33))
+
+ZONE: Final = compose_name((b"id", b"internal"))
+OPT: Final = bytes((0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0))
+LABELS = st.one_of(
+    st.sampled_from((b"1001", b"118", b"88", b"_", b"_record", b"s20-M", b"a_b", b"_a", b"x" * 63)),
+    st.binary(min_size=1, max_size=63),
+)  # fmt: skip
+NAMES = st.one_of(
+    st.tuples(LABELS, st.lists(LABELS, max_size=3)).map(lambda own: compose_name((own[0], b"_", *own[1], b"ID", b"internal"))),
+    st.lists(LABELS, max_size=3).map(lambda labels: compose_name((*labels, b"id", b"internal"))),
+)  # fmt: skip
+
+
+@st.composite
+def dns_messages(draw: st.DrawFn) -> bytes:
+    """A question that is mostly plain."""
+    flags = draw(st.one_of(st.sampled_from((0, 0x0100, 0x0110)), st.integers(0, 0xFFFF)))
+    opt = draw(st.sampled_from((b"", OPT, OPT[:7] + b"\x80\0\0\0", OPT[:6] + b"\1" + OPT[7:], OPT[:-1] + b"\4\xfe\x5e\0\0")))
+    kind = draw(st.sampled_from((RRType.NAPTR, RRType.URI, RRType.TXT)))
+    rr_class = draw(st.sampled_from((IN, IN, IN, 3)))
+    counts = b"\0\1\0\0\0\0" + bool(opt).to_bytes(2)
+    head = draw(st.binary(min_size=2, max_size=2)) + flags.to_bytes(2) + counts
+    return head + draw(NAMES) + kind.to_bytes(2) + rr_class.to_bytes(2) + opt
+
+
+DNS_MESSAGES = st.one_of(
+    dns_messages(), dns_messages(),
+    st.builds(lambda message, seed: mutate(message, random.Random(seed)), dns_messages(), st.integers(0, 2**32)),
+    st.binary(max_size=80),
+)  # fmt: skip
+ADDRESSES = st.one_of(
+    st.sampled_from((b"https://example.cn/1", b"HTTPS://e.cn/!", b"a+b-1.c:x|y", b"urn:x", b"x:", b":x", b"1a:x", b"a: x")),
+    st.text("hp:/.!~ %|\n\u6cb9", max_size=300).map(lambda text: b"h:" + text.encode()),
+    st.integers(200, 2_100).map(lambda size: b"http://" + b"a" * size),
+    st.binary(max_size=40),
+)  # fmt: skip
+ADDRESS_VALUES = st.builds(
+    Value, st.integers(1, 99), st.sampled_from(("URL", "url.x", "URLX", "TITLE", "Url", "URL.")), ADDRESSES,
+    st.sampled_from((0, 60, 86_400)), st.sampled_from((False, False, True)),
+)  # fmt: skip
+RECORDS_WITH_ADDRESSES = st.one_of(
+    st.lists(ADDRESS_VALUES, max_size=20).map(
+        lambda values: pack_record(Record("88.118.1001/x", 1, State.ACTIVE, tuple(values), "", 1, 2))
+    ),
+    RECORDS,
+)  # fmt: skip
 
 
 @given(QUESTIONS)
@@ -36,3 +92,29 @@ def test_a_handle_reply_is_the_same(packet: bytes, code: int, body: bytes, seria
 def test_a_record_makes_the_same_handle_reply(packet: bytes, stored: bytes, serial: int, flags: int, now_s: int) -> None:
     plain, quick = both_ways("proto.packed_handle", "compose_public_reply")
     assert outcome(quick, packet, stored, serial, flags, now_s) == outcome(plain, packet, stored, serial, flags, now_s)
+
+
+@given(DNS_MESSAGES)
+def test_a_dns_question_is_read_the_same(message: bytes) -> None:
+    plain, quick = both_ways("proto.wire.dns.plain", "read_plain")
+    assert outcome(quick, message, ZONE) == outcome(plain, message, ZONE)
+
+
+@given(DNS_MESSAGES, RECORDS_WITH_ADDRESSES, NOW_S)
+def test_a_record_makes_the_same_dns_reply(message: bytes, stored: bytes, now_s: int) -> None:
+    plain, quick = both_ways("proto.packed_dns", "compose_addresses")
+    assert outcome(quick, message, stored, now_s) == outcome(plain, message, stored, now_s)
+
+
+@given(DNS_MESSAGES)
+def test_a_plain_dns_question_is_read_as_any_other(message: bytes) -> None:
+    found = read_plain(message, ZONE)
+    if found is None:
+        return
+    query = parse_query(message)
+    assert query.kind in (RRType.NAPTR, RRType.URI)
+    assert query.rr_class == IN
+    assert read_name(query.labels[:-2]) == Named(found[1])
+    name = query.question[:-4].lower()
+    assert found[0] == asked_by(query.kind, query.copied_flags, query.edns, name)
+    assert (query.edns or Edns()).version == 0

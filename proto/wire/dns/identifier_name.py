@@ -33,7 +33,9 @@ from proto.wire.dns.name import MAX_LABEL_BYTES, MAX_NAME_BYTES, Labels, name_by
 SEPARATOR: Final = b"_"
 _ENCODED: Final = b"_"
 _CONTINUED: Final = b"__"
-_PLAIN: Final = re.compile(rb"[a-z0-9-][a-z0-9_-]{0,62}")
+PLAIN: Final = re.compile(rb"[a-z0-9-][a-z0-9_-]{0,62}")
+"""A label that stands for itself, in lower case."""
+
 _RECORD: Final = re.compile(rb"_record(?:-([1-9][0-9]{0,2}))?")
 # A node serves many identifiers of few prefixes. A name of very many labels takes 4 KB here, so all of them are 4 MB at most.
 _PREFIXES_KEPT: Final = 1_024
@@ -93,7 +95,7 @@ def read_name(labels: Labels) -> Named | Interior | None:
 
 def _read_below(prefix: str, labels: Labels) -> Named | Interior | None:
     """What a name is whose labels in front of a prefix and the separator are these."""
-    if len(labels) == 1 and _PLAIN.fullmatch(labels[0]):
+    if len(labels) == 1 and PLAIN.fullmatch(labels[0]):
         return Named(f"{prefix}/{labels[0].decode()}")
     rest = list(labels)
     suffix = _read_suffix(rest)
@@ -131,7 +133,7 @@ def _read_prefix(labels: Labels) -> tuple[str, int]:
         if found and _RECORD.fullmatch(label):
             break
         own = _read_label(label)
-        if own is None or (not _PLAIN.fullmatch(label) and set(b"./") & set(own)):
+        if own is None or (not PLAIN.fullmatch(label) and set(b"./") & set(own)):
             return "", 0
         text = _text(own)
         if fold_ascii(text) != text:
@@ -164,17 +166,17 @@ def _read_suffix(rest: list[bytes]) -> bytes | None:
 
 def _read_label(label: bytes) -> bytes | None:
     """What a label stands for that is complete in itself; None if no text is written so."""
-    if _PLAIN.fullmatch(label):
+    if PLAIN.fullmatch(label):
         return label
     found = _decode(label[len(_ENCODED) :]) if label.startswith(_ENCODED) else None
-    return None if found is None or _PLAIN.fullmatch(found) else found
+    return None if found is None or PLAIN.fullmatch(found) else found
 
 
 def _prefix_label(label: str) -> bytes:
     octets = _octets(label)
     if not octets:
         raise _no_name("an empty label of its prefix has no name")
-    written = octets if _PLAIN.fullmatch(octets) else _ENCODED + _encode(octets)
+    written = octets if PLAIN.fullmatch(octets) else _ENCODED + _encode(octets)
     if len(written) > MAX_LABEL_BYTES:
         raise _no_name(f"a label of its prefix has {len(written)} octets as a name, and DNS has room for {MAX_LABEL_BYTES}")
     return written
@@ -182,7 +184,7 @@ def _prefix_label(label: str) -> bytes:
 
 def _suffix_labels(octets: bytes) -> list[bytes]:
     """The labels of a suffix, the leftmost first."""
-    if _PLAIN.fullmatch(octets):
+    if PLAIN.fullmatch(octets):
         return [octets]
     rest, labels = _encode(octets), []
     while len(rest) > MAX_LABEL_BYTES - len(_ENCODED):

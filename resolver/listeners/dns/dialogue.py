@@ -13,6 +13,7 @@ from proto.errors import Reason, Refusal
 from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound
 from proto.model.query import Query
+from proto.packed_dns import compose_addresses
 from proto.packing import PackedRecord, least_ttl_s
 from proto.ports import RecordReader
 from proto.wire.dns import codes, message
@@ -28,8 +29,9 @@ from proto.wire.dns.edns import (
 )
 from proto.wire.dns.identifier_name import Interior, Named, read_name
 from proto.wire.dns.message import Reply, compose_head, compose_rejection, is_response, operation_of, parse_query
-from proto.wire.dns.name import Labels
+from proto.wire.dns.name import Labels, compose_name
 from proto.wire.dns.pieces import PIECE_BYTES
+from proto.wire.dns.plain import asked_by, read_plain
 from proto.wire.dns.serial import serial_of
 from proto.wire.dns.stream import MAX_STREAM_BYTES
 from proto.wire.handle.trailer import compose_trailer
@@ -88,6 +90,7 @@ class Dialogue:
         self._protocol = protocol
         self._refused = refused
         self._zone = zone
+        self._zone_name = compose_name(zone.labels)
         self._reader = reader
         self._interiors = interiors
         self._shelf = shelf
@@ -101,6 +104,9 @@ class Dialogue:
             self.count(Reason.MALFORMED_MESSAGE)
             return None
         try:
+            reply = self._respond_plainly(raw)
+            if reply is not None:
+                return reply
             if operation_of(raw) != codes.QUERY:
                 raise Refusal(Reason.UNSUPPORTED_OPERATION, f"operation {operation_of(raw)} is not offered here")
             query = parse_query(raw)
@@ -131,6 +137,30 @@ class Dialogue:
         """Count a refusal."""
         self._refused.labels(reason).inc()
 
+    def _respond_plainly(self, raw: bytes) -> bytes | None:
+        """The reply to a plain question that is kept or that a plain look-up answers; None: nothing was counted yet."""
+        asked = read_plain(raw, self._zone_name)
+        if self._plain is None or asked is None:
+            return None
+        key, identifier = _OWN_KEYS + asked[0], asked[1]
+        kept = self._shelf.get(key)
+        if kept is not None:
+            return self._finish(parse_query(raw), kept)
+        # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
+        if self._shelf.has_seen(key):
+            return None
+        stored = self._plain.look_up(identifier)
+        if stored is None:
+            return None
+        self._shelf.note(key)
+        now_s = self._now_ms() // 1_000
+        reply = compose_addresses(raw, stored, now_s) if stored else None
+        if reply is not None and len(reply) <= LEAST_PAYLOAD_BYTES:
+            return reply
+        query = parse_query(raw)
+        asked_for = self._asked(query, Named(identifier), query.kind, now_s)
+        return self._reply(query, asked_for, _answer_of(identifier, stored, now_s))[1]
+
     def _respond(self, query: message.Query) -> bytes | Awaitable[bytes]:
         if query.edns is not None and query.edns.version > VERSION:
             self.count(Reason.UNSUPPORTED_OPERATION)
@@ -146,15 +176,7 @@ class Dialogue:
         if isinstance(found, Interior):
             # Whether anything can lie below a prefix that others serve is theirs to say; of the name itself there is nothing.
             found, kind = Named(found.prefix), _NO_TYPE
-        asked = Asked(
-            kind,
-            found.piece,
-            self._zone.labels,
-            self._zone_at(query),
-            codes.HEADER_BYTES + len(query.question),
-            self._now_ms() // 1_000,
-            has_names_below=found.is_prefix and self._reader.homing(found.identifier) is not None,
-        )
+        asked = self._asked(query, found, kind, self._now_ms() // 1_000)
         # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
         if self._plain is not None and not self._shelf.has_seen(key):
             stored = self._plain.look_up(found.identifier)
@@ -169,6 +191,17 @@ class Dialogue:
         if reply is not None:
             self._shelf.keep(key, asking, result, reply, reply.size)
         return raw
+
+    def _asked(self, query: message.Query, found: Named, kind: int, now_s: int) -> Asked:
+        return Asked(
+            kind,
+            found.piece,
+            self._zone.labels,
+            self._zone_at(query),
+            codes.HEADER_BYTES + len(query.question),
+            now_s,
+            has_names_below=found.is_prefix and self._reader.homing(found.identifier) is not None,
+        )
 
     def _reply(self, query: message.Query, asked: Asked, answer: Answer) -> tuple[Reply | None, bytes]:
         """The reply as it may be kept, and as it is sent; a long one is not even made if it does not fit."""
@@ -266,12 +299,7 @@ def _answer_of(asked: str, stored: bytes, now_s: int) -> Answer:
 
 
 def _key(query: message.Query) -> bytes:
-    """What decides a reply but for its id, its name's case, and whether it fits."""
-    edns = query.edns
-    asks = 0 if edns is None else 1 | edns.dnssec_ok << 1 | edns.wants_life_cycle << 2
-    question = query.question
-    name, kind = question[:-_KIND_BYTES].lower(), question[-_KIND_BYTES:]
-    return b"".join((_OWN_KEYS, bytes((asks,)), query.copied_flags.to_bytes(2), kind, name))
+    return _OWN_KEYS + asked_by(query.kind, query.copied_flags, query.edns, query.question[:-_KIND_BYTES].lower())
 
 
 def _compose_options(content: Content, edns: Edns) -> bytes:

@@ -22,14 +22,13 @@ from proto.model.answer import (
     ValuesNotFound,
 )
 from proto.model.record import State
-from proto.packing import least_ttl_s
+from proto.packed_dns import address_data, address_records
 from proto.wire.dns.codes import ExtendedError, Rcode, RRType
 from proto.wire.dns.identifier_name import name_of
 from proto.wire.dns.name import Labels, compose_name, pointer_to
 from proto.wire.dns.pieces import count_pieces, piece_strings, summary_of, summary_strings
-from proto.wire.dns.records import QUESTION_NAME, RECORD_HEAD_BYTES, compose_rr, naptr_data, txt_data, uri_data, uri_of
+from proto.wire.dns.records import QUESTION_NAME, RECORD_HEAD_BYTES, compose_rr, txt_data, uri_of
 from proto.wire.handle.trailer import LifeCycle
-from proto.wire.handle.value import TYPE_OFFSET
 from resolver.listeners.dns.zone import NEGATIVE_TTL_S
 
 REASON_CODES: Final[dict[Reason, Rcode]] = {
@@ -87,14 +86,6 @@ _EXTENDED: Final = {
 ANSWERS: Final = (Found, ValuesNotFound, NotFound, Suspended, Retired, Referral, Refused)
 """Every type of answer, the commonest first: what a result is that need not be waited for."""
 
-# What NAPTR and URI tell of: values of this type, and of any type below it. ASCII letters of types are compared without case.
-_URL: Final = b"url"
-_URL_FAMILY: Final = b"url."
-_LENGTH_BYTES: Final = 4
-
-# Who wants an address tries the first ones; and the records of as many longest URIs fit one message over TCP.
-MAX_URIS: Final = 16
-
 
 class Asked(NamedTuple):
     """A question as far as rendering needs it: type, piece of the record (None: the record), and where names stand.
@@ -144,7 +135,7 @@ def _found(answer: Found, asked: Asked) -> Content:
     if asked.kind in (RRType.TXT, RRType.ANY):
         return _record(answer, asked, alias, [compose_rr(owner, RRType.TXT, answer.ttl_s, _text(answer, asked.piece))])
     if asked.piece is None and asked.kind in (RRType.URI, RRType.NAPTR):
-        return _record(answer, asked, alias, _addresses(answer, asked, owner))
+        return _record(answer, asked, alias, address_records(answer.values, asked.kind, asked.now_s, owner))
     return _record(answer, asked, alias, [])
 
 
@@ -188,35 +179,6 @@ def _alias(answer: RecordAnswer, asked: Asked) -> tuple[int, list[bytes]]:
     return asked.end + RECORD_HEAD_BYTES, [compose_rr(QUESTION_NAME, RRType.CNAME, ttl_s, written)]
 
 
-def _addresses(answer: Found, asked: Asked, owner: int) -> list[bytes]:
-    """NAPTR or URI records for the values of type URL, in the record's order."""
-    told: list[tuple[bytes, bytes]] = []
-    for value in answer.values:
-        data = _address_in(value)
-        uri = uri_of(data) if data is not None else None
-        told_of = _address(asked.kind, len(told) + 1, uri) if uri else None
-        if told_of:
-            told.append((value, told_of))
-            if len(told) == MAX_URIS:
-                break
-    ttl_s = least_ttl_s([value for value, _ in told], asked.now_s, 0)
-    return [compose_rr(owner, asked.kind, ttl_s, data) for _, data in told]
-
-
-def _address_in(value: bytes) -> bytes | None:
-    """The data of a packed value if it is of type URL or below."""
-    end = TYPE_OFFSET + int.from_bytes(value[TYPE_OFFSET - _LENGTH_BYTES : TYPE_OFFSET])
-    kind = value[TYPE_OFFSET:end].lower()
-    if kind != _URL and not kind.startswith(_URL_FAMILY):
-        return None
-    begin = end + _LENGTH_BYTES
-    return value[begin : begin + int.from_bytes(value[end:begin])]
-
-
-def _address(kind: int, place: int, uri: bytes) -> bytes | None:
-    return naptr_data(place, uri) if kind == RRType.NAPTR else uri_data(place, uri)
-
-
 def _not_found(_answer: NotFound, asked: Asked) -> Content:
     return Content(_denial(asked), is_denial=True)
 
@@ -236,7 +198,7 @@ def _referral(answer: Referral, asked: Asked) -> Content:
     error = ExtendedError.NOT_AUTHORITATIVE, f"prefix {answer.prefix} is delegated"
     uri = uri_of(answer.url.encode())
     kind = asked.kind if asked.kind == RRType.NAPTR else RRType.URI
-    data = _address(kind, 1, uri) if uri else None
+    data = address_data(kind, 1, uri) if uri else None
     record = (compose_rr(QUESTION_NAME, kind, NEGATIVE_TTL_S, data),) if data else ()
     if asked.kind in (RRType.URI, RRType.NAPTR, RRType.ANY):
         return Content(Rcode.NOERROR, record, is_authoritative=False, error=error)

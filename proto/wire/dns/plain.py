@@ -1,0 +1,101 @@
+"""Plain questions: what nearly every query to a resolver is, read in one piece.
+
+A plain question asks for NAPTR or URI at the readable name of an identifier (`proto.wire.dns.identifier_name`: one label of the
+suffix, the separator, labels of the prefix, the zone), in class IN, with no OPT record or with one that has no options.
+Whatever is not plain is None here and is read by `proto.wire.dns.message`, which would read a plain one the same: a property
+test compares.
+"""
+
+import struct
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from proto import compiled
+from proto.wire.dns.codes import CHECKING_DISABLED, HEADER_BYTES, IN, RECURSION_DESIRED, RESPONSE, RRType
+from proto.wire.dns.edns import Edns, parse_opt
+from proto.wire.dns.identifier_name import PLAIN, SEPARATOR
+from proto.wire.dns.name import MAX_NAME_BYTES
+
+_HEADER: Final = struct.Struct(">HHHHHH")
+_KIND: Final = struct.Struct(">HH")
+# An OPT record without options: root, type, class, extended code, version, flags, size.
+_OPT: Final = struct.Struct(">BHHBBHH")
+# Members of an enumeration are slow to come by.
+_KINDS: Final = (int(RRType.NAPTR), int(RRType.URI))
+_OPT_KIND: Final = int(RRType.OPT)
+_OPERATION: Final = 0x7800
+_COPIED: Final = RECURSION_DESIRED | CHECKING_DISABLED
+# As many as of the names of prefixes (`identifier_name`), for one or two zones.
+_PREFIXES_KEPT: Final = 1_024
+
+
+class PlainQuestion(NamedTuple):
+    """A plain question: the octets as they came, its name in lower case, and what its OPT record says."""
+
+    ident: int
+    copied_flags: int
+    question: bytes
+    name: bytes
+    kind: int
+    edns: Edns | None
+
+
+@compiled.preferred
+def read_plain(message: bytes, zone: bytes) -> tuple[bytes, str] | None:
+    """What decides the reply to a plain question (`asked_by`), and the identifier; None if `message` is none.
+
+    `zone` is the zone's name in lower case, composed.
+    """
+    question = parse_plain(message)
+    if question is None or not question.name.endswith(zone):
+        return None
+    name = question.name
+    begin = 1 + name[0]
+    prefix = _prefix_in(name[begin : len(name) - len(zone)])
+    if prefix is None or not PLAIN.fullmatch(name, 1, begin):
+        return None
+    return asked_by(question.kind, question.copied_flags, question.edns, name), f"{prefix}/{name[1:begin].decode()}"
+
+
+def parse_plain(message: bytes) -> PlainQuestion | None:
+    """The question that `message` is, if it is plain but for its name, of which nothing is said but where it ends."""
+    end = len(message)
+    if end < HEADER_BYTES + _KIND.size + 1:
+        return None
+    ident, flags, questions, answers, authorities, additional = _HEADER.unpack_from(message)
+    if flags & (RESPONSE | _OPERATION) or questions != 1 or answers or authorities or additional > 1:
+        return None
+    edns = None
+    if additional:
+        end -= _OPT.size
+        if end < HEADER_BYTES + _KIND.size + 1:
+            return None
+        root, opt, payload_bytes, _, version, more, size = _OPT.unpack_from(message, end)
+        if root or opt != _OPT_KIND or version or size:
+            return None
+        edns = parse_opt(payload_bytes, more, b"")
+    kind, rr_class = _KIND.unpack_from(message, end - _KIND.size)
+    if kind not in _KINDS or rr_class != IN or end - _KIND.size - HEADER_BYTES > MAX_NAME_BYTES:
+        return None
+    question = message[HEADER_BYTES:end]
+    # What stands before a label is less than 64, and no letter.
+    return PlainQuestion(ident, flags & _COPIED, question, question[: -_KIND.size].lower(), kind, edns)
+
+
+def asked_by(kind: int, copied_flags: int, edns: Edns | None, name: bytes) -> bytes:
+    """What decides a reply but for its id, its name's case, and whether it fits. The name is composed, in lower case."""
+    asks = 0 if edns is None else 1 | edns.dnssec_ok << 1 | edns.wants_life_cycle << 2
+    return b"".join((bytes((asks,)), copied_flags.to_bytes(2), kind.to_bytes(2), name))
+
+
+@lru_cache(_PREFIXES_KEPT)
+def _prefix_in(labels: bytes) -> str | None:
+    """The prefix that a separator and the labels behind it name, all of them readable; None if they do not."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(labels):
+        begin, at = at + 1, at + 1 + labels[at]
+        found.append(labels[begin:at])
+    if at != len(labels) or len(found) < 2 or found[0] != SEPARATOR or not all(map(PLAIN.fullmatch, found[1:])):
+        return None
+    return ".".join(label.decode() for label in reversed(found[1:]))
