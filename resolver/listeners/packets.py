@@ -1,13 +1,18 @@
 """A UDP socket, read until it is empty: a wake-up costs more than reading, and under load many packets wait behind each.
 
+What is read in one turn is answered in one turn: packets come and go by the dozen, where there is a compiler with one call of
+the kernel for all of them (`receive_many`, `send_many`).
+
 `Packets` is to `Datagrams` what an event loop's datagram transport is, but for its queue: what the kernel does not take at once
 is dropped, as it may be anywhere on its way, and the protocol is told to pause until the kernel takes more.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
+
+from proto import compiled
 
 Source = tuple[Any, ...]
 
@@ -16,6 +21,36 @@ MAX_PACKETS_A_TURN: Final = 64
 
 # The longest that there is; some clients send a question whole that the standard would have in parts.
 RECEIVED_BYTES: Final = 65_536
+
+
+@compiled.preferred
+def receive_many(bound: socket.socket, most: int) -> tuple[list[tuple[bytes, Source]], OSError | None]:
+    """Up to so many of the packets that wait, and where they came from; and what was told behind them, if that is an error."""
+    received: list[tuple[bytes, Source]] = []
+    try:
+        while len(received) < most:
+            received.append(bound.recvfrom(RECEIVED_BYTES))
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        return received, error
+    return received, None
+
+
+@compiled.preferred
+def send_many(bound: socket.socket, packets: Sequence[tuple[bytes, Source]]) -> int:
+    """Send packets to their addresses; returns how many the kernel took, one at least, for it may stop at any.
+
+    Raises `OSError` if it did not take the first.
+    """
+    for place, (packet, addr) in enumerate(packets):
+        try:
+            bound.sendto(packet, addr)
+        except OSError:
+            if not place:
+                raise
+            return place
+    return len(packets)
 
 
 class Receiver(Protocol):
@@ -36,8 +71,7 @@ class Packets:
     def __init__(self, bound: socket.socket, receiver: Receiver) -> None:
         self._socket = bound
         self._receiver = receiver
-        self._receive: Callable[[int], tuple[bytes, Source]] = bound.recvfrom
-        self._send = bound.sendto
+        self._outgoing: list[tuple[bytes, Source]] | None = None  # of the turn under way
         self._is_full = False
         self._is_open = False
 
@@ -55,6 +89,7 @@ class Packets:
     def close(self) -> None:
         """Read no more, and free the address."""
         if self._is_open:
+            self._flush()
             self._is_open = False
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._socket.fileno())
@@ -63,30 +98,48 @@ class Packets:
             self._socket.close()
 
     def sendto(self, packet: bytes, addr: Source) -> None:
-        """Send a packet, if the kernel takes it now."""
-        try:
-            self._send(packet, addr)
-        except BlockingIOError:
-            if not self._is_full and self._is_open:
-                self._is_full = True
-                self._receiver.pause_writing()
-                asyncio.get_running_loop().add_writer(self._socket.fileno(), self._drained)
-        except OSError as error:
-            self._receiver.error_received(error)
+        """Send a packet, if the kernel takes it: now, or with all others of a turn at its end."""
+        if self._outgoing is not None:
+            self._outgoing.append((packet, addr))
+        else:
+            self._send([(packet, addr)])
 
-    def _read(self) -> None:
-        receive, receiver = self._receive, self._receiver
-        for _ in range(MAX_PACKETS_A_TURN):
+    def _send(self, packets: Sequence[tuple[bytes, Source]]) -> None:
+        while packets and self._is_open:
             try:
-                packet, addr = receive(RECEIVED_BYTES)
+                sent = send_many(self._socket, packets)
             except BlockingIOError:
+                self._stall()
                 return
             except OSError as error:
-                receiver.error_received(error)
-                return
-            receiver.datagram_received(packet, addr)
-            if not self._is_open:
-                return
+                self._receiver.error_received(error)
+                sent = 1  # which nothing can be done about
+            packets = packets[sent:]
+
+    def _read(self) -> None:
+        received, error = receive_many(self._socket, MAX_PACKETS_A_TURN)
+        self._outgoing = []
+        try:
+            for packet, addr in received:
+                self._receiver.datagram_received(packet, addr)
+                if not self._is_open:
+                    return
+        finally:
+            self._flush()
+        if error is not None:
+            self._receiver.error_received(error)
+
+    def _flush(self) -> None:
+        """Send what the turn has gathered."""
+        outgoing, self._outgoing = self._outgoing, None
+        if outgoing:
+            self._send(outgoing)
+
+    def _stall(self) -> None:
+        if not self._is_full and self._is_open:
+            self._is_full = True
+            self._receiver.pause_writing()
+            asyncio.get_running_loop().add_writer(self._socket.fileno(), self._drained)
 
     def _drained(self) -> None:
         self._is_full = False

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from resolver.listeners.packets import MAX_PACKETS_A_TURN, Packets
+from tests.support.ways import both_ways
 
 ANYBODY = ("127.0.0.1", 4242)
 
@@ -20,6 +21,7 @@ class Bound:
         self.waiting: list[bytes | OSError] = []
         self.sent: list[bytes] = []
         self.failure: OSError | None = None
+        self.failures: dict[bytes, OSError] = {}
 
     def fileno(self) -> int:
         return self.real.fileno()
@@ -41,6 +43,8 @@ class Bound:
     def sendto(self, packet: bytes, _addr: Any) -> None:
         if self.failure is not None:
             raise self.failure
+        if packet in self.failures:
+            raise self.failures[packet]
         self.sent.append(packet)
 
 
@@ -118,13 +122,71 @@ async def test_while_the_kernel_takes_nothing_its_owner_pauses(bound: Bound, tol
     packets.close()
 
 
-async def test_a_socket_that_is_closed_in_a_turn_is_read_no_further(bound: Bound, told: Told, packets: Packets) -> None:
+async def test_a_socket_that_is_closed_in_a_turn_tells_no_more(bound: Bound, told: Told, packets: Packets) -> None:
     packets.open()
     bound.failure = BlockingIOError()
     packets.sendto(b"1", ANYBODY)
     bound.waiting = [b"1", b"2"]
-    told.datagram_received = lambda *_: packets.close()  # type: ignore[method-assign]  # its owner closes it while it is told
+    heard: list[bytes] = []
+
+    def close(data: bytes, addr: Any) -> None:
+        heard.append(data)
+        packets.close()
+
+    told.datagram_received = close  # type: ignore[method-assign]  # its owner closes it while it is told
     packets._read()
-    assert bound.waiting == [b"2"]
+    assert heard == [b"1"]
     assert bound.fileno() == -1
     packets.close()
+
+
+async def test_what_is_said_in_a_turn_goes_out_at_its_end_even_if_its_owner_closes(
+    bound: Bound, told: Told, packets: Packets
+) -> None:
+    packets.open()
+    bound.waiting = [b"1", b"2", b"3"]
+    sent: list[list[bytes]] = []
+
+    def answer(data: bytes, addr: Any) -> None:
+        packets.sendto(data * 2, addr)
+        sent.append([*bound.sent])
+        if data == b"2":
+            packets.close()
+
+    told.datagram_received = answer  # type: ignore[method-assign]  # its owner answers
+    packets._read()
+    assert sent == [[], []]
+    assert bound.sent == [b"11", b"22"]
+
+
+async def test_a_packet_that_cannot_be_sent_costs_no_other(bound: Bound, told: Told, packets: Packets) -> None:
+    packets.open()
+    bound.failures = {b"2": PermissionError()}
+    told.datagram_received = lambda data, addr: packets.sendto(data, addr)  # type: ignore[method-assign]  # an echo
+    bound.waiting = [b"1", b"2", b"3"]
+    packets._read()
+    assert bound.sent == [b"1", b"3"]
+    assert told.said == [PermissionError]
+    packets.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_many_packets_come_and_go_together(host: str, is_compiled: bool) -> None:
+    ways = [both_ways("resolver.listeners.packets", name)[is_compiled] for name in ("receive_many", "send_many")]
+    receive, send = ways
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as here, socket.socket(family, socket.SOCK_DGRAM) as there:
+        for each in (here, there):
+            each.setblocking(False)
+            each.bind((host, 0))
+        assert receive(here, 2) == ([], None)
+        whole = [b"%d" % number * size for number, size in enumerate((0, 1, 512, 9_000))]
+        assert send(there, [(packet, here.getsockname()) for packet in whole]) == 4
+        assert receive(here, 3) == ([(packet, there.getsockname()) for packet in whole[:3]], None)
+        assert receive(here, 64) == ([(whole[3], there.getsockname())], None)
+        with pytest.raises(OSError, match="too long"):
+            send(there, [(bytes(70_000), here.getsockname())])
+        # What comes before is sent; the fault is told when it comes first.
+        assert send(there, [(b"x", here.getsockname()), (bytes(70_000), here.getsockname())]) == 1
+        assert receive(here, 64) == ([(b"x", there.getsockname())], None)

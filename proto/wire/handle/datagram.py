@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Final
 
+from proto import compiled
 from proto.errors import Reason, Refusal
 from proto.wire.handle.envelope import ENVELOPE_BYTES, TRUNCATED, Envelope, check_envelope, parse_envelope
 from proto.wire.handle.fields import malformed
@@ -30,6 +31,7 @@ MAX_PARTIAL_PER_SOURCE: Final = 16
 PARTIAL_LIFETIME_S: Final = 5.0
 
 
+@compiled.preferred
 def split_message(message: bytes, mark_truncated: bool = False) -> list[bytes]:
     """The packets of a whole message (its envelope included), ready to be sent."""
     if len(message) <= PACKET_BYTES:
