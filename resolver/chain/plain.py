@@ -90,10 +90,48 @@ class PlainLookups:
     def offer(self, shelf: Shelf[T], key: bytes, identifier: str, raw: bytes, rendered: T, size: int) -> None:
         """Offer a reply made of what `look_up` has just given: it is kept if it was asked for before, and holds until the
         record changes."""
-        if shelf.is_seen_again(key) and not (raw and has_absolute_ttl(raw)):
+        if shelf.is_seen_again(key):
+            self.keep(shelf, key, identifier, raw, rendered, size)
+
+    def keep(self, shelf: Shelf[T], key: bytes, identifier: str, raw: bytes, rendered: T, size: int) -> None:
+        """The same of what is known to have been asked for before."""
+        if not (raw and has_absolute_ttl(raw)):
             stored = stored_under(identifier, self._homing)
             if stored is not None:
                 shelf.keep_plain(key, Found if raw else NotFound, stored[0], stored[1].name, rendered, size)
+
+    def look_up_turn(self, asked: Sequence[tuple[str, bool]]) -> list[bytes | None]:
+        """As `look_up`, in order, for the questions that came in one turn: identifiers, and whether private values are wanted.
+
+        Each step is done for all of them before the next: a look-up that stands alone between other work finds the processor's
+        caches filled with everything else, and takes twice the time.
+        """
+        if len(asked) == 1:
+            return [self.look_up(*asked[0])]
+        begun = self._monotonic()
+        homing = Homes(self._homing).__getitem__
+        try:
+            places = [stored_under(identifier, homing) for identifier, _ in asked]
+            read = iter(self._records([stored[0] for stored in places if stored is not None]))
+            found = [None if stored is None else next(read) or ABSENT for stored in places]
+            found = [
+                None if raw and not shows_all(raw, wants_private) else raw
+                for raw, (_, wants_private) in zip(found, asked, strict=True)
+            ]
+        except Refusal:
+            return [None] * len(asked)
+        except Exception:
+            log.exception(_FAULT)
+            return [None] * len(asked)
+        share_s = (self._monotonic() - begun) / max(len(asked), 1)
+        for stored, raw in zip(places, found, strict=True):
+            if stored is not None and raw is not None:
+                (self._by_prefix if raw else self._missed_by_prefix)[stored[1].name].n += 1
+                self._observe(share_s)
+        absent = found.count(ABSENT)
+        self._count(len(found) - found.count(None) - absent)
+        self._count_absent(absent)
+        return found
 
     def look_up_many(self, identifiers: Sequence[str], wants_private: bool = False) -> list[bytes | None]:
         """The records of many, in order, none of them `ABSENT`: each prefix is looked for once, and all are read together."""

@@ -54,9 +54,9 @@ def send_many(bound: socket.socket, packets: Sequence[tuple[bytes, Source]]) -> 
 
 
 class Receiver(Protocol):
-    """What is told of packets and of the socket; as `asyncio.DatagramProtocol`."""
+    """What is told of packets and of the socket; as `asyncio.DatagramProtocol`, but of all packets of a turn at once."""
 
-    def datagram_received(self, data: bytes, addr: Source) -> None: ...
+    def datagrams_received(self, received: Sequence[tuple[bytes, Source]]) -> None: ...
 
     def error_received(self, exc: Exception) -> None: ...
 
@@ -120,13 +120,11 @@ class Packets:
         received, error = receive_many(self._socket, MAX_PACKETS_A_TURN)
         self._outgoing = []
         try:
-            for packet, addr in received:
-                self._receiver.datagram_received(packet, addr)
-                if not self._is_open:
-                    return
+            if received:
+                self._receiver.datagrams_received(received)
         finally:
             self._flush()
-        if error is not None:
+        if error is not None and self._is_open:
             self._receiver.error_received(error)
 
     def _flush(self) -> None:

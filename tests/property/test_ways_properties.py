@@ -144,12 +144,15 @@ class Ways:
 
     def __init__(self, reader: FollowingReader) -> None:
         self._clock = StoppedClock()
-        self._counts = {way: CollectorRegistry() for way in ("singles", "together", "plain", "many", "handle", "plain handle")}
+        self._counts = {
+            way: CollectorRegistry() for way in ("singles", "together", "plain", "many", "turn", "handle", "plain handle")
+        }
         metrics = {way: build_metrics(registry) for way, registry in self._counts.items()}
         self._single = build_chain(reader, self._clock, metrics["singles"])
         self._together = resolve_together(build_chain(reader, self._clock, metrics["together"]), reader)
         self._plain = PlainLookups(reader, self._clock, metrics["plain"], "grpc")
         self._many = PlainLookups(reader, self._clock, metrics["many"], "grpc")
+        self._turn = PlainLookups(reader, self._clock, metrics["turn"], "grpc")
         self._handle = self._dialogue(build_chain(reader, self._clock, metrics["handle"]), metrics["handle"], None)
         plain = PlainLookups(reader, self._clock, metrics["plain handle"], "handle")
         self._plain_handle = self._dialogue(
@@ -175,6 +178,9 @@ class Ways:
         plainly = [self._plain.look_up(identifier, wants_private) for identifier in identifiers]
         many = self._many.look_up_many(identifiers, wants_private)
         assert many == [raw or None for raw in plainly]
+        assert self._turn.look_up_turn([(identifier, wants_private) for identifier in identifiers]) == plainly
+        for outcome in ("found", "not_found"):
+            assert self._requests("turn", "grpc", outcome) == self._requests("plain", "grpc", outcome)
         assert self._requests("many", "grpc", "found") == self._requests("plain", "grpc", "found")
         now_s = self._plain.now_s()
         for identifier, raw in zip(identifiers, plainly, strict=True):

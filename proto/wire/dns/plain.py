@@ -14,6 +14,7 @@ from proto import compiled
 from proto.wire.dns.codes import CHECKING_DISABLED, HEADER_BYTES, IN, RECURSION_DESIRED, RESPONSE, RRType
 from proto.wire.dns.edns import Edns, parse_opt
 from proto.wire.dns.identifier_name import PLAIN, SEPARATOR
+from proto.wire.dns.message import Reply
 from proto.wire.dns.name import MAX_NAME_BYTES
 
 _HEADER: Final = struct.Struct(">HHHHHH")
@@ -23,6 +24,7 @@ _OPT: Final = struct.Struct(">BHHBBHH")
 # Members of an enumeration are slow to come by.
 _KINDS: Final = (int(RRType.NAPTR), int(RRType.URI))
 _OPT_KIND: Final = int(RRType.OPT)
+_IDENT_BYTES: Final = 2
 _OPERATION: Final = 0x7800
 _COPIED: Final = RECURSION_DESIRED | CHECKING_DISABLED
 # As many as of the names of prefixes (`identifier_name`), for one or two zones.
@@ -80,6 +82,16 @@ def parse_plain(message: bytes) -> PlainQuestion | None:
     question = message[HEADER_BYTES:end]
     # What stands before a label is less than 64, and no letter.
     return PlainQuestion(ident, flags & _COPIED, question, question[: -_KIND.size].lower(), kind, edns)
+
+
+def split_plain(message: bytes, reply: bytes) -> Reply:
+    """The reply to the plain question in `message` without what differs between askers of the same."""
+    question = parse_plain(message)
+    if question is None:
+        raise ValueError("this is no plain question")
+    begin = HEADER_BYTES + len(question.question)
+    end = len(reply) if question.edns is None else len(reply) - _OPT.size
+    return Reply(reply[_IDENT_BYTES:HEADER_BYTES], reply[begin:end], reply[end:])
 
 
 def asked_by(kind: int, copied_flags: int, edns: Edns | None, name: bytes) -> bytes:

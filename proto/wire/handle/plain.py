@@ -114,6 +114,11 @@ def asked_by(packet: bytes) -> bytes:
     return packet[_FLAGS] + packet[_BODY : -len(EMPTY_STRING)]
 
 
+def body_of(reply: bytes) -> bytes:
+    """The body of a reply to a plain question."""
+    return reply[_BODY : -len(EMPTY_STRING)]
+
+
 def compose_plain_reply(
     question: PlainQuestion, code: int, body: Iterable[bytes], *, serial: int, expiration: int, flags: int
 ) -> bytes:

@@ -7,7 +7,7 @@ somebody else floods the node still gets its answers, over TCP.
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from proto.errors import Reason, Refusal
@@ -74,7 +74,18 @@ class Datagrams:
         if self._pending:
             await asyncio.wait(self._pending)
 
-    def datagram_received(self, data: bytes, addr: Source) -> None:
+    def datagrams_received(self, received: Sequence[tuple[bytes, Source]]) -> None:
+        replies: list[bytes | None] = [None] * len(received)
+        if self._is_open and not self._is_stalled:
+            replies = self._dialogue.respond_plainly_to([data for data, _ in received])
+        for (data, addr), reply in zip(received, replies, strict=True):
+            if reply is not None:
+                self._send(data, reply, addr)
+            else:
+                self._receive(data, addr)
+
+    def _receive(self, data: bytes, addr: Source) -> None:
+        """Take one packet in, whatever it is."""
         if not self._is_open:
             return
         if self._is_stalled:
@@ -86,7 +97,7 @@ class Datagrams:
                 data, self._dialogue.reject(data, Refusal(Reason.OVERLOADED, "too many questions wait for others")), addr
             )
             return
-        reply = self._dialogue.respond(data)
+        reply = self._dialogue.respond_otherwise(data)
         if isinstance(reply, bytes):
             self._send(data, reply, addr)
         elif reply is not None:

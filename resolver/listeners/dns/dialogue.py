@@ -6,7 +6,7 @@ replied to, so that two servers cannot be made to talk to each other for ever.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -31,7 +31,7 @@ from proto.wire.dns.identifier_name import Interior, Named, read_name
 from proto.wire.dns.message import Reply, compose_head, compose_rejection, is_response, operation_of, parse_query
 from proto.wire.dns.name import Labels, compose_name
 from proto.wire.dns.pieces import PIECE_BYTES
-from proto.wire.dns.plain import asked_by, read_plain
+from proto.wire.dns.plain import asked_by, read_plain, split_plain
 from proto.wire.dns.serial import serial_of
 from proto.wire.dns.stream import MAX_STREAM_BYTES
 from proto.wire.handle.trailer import compose_trailer
@@ -100,13 +100,15 @@ class Dialogue:
 
     def respond(self, raw: bytes) -> bytes | Awaitable[bytes] | None:
         """The whole reply to a whole message, now or later, or None. Raises nothing: whatever goes wrong is a reply."""
+        (reply,) = self.respond_plainly_to((raw,))
+        return reply if reply is not None else self.respond_otherwise(raw)
+
+    def respond_otherwise(self, raw: bytes) -> bytes | Awaitable[bytes] | None:
+        """The same for a message that `respond_plainly_to` has not answered."""
         if is_response(raw):
             self.count(Reason.MALFORMED_MESSAGE)
             return None
         try:
-            reply = self._respond_plainly(raw)
-            if reply is not None:
-                return reply
             if operation_of(raw) != codes.QUERY:
                 raise Refusal(Reason.UNSUPPORTED_OPERATION, f"operation {operation_of(raw)} is not offered here")
             query = parse_query(raw)
@@ -137,29 +139,52 @@ class Dialogue:
         """Count a refusal."""
         self._refused.labels(reason).inc()
 
-    def _respond_plainly(self, raw: bytes) -> bytes | None:
-        """The reply to a plain question that is kept or that a plain look-up answers; None: nothing was counted yet."""
-        asked = read_plain(raw, self._zone_name)
-        if self._plain is None or asked is None:
-            return None
-        key, identifier = _OWN_KEYS + asked[0], asked[1]
-        kept = self._shelf.get(key)
-        if kept is not None:
-            return self._finish(parse_query(raw), kept)
-        # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
-        if self._shelf.has_seen(key):
-            return None
-        stored = self._plain.look_up(identifier)
-        if stored is None:
-            return None
-        self._shelf.note(key)
+    def respond_plainly_to(self, messages: Sequence[bytes]) -> list[bytes | None]:
+        """The replies to messages, in order, that are plain questions whose replies are kept or that plain look-ups answer.
+
+        None: `respond` is to look at it, and nothing of it was counted. Raises nothing.
+        """
+        replies: list[bytes | None] = [None] * len(messages)
         now_s = self._now_ms() // 1_000
-        reply = compose_addresses(raw, stored, now_s) if stored else None
-        if reply is not None and len(reply) <= LEAST_PAYLOAD_BYTES:
-            return reply
-        query = parse_query(raw)
-        asked_for = self._asked(query, Named(identifier), query.kind, now_s)
-        return self._reply(query, asked_for, _answer_of(identifier, stored, now_s))[1]
+        waiting: list[tuple[int, bytes]] = []
+        wanted: list[tuple[str, bool]] = []
+        for place, raw in enumerate(messages):
+            asked = read_plain(raw, self._zone_name)
+            if asked is None:
+                continue
+            key = _OWN_KEYS + asked[0]
+            kept = self._shelf.get(key)
+            if kept is not None:
+                replies[place] = self._finish(parse_query(raw), kept)
+            else:
+                waiting.append((place, key))
+                wanted.append((asked[1], False))
+        if self._plain is not None and wanted:
+            found = self._plain.look_up_turn(wanted)
+            for (place, key), (identifier, _), stored in zip(waiting, wanted, found, strict=True):
+                if stored is not None:
+                    replies[place] = self._reply_plainly(self._plain, messages[place], key, identifier, stored, now_s)
+        return replies
+
+    def _reply_plainly(
+        self, plain: PlainLookups, raw: bytes, key: bytes, identifier: str, stored: bytes, now_s: int
+    ) -> bytes | None:
+        """The reply that a plain look-up came to, kept if it was asked for before; None for a record that is damaged."""
+        try:
+            composed = compose_addresses(raw, stored, now_s) if stored else None
+            if composed is not None and len(composed) <= LEAST_PAYLOAD_BYTES:
+                made = split_plain(raw, composed) if self._shelf.is_seen_again(key) else None
+            else:
+                query = parse_query(raw)
+                asked = self._asked(query, Named(identifier), query.kind, now_s)
+                made, composed = self._reply(query, asked, _answer_of(identifier, stored, now_s))
+                made = made if self._shelf.is_seen_again(key) else None
+            if made is not None:
+                plain.keep(self._shelf, key, identifier, stored, made, made.size)
+        except Exception:
+            logger.exception(_FAILED)
+            return None
+        return composed
 
     def _respond(self, query: message.Query) -> bytes | Awaitable[bytes]:
         if query.edns is not None and query.edns.version > VERSION:

@@ -1,8 +1,8 @@
 """The Handle protocol's listener (RFC 3652, version 2), TCP and UDP on one port.
 
 `listener.py` binds, `connection.py` and `datagrams.py` are what happens on the sockets (`packets.py` reads that of UDP),
-`dialogue.py` makes one reply of one message, `replies.py` is the table from answers and reasons to response codes, `site.py`
-what the node says of itself.
+`turn.py` gathers what connections bring, `dialogue.py` makes one reply of one message, `replies.py` is the table from answers
+and reasons to response codes, `site.py` what the node says of itself.
 """
 
 from resolver.listeners.handle.limits import HandleLimits

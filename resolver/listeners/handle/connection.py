@@ -1,9 +1,10 @@
 """One TCP connection: kept open, read in turns, answered in order.
 
 Replies that are ready at once are joined into one write for all questions of a turn; a reply is never spread over two
-writes, because two stock clients read it with a single read. A reply that has to be waited for keeps its place in a queue,
-and so do those behind it. A connection is not read while its queue is full, while its client does not take what was
-written, or until its turn comes again: the kernel then slows the client down.
+writes, because two stock clients read it with a single read. A question that comes alone is answered together with those of
+other connections at the end of the turn (`turn.py`). A reply that has to be waited for keeps its place in a queue, and so do
+those behind it. A connection is not read while its queue is full, while its client does not take what was written, or until its
+turn comes again: the kernel then slows the client down.
 """
 
 import asyncio
@@ -14,9 +15,10 @@ from typing import Final, Protocol, cast
 from proto.errors import Reason, Refusal
 from proto.wire.handle.envelope import ENVELOPE_BYTES, parse_envelope
 from proto.wire.handle.fields import malformed
-from proto.wire.handle.stream import StreamParser
+from proto.wire.handle.stream import StreamParser, is_whole
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_TURN, HandleLimits
+from resolver.listeners.handle.turn import MAX_GATHERED_BYTES, Turn
 
 _NEVER: Final = -1.0
 
@@ -25,6 +27,7 @@ class Host(Protocol):
     """What a connection knows of its listener."""
 
     dialogue: Dialogue
+    turn: Turn
     limits: HandleLimits
     now_s: float
     """Coarse monotonic seconds, moved on by the listener's sweep."""
@@ -40,8 +43,8 @@ class Connection(asyncio.Protocol):
     """Driven by the event loop. Holds no timer: the listener's sweep calls `check`."""
 
     __slots__ = (
-        "_active_s", "_begun_s", "_has_ended", "_host", "_is_open", "_is_reading", "_is_scheduled", "_parser", "_peer",
-        "_queue", "_stalled_s", "_transport",
+        "_active_s", "_begun_s", "_has_ended", "_host", "_is_gathered", "_is_open", "_is_reading", "_is_scheduled", "_parser",
+        "_peer", "_queue", "_stalled_s", "_transport",
     )  # fmt: skip
 
     def __init__(self, host: Host) -> None:
@@ -50,6 +53,7 @@ class Connection(asyncio.Protocol):
         self._parser = StreamParser()
         self._peer = ""
         self._queue: deque[bytes | asyncio.Future[bytes]] = _NO_QUEUE
+        self._is_gathered = False  # a question is answered at the end of the turn
         self._is_open = True  # more questions are taken
         self._has_ended = False  # the client sends no more
         self._is_reading = True  # the transport reads
@@ -71,18 +75,33 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         host = self._host
         self._active_s = host.now_s
-        tried = None
-        if self._is_idle:
+        if (
+            self._is_open
+            and not self._is_gathered
+            and not self._is_scheduled
+            and not self._queue
+            and self._stalled_s == _NEVER
+            and not self._parser.buffered
+            and len(data) <= MAX_GATHERED_BYTES
+            and is_whole(data)
+        ):
             # Nearly always what comes is one question, and nothing stands before it.
-            reply = host.dialogue.respond_plainly(data)
-            if reply is not None:
-                self._transport.write(reply)  # type: ignore[union-attr]  # what is received comes from a transport
-                return
-            tried = data
-        if self._is_open:
+            self._is_gathered = True
+            host.turn.add(self, data)
+        elif self._is_open:
+            self._ungather()
             self._parser.feed(data)
             if not self._is_scheduled:
-                self._work(tried)
+                self._work()
+
+    def take(self, packet: bytes, reply: bytes | None) -> None:
+        """The turn's reply to what was gathered; None: it has to be worked on."""
+        self._is_gathered = False
+        if reply is None:
+            self._parser.feed(packet)
+            self._work(packet)
+        elif self._transport is not None:
+            self._transport.write(reply)
 
     def eof_received(self) -> bool:
         """Whether to keep our half open: a client may end its half and still wait for its answers."""
@@ -90,12 +109,14 @@ class Connection(asyncio.Protocol):
         if not self._is_open:
             return False
         self._is_open = False
+        self._ungather()
         self._schedule()
         return True
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._is_open = False
         self._transport = None
+        self._ungather()
         for waiting in self._queue:
             if not isinstance(waiting, bytes):
                 waiting.cancel()
@@ -103,6 +124,7 @@ class Connection(asyncio.Protocol):
         self._host.dismiss(self)
 
     def pause_writing(self) -> None:
+        self._ungather()
         self._stalled_s = self._host.now_s
         self._regulate()
 
@@ -120,12 +142,13 @@ class Connection(asyncio.Protocol):
         elif self._begun_s != _NEVER:
             if now_s - self._begun_s > limits.message_timeout_s:
                 self._reject(malformed("the message was not completed in time"))
-        elif not self._queue and now_s - self._active_s > limits.idle_timeout_s:
+        elif not self._queue and not self._is_gathered and now_s - self._active_s > limits.idle_timeout_s:
             self._close()
 
     def retire(self) -> None:
         """Take no more questions; close when those that were read are answered."""
         self._is_open = False
+        self._ungather()
         self._schedule()
 
     def abort(self) -> None:
@@ -133,17 +156,11 @@ class Connection(asyncio.Protocol):
         if self._transport:
             self._transport.abort()
 
-    @property
-    def _is_idle(self) -> bool:
-        """Whether what comes next may be answered by itself, at once."""
-        return (
-            self._is_open
-            and not self._is_scheduled
-            and not self._queue
-            and not self._parser.buffered
-            and self._stalled_s == _NEVER
-            and self._transport is not None
-        )
+    def _ungather(self) -> None:
+        """Put what was gathered where everything else that comes is."""
+        if self._is_gathered:
+            self._is_gathered = False
+            self._parser.feed(self._host.turn.drop(self))
 
     def _work(self, tried: bytes | None = None) -> None:
         """Answer what has come, as far as this turn goes. `tried` could not be answered plainly."""

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final, Protocol
 
 from proto.errors import Reason, Refusal
@@ -96,12 +96,18 @@ class Datagrams:
         for _ in range(self._reassembly.expire(self._clock.monotonic())):
             self._dialogue.count(Reason.MALFORMED_MESSAGE)
 
-    def datagram_received(self, data: bytes, addr: Source) -> None:
+    def datagrams_received(self, received: Sequence[tuple[bytes, Source]]) -> None:
+        replies: list[bytes | None] = [None] * len(received)
         if self._is_open and not self._is_stalled:
-            reply = self._dialogue.respond_plainly(data)
+            replies = self._dialogue.respond_plainly_to([data for data, _ in received])
+        for (data, addr), reply in zip(received, replies, strict=True):
             if reply is not None:
                 self._send(reply, addr, mark_truncated=False)
-                return
+            else:
+                self._receive(data, addr)
+
+    def _receive(self, data: bytes, addr: Source) -> None:
+        """Take one packet in, whatever it is."""
         try:
             message = self._reassembly.accept(data, addr, self._clock.monotonic())
         except Refusal as refusal:

@@ -9,7 +9,7 @@ this wire, but credentials are not taken over it yet.
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -29,7 +29,7 @@ from proto.wire.handle.message import (
     parse_message,
     reply_expiration,
 )
-from proto.wire.handle.plain import compose_plain, read_plain
+from proto.wire.handle.plain import body_of, compose_plain, read_plain
 from proto.wire.handle.resolution import NONCE_BYTES, compose_challenge_body, compose_error_body, parse_resolution_request
 from proto.wire.handle.typed import SiteInfo, compose_site
 from resolver.answer_cache import Shelf
@@ -109,25 +109,50 @@ class Dialogue:
 
         Nothing of a packet that gets None was counted. Raises nothing.
         """
-        asked = read_plain(packet)
-        if asked is None:
-            return None
-        key, identifier, wants_private = _KEY + asked[0], asked[1], asked[2]
-        kept = self._kept.get(key)
-        if kept is not None:
-            flags = kept.flags | self._primary_flag if kept.is_own else kept.flags
-            return compose_plain(packet, kept.code, b"".join(kept.body), self._serial, flags, self._now_ms() // 1000)
-        # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
-        if self._plain is None or self._kept.has_seen(key) or identifier == HEARTBEAT:
-            return None
-        stored = self._plain.look_up(identifier, wants_private)
-        if stored is None:
-            return None
-        self._kept.note(key)
+        return self.respond_plainly_to([packet])[0]
+
+    def respond_plainly_to(self, packets: Sequence[bytes]) -> list[bytes | None]:
+        """The same for many packets, in order: they are looked up together."""
+        replies: list[bytes | None] = [None] * len(packets)
         now_s = self._now_ms() // 1000
-        if stored:
-            return compose_public_reply(packet, stored, self._serial, self._primary_flag, now_s)
-        return compose_plain(packet, _ABSENT_CODE, _ABSENT_BODY, self._serial, self._primary_flag, now_s)
+        waiting: list[tuple[int, bytes]] = []
+        wanted: list[tuple[str, bool]] = []
+        for place, packet in enumerate(packets):
+            asked = read_plain(packet)
+            if asked is None:
+                continue
+            key = _KEY + asked[0]
+            kept = self._kept.get(key)
+            if kept is not None:
+                flags = kept.flags | self._primary_flag if kept.is_own else kept.flags
+                replies[place] = compose_plain(packet, kept.code, b"".join(kept.body), self._serial, flags, now_s)
+            elif asked[1] != HEARTBEAT:
+                waiting.append((place, key))
+                wanted.append((asked[1], asked[2]))
+        if self._plain is not None and wanted:
+            found = self._plain.look_up_turn(wanted)
+            for (place, key), (identifier, _), stored in zip(waiting, wanted, found, strict=True):
+                if stored is not None:
+                    replies[place] = self._reply_plainly(self._plain, packets[place], key, identifier, stored, now_s)
+        return replies
+
+    def _reply_plainly(
+        self, plain: PlainLookups, packet: bytes, key: bytes, identifier: str, stored: bytes, now_s: int
+    ) -> bytes | None:
+        """The reply that a plain look-up came to, kept if it was asked for before; None for a record that is damaged."""
+        try:
+            if stored:
+                reply = compose_public_reply(packet, stored, self._serial, self._primary_flag, now_s)
+            else:
+                reply = compose_plain(packet, _ABSENT_CODE, _ABSENT_BODY, self._serial, self._primary_flag, now_s)
+            if self._kept.is_seen_again(key):
+                body = body_of(reply)
+                kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,))
+                plain.keep(self._kept, key, identifier, stored, kept, len(body))
+        except Exception:
+            logger.exception(_FAILED)
+            return None
+        return reply
 
     def reject(self, envelope: Envelope | None, refusal: Refusal) -> bytes:
         """The reply to something that is no message."""

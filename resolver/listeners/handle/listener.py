@@ -16,6 +16,7 @@ from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, HandleLimits
+from resolver.listeners.handle.turn import Turn
 from resolver.listeners.neighbours import Make, Neighbours
 from resolver.listeners.packets import Packets
 from resolver.listeners.twin_sockets import bind_both
@@ -70,6 +71,7 @@ class HandleListener:
             return Dialogue(resolve, protocol, metrics.refused, clock, site_at, kept, plain(protocol))
 
         self.dialogue = dialogue(self.protocol)
+        self.turn = Turn(self.dialogue)
         self._datagram_dialogue = dialogue(self.datagram_protocol)
 
     async def open(self, host: str, port: int) -> int:

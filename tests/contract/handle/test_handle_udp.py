@@ -194,7 +194,7 @@ class Bench:
     def ask(self, raw: bytes, source: tuple[str, int] = STRANGER) -> list[bytes]:
         """The packets sent in reply to one."""
         self.socket.sent.clear()
-        self.datagrams.datagram_received(raw, source)
+        self.datagrams.datagrams_received([(raw, source)])
         assert all(addr == source for _, addr in self.socket.sent)
         return [packet for packet, _ in self.socket.sent]
 

@@ -1,6 +1,9 @@
 """How replies are written: each by one write, together where they are ready together, never more than a client takes."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -10,13 +13,18 @@ from node.metrics import build_metrics
 from proto.model.answer import Answer, Found
 from proto.model.query import Query
 from proto.model.value import Value
+from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.value import compose_value
+from resolver.chain.order import build_chain
+from resolver.chain.plain import PlainLookups
 from resolver.listeners.handle import HandleLimits, HandleListener, node_site
 from resolver.listeners.handle.connection import Connection
+from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_TURN
+from resolver.listeners.handle.turn import Turn
 from tests.interop.handle_replay import resolutions
 from tests.support.handle import question, read_messages, until
-from tests.support.reader import StoppedClock
+from tests.support.reader import DictReader, StoppedClock
 
 
 class Transport:
@@ -59,6 +67,36 @@ def resolve(query: Query) -> Answer:
     size = int(query.identifier.rpartition("/")[2] or 1) if query.identifier.startswith("size/") else 1
     value = compose_value(Value(1, "BLOB", b"x" * size))
     return Found(query.identifier, query.identifier, 1, (), "", "", 60, values=(value,))
+
+
+class Plainly:
+    """A listener over a reader with one record, that looks up plainly; `asked` tells how many questions came together."""
+
+    def __init__(self) -> None:
+        metrics, clock, reader = build_metrics(CollectorRegistry()), StoppedClock(), DictReader()
+        reader.put_prefix("88.118")
+        reader.put_record("88.118/x", Value(1, "URL", b"u"))
+        self.asked: list[int] = []
+        self._listener = HandleListener(
+            build_chain(reader, clock, metrics), metrics, clock, node_site, plain=partial(PlainLookups, reader, clock, metrics)
+        )
+        answer = self._listener.dialogue.respond_plainly_to
+
+        def noted(packets: Sequence[bytes]) -> list[bytes | None]:
+            self.asked.append(len(packets))
+            return answer(packets)
+
+        self._listener.turn = Turn(cast(Dialogue, SimpleNamespace(respond_plainly_to=noted)))
+
+    def connect(self) -> tuple[Connection, Transport]:
+        made, transport = Connection(self._listener), Transport()
+        made.connection_made(cast(asyncio.Transport, transport))
+        return made, transport
+
+
+@pytest.fixture
+def plainly() -> Plainly:
+    return Plainly()
 
 
 @pytest.fixture
@@ -106,6 +144,7 @@ async def test_a_connection_with_many_questions_lets_others_take_their_turn(
 
 async def test_while_a_client_does_not_drain_nothing_is_read_or_answered(connection: Connection, transport: Transport) -> None:
     connection.data_received(question("a/b"))
+    await until(lambda: transport.answered == 1)
     connection.pause_writing()
     assert not transport.is_reading
     connection.data_received(question("a/b") * 3)
@@ -129,3 +168,66 @@ async def test_an_end_with_questions_still_to_answer_closes_behind_the_last(
     assert connection.eof_received()
     await until(lambda: transport.is_closed)
     assert transport.answered == 2 * MAX_TURN
+
+
+async def test_questions_that_come_alone_are_answered_together_at_the_end_of_the_turn(plainly: Plainly) -> None:
+    connections = [plainly.connect() for _ in range(3)]
+    for number, (connection, _) in enumerate(connections):
+        connection.data_received(question("88.118/x", number))
+    assert [transport.writes for _, transport in connections] == [[], [], []]
+    await until(lambda: all(transport.answered for _, transport in connections))
+    replies = [read_messages(b"".join(transport.writes)) for _, transport in connections]
+    assert [[answer.envelope.request for answer in each] for each in replies] == [[0], [1], [2]]
+    assert plainly.asked == [3]
+
+
+async def test_a_question_that_cannot_be_answered_plainly_is_answered_all_the_same(plainly: Plainly) -> None:
+    (one, told), (other, other_told) = plainly.connect(), plainly.connect()
+    one.data_received(question("10.1/x", 1))
+    other.data_received(question("88.118/x", 2))
+    await until(lambda: told.answered + other_told.answered == 2)
+    (refused,), (found,) = read_messages(told.writes[0]), read_messages(other_told.writes[0])
+    assert (refused.code, found.code) == (ResponseCode.NOT_RESPONSIBLE, ResponseCode.SUCCESS)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_follows_in_the_same_turn_is_answered_after_it(plainly: Plainly, ends: bool) -> None:
+    connection, transport = plainly.connect()
+    connection.data_received(question("88.118/x", 1))
+    connection.data_received(question("88.118/absent", 2) + question("88.118/x", 3)[:7])
+    connection.data_received(question("88.118/x", 3)[7:])
+    if ends:
+        assert connection.eof_received()
+        await until(lambda: transport.is_closed)
+    await until(lambda: transport.answered == 3)
+    answers = read_messages(b"".join(transport.writes))
+    assert [answer.envelope.request for answer in answers] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["eof_received", "retire"])
+async def test_a_question_of_the_turn_in_which_its_connection_ends_is_answered(plainly: Plainly, how: str) -> None:
+    connection, transport = plainly.connect()
+    connection.data_received(question("88.118/x", 1))
+    getattr(connection, how)()
+    await until(lambda: transport.is_closed)
+    assert transport.answered == 1
+
+
+async def test_a_connection_that_is_lost_in_the_turn_costs_no_other_its_answer(plainly: Plainly) -> None:
+    (lost, told), (other, other_told) = plainly.connect(), plainly.connect()
+    lost.data_received(question("88.118/x", 1))
+    other.data_received(question("88.118/x", 2))
+    lost.connection_lost(None)
+    await until(lambda: other_told.answered == 1)
+    assert told.writes == []
+
+
+async def test_a_client_that_stops_reading_in_the_turn_gets_its_answer_when_it_goes_on(plainly: Plainly) -> None:
+    connection, transport = plainly.connect()
+    connection.data_received(question("88.118/x", 1))
+    connection.pause_writing()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert transport.writes == []
+    connection.resume_writing()
+    await until(lambda: transport.answered == 1)
