@@ -212,7 +212,7 @@ class Run:
         if len(batch) > 1 and len(settlement.refused) == len(batch) and not receipt.single:
             self._pace.refuse(len(batch))
             return
-        if settlement.left and not settlement.delivered and self._pace.is_isolating:
+        if settlement.left and not settlement.delivered and self._pace.is_isolating and receipt.retry_after_s is None:
             await self._examine(settlement.left[0], receipt)
             return
         await self._settle(settlement, receipt)

@@ -1,4 +1,4 @@
-"""kill -9 of the adapters, the registry, the whole node and the systems of the city, at random moments, under registrations.
+"""kill -9 of everything that has a part in feeds, of the whole node and of the systems, at random moments, under registrations.
 
 Two systems take webhooks, one reads a Redis that forgets everything when it is killed, one collects files. In the end each
 knows every identifier in the version that the node has; and those that remember were never told an older version after a
@@ -8,6 +8,7 @@ newer. Nothing became a dead letter: dying is no refusal.
 import json
 import os
 import random
+import signal
 import threading
 import time
 import urllib.error
@@ -132,7 +133,7 @@ def test_whatever_dies_every_system_comes_to_know_everything(
         writer = Writer(data, random.Random(seed + 1))
         writer.start()
         try:
-            victims = ["adapters", "registry", "supervisor", "platform", "brain", "redis"] * KILLS_OF_EACH
+            victims = ["adapters", "registry", "supervisor", "pages", "worker-1", "platform", "brain", "redis"] * KILLS_OF_EACH
             moments.shuffle(victims)
             for victim in victims:
                 wait_for_some(writer, moments.randrange(5, 40))
@@ -145,6 +146,8 @@ def test_whatever_dies_every_system_comes_to_know_everything(
                     system.kill()
                     wait_for_some(writer, moments.randrange(3))
                     system.start()
+                elif victim == "pages":
+                    kill_pages(node)
                 else:
                     node.kill(victim)
         finally:
@@ -164,6 +167,21 @@ def test_whatever_dies_every_system_comes_to_know_everything(
         assert run_biaojie("verify", "--data", str(data)).returncode == 0
     finally:
         node.destroy()
+
+
+def kill_pages(node: RunningNode) -> None:
+    """End the process beside the registry that makes pages of changes; there is one as long as feeds ask."""
+
+    def is_killed() -> bool:
+        registry = node.child("registry")["pid"]
+        try:
+            (pages,) = Path(f"/proc/{registry}/task/{registry}/children").read_text().split()
+        except (OSError, ValueError):
+            return False  # one of the two is between two lives
+        os.kill(int(pages), signal.SIGKILL)
+        return True
+
+    node.until(is_killed)
 
 
 def wait_for_some(writer: Writer, count: int) -> None:

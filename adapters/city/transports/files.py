@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapters.city.core.event import Event
-from adapters.city.core.exchange import MANIFEST_SUFFIX, ExchangeFile, compose_file, parse_file
-from adapters.city.core.places import FileFormat, FilesPlace
+from adapters.city.core.exchange import MANIFEST_SUFFIX, ExchangeFile, compose_file, parse_told
+from adapters.city.core.places import FilesPlace
 from adapters.city.core.receipt import Receipt, Verdict
 from adapters.city.core.reconciliation import BucketKey
 from adapters.city.transports.told import learn, told
@@ -45,8 +45,6 @@ class FilesTransport(Forgetful):
 
     async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
         """What the files in the folder tell; those that were collected and taken away are missing from it."""
-        if self._place.format is not FileFormat.JSON:
-            raise Unknowable("a CSV does not say of which kind its things are: only JSON files can be reconciled")
         try:
             newest = await asyncio.to_thread(_read_all, Path(self._place.folder), self._feed)
         except (OSError, ValueError, KeyError) as error:
@@ -65,7 +63,7 @@ def _read_all(folder: Path, feed: str) -> dict[tuple[str, str], dict[str, Any]]:
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob(f"{feed}-*{MANIFEST_SUFFIX}")):
         manifest = json.loads(path.read_text())
-        for event in parse_file(manifest, (folder / manifest["file"]).read_bytes()):
+        for event in parse_told(manifest, (folder / manifest["file"]).read_bytes()):
             learn(newest, event)
     return newest
 

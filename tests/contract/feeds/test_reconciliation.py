@@ -133,10 +133,15 @@ async def test_a_stream_that_lacks_entries_is_mended(node: RestNode, server: Red
     assert (report.agrees, report.repaired) == (True, 2)
 
 
-async def test_files_that_were_lost_are_written_again(node: RestNode, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"format": "csv", "columns": ["state"]}, {"format": "csv", "encoding": "gb18030", "columns": ["values.URL"]}],
+    ids=["json", "csv", "gb18030"],
+)
+async def test_files_that_were_lost_are_written_again(node: RestNode, tmp_path: Path, form: dict[str, Any]) -> None:
     folder = tmp_path / "exchange"
     folder.mkdir()
-    made = make_profile(transport={"kind": "files", "folder": str(folder), "gather_s": 0, "batch": 2})
+    made = make_profile(transport={"kind": "files", "folder": str(folder), "gather_s": 0, "batch": 2, **form})
     await register(node, *NAMES)
     await feed(node, made, 6)
     assert (await run(node, made)).agrees
@@ -145,3 +150,13 @@ async def test_files_that_were_lost_are_written_again(node: RestNode, tmp_path: 
     assert len(wrong(await run(node, made))["missing"]) in (1, 2)
     report = await run(node, made, repair=True)
     assert report.agrees
+
+
+@pytest.mark.parametrize("form", [{}, {"format": "csv", "columns": ["values.URL"]}], ids=["json", "csv"])
+async def test_files_with_any_text_are_read_as_they_were_written(node: RestNode, tmp_path: Path, form: dict[str, Any]) -> None:
+    made = make_profile(transport={"kind": "files", "folder": str(tmp_path), "gather_s": 0, **form})
+    for name, text in (("lines", 'a\u2028b\u0085c\r\nd,";e'), ("large", "x" * 200_000)):
+        await register(node, name, text=text)
+    await feed(node, made, 2)
+    report = await run(node, made)
+    assert (report.agrees, sum(result.there for result in report.results)) == (True, 2)
