@@ -128,12 +128,11 @@ async def test_the_process_ends_when_nobody_follows_any_more(
     node: RestNode, pages: PagesBeside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages_module, "IDLE_S", 0.1)
-    node_pid = await begun_once(node, pages)
-    await until(lambda: not is_alive(node_pid), LIMIT_S)
-    assert pages.pid is None
+    pid = await begun_once(pages)
+    await until(lambda: pages.pid is None and not is_alive(pid), LIMIT_S)
 
 
-async def begun_once(node: RestNode, pages: PagesBeside) -> int:
+async def begun_once(pages: PagesBeside) -> int:
     """The process, while it may end at any moment."""
     found: list[int] = []
 
