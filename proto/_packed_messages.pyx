@@ -43,6 +43,8 @@ def compose_public_response(bytes raw not None, str asked not None, long long no
     try:
         if put_response(&into, raw, asked, now_s):
             return finish(&into)
+    except UnicodeError:
+        pass  # which of several faults is named, plain Python decides
     finally:
         release(&into)
     return pure(_PURE, "compose_public_response")(raw, asked, now_s)
@@ -59,6 +61,8 @@ def compose_public_result(bytes raw not None, str asked not None, long long now_
             put_varint(&whole, into.size)
             put(&whole, into.at, into.size)
             return finish(&whole)
+    except UnicodeError:
+        pass
     finally:
         release(&into)
         release(&whole)

@@ -15,7 +15,8 @@ class PassingTime(asyncio.SelectorEventLoop):
         return self._passed_s
 
     def _run_once(self) -> None:
-        waited_for = [each.when() for each in self._scheduled if not each.cancelled()]  # type: ignore[attr-defined]
+        timers = self._scheduled  # type: ignore[attr-defined]  # asyncio's own
+        waited_for = [each.when() for each in timers if not each.cancelled()]
         if waited_for and not self._ready:  # type: ignore[attr-defined]  # asyncio's own: what is due, and what is to come
             self._passed_s = max(self._passed_s, min(waited_for))
-        super()._run_once()  # type: ignore[misc]
+        super()._run_once()  # type: ignore[misc]  # asyncio's own
