@@ -99,7 +99,9 @@ async def _address(host: str, port: int) -> tuple[str, int]:
 
 async def _ask(name: dns.name.Name, server: tuple[str, int]) -> dns.message.Message:
     option = dns.edns.GenericOption(dns.edns.OptionType.make(codes.LIFE_CYCLE), b"")
-    query = dns.message.make_query(name, dns.rdatatype.TXT, use_edns=0, payload=PAYLOAD_BYTES, options=[option], flags=0)
+    # As over every other protocol, what is delegated is wanted and not a referral to it.
+    flags = dns.flags.RD
+    query = dns.message.make_query(name, dns.rdatatype.TXT, use_edns=0, payload=PAYLOAD_BYTES, options=[option], flags=flags)
     host, port = server
     for wait_s in _UDP_WAITS_S:
         try:
@@ -154,7 +156,8 @@ def _read_denial(identifier: str, answer: dns.message.Message) -> ResolvedDocume
         if error is not None and error.code == dns.edns.EDECode.NOT_AUTHORITATIVE:
             return ResolvedDocument(identifier, Outcome.NOT_HOMED, detail=detail)
         return ResolvedDocument(identifier, Outcome.REFUSED, detail=detail or dns.rcode.to_text(rcode))
-    if rcode == dns.rcode.NOERROR and not answer.flags & dns.flags.AA:
+    # Without authority there is only another node's answer, which has RA.
+    if rcode == dns.rcode.NOERROR and not answer.flags & (dns.flags.AA | dns.flags.RA):
         return ResolvedDocument(identifier, Outcome.REFERRAL, detail=f"ask at {_target_in(answer) or 'who serves the prefix'}")
     outcome = Outcome.NOT_FOUND if rcode == dns.rcode.NXDOMAIN else Outcome.VALUES_NOT_FOUND
     if told is None:

@@ -38,7 +38,7 @@ from tests.support.redis_server import redis_server
 pytestmark = pytest.mark.slow
 
 URL = text_value("URL", "https://example.cn/7")
-VIA = ("http", "grpc", "handle", "handle-udp")
+VIA = ("http", "grpc", "handle", "handle-udp", "dns")
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,11 @@ def test_suspended_retired_and_unknown_are_the_same_from_afar(nodes: Federation)
     for name in ("SUSPENDED", "RETIRED", "UNKNOWN"):
         near, far = (resolve(node, f"{ENTERPRISE}/{name}") for node in (nodes.enterprise, nodes.recursive))
         assert (far["status"], far["reason"]) == (near["status"], near["reason"])
+        over_dns = [
+            json.loads(node.run("resolve", f"{ENTERPRISE}/{name}", "--via", "dns", "--json").stdout)["outcome"]
+            for node in (nodes.enterprise, nodes.recursive)
+        ]
+        assert over_dns[0] == over_dns[1]
 
 
 def test_a_prefix_that_nobody_knows_is_homed_nowhere(nodes: Federation) -> None:

@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: Host) -> None:
         self._host = host
         self._transport: asyncio.Transport | None = None
+        self._peer = ""
         self._parser = StreamParser()
         self._pending: set[asyncio.Future[bytes]] = set()
         self._is_open = True  # more questions are taken
@@ -51,6 +52,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = made = cast(asyncio.Transport, transport)
+        self._peer = str((made.get_extra_info("peername") or ("",))[0])
         made.set_write_buffer_limits(high=self._host.limits.write_buffer_bytes)
         if not self._host.admit(self):
             # There is no question yet that a refusal could answer.
@@ -148,7 +150,7 @@ class Connection(asyncio.Protocol):
                 self._note_rest()
                 return True
             self._begun_s = _NEVER
-            reply = self._host.dialogue.respond(message)
+            reply = self._host.dialogue.respond(message, self._peer)
             if isinstance(reply, bytes):
                 replies.append(compose_frame(reply))
                 size += len(reply)

@@ -97,7 +97,7 @@ class Datagrams:
                 data, self._dialogue.reject(data, Refusal(Reason.OVERLOADED, "too many questions wait for others")), addr
             )
             return
-        reply = self._dialogue.respond_otherwise(data)
+        reply = self._dialogue.respond_otherwise(data, str(addr[0]))
         if isinstance(reply, bytes):
             self._send(data, reply, addr)
         elif reply is not None:

@@ -3,6 +3,10 @@
 What the zone alone decides (its apex, names outside of it, names that only hold others) is answered here; every name of an
 identifier is asked of the chain, for all that the record shows: the question's type selects from it. A response is never
 replied to, so that two servers cannot be made to talk to each other for ever.
+
+Identifiers that live on other nodes have names of the zone, too. The chain asks for them on behalf of the networks that it is
+configured to ask for; a question with RD wants also that done which is otherwise referred. Such answers are nobody's authority:
+no AA, but RA, and TTLs lowered by their age.
 """
 
 import logging
@@ -11,7 +15,7 @@ from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Counter
-from proto.model.answer import Answer, Found, NotFound
+from proto.model.answer import Answer, Found, NotFound, Referral
 from proto.model.query import Query
 from proto.packed_dns import compose_addresses
 from proto.packing import PackedRecord, least_ttl_s
@@ -98,12 +102,15 @@ class Dialogue:
         self._now_ms = now_ms
         self._plain = plain
 
-    def respond(self, raw: bytes) -> bytes | Awaitable[bytes] | None:
-        """The whole reply to a whole message, now or later, or None. Raises nothing: whatever goes wrong is a reply."""
-        (reply,) = self.respond_plainly_to((raw,))
-        return reply if reply is not None else self.respond_otherwise(raw)
+    def respond(self, raw: bytes, peer: str = "") -> bytes | Awaitable[bytes] | None:
+        """The whole reply to a whole message, now or later, or None. Raises nothing: whatever goes wrong is a reply.
 
-    def respond_otherwise(self, raw: bytes) -> bytes | Awaitable[bytes] | None:
+        `peer` is the address that asks.
+        """
+        (reply,) = self.respond_plainly_to((raw,))
+        return reply if reply is not None else self.respond_otherwise(raw, peer)
+
+    def respond_otherwise(self, raw: bytes, peer: str = "") -> bytes | Awaitable[bytes] | None:
         """The same for a message that `respond_plainly_to` has not answered."""
         if is_response(raw):
             self.count(Reason.MALFORMED_MESSAGE)
@@ -115,7 +122,7 @@ class Dialogue:
         except Refusal as refusal:
             return self.reject(raw, refusal)
         try:
-            return self._respond(query)
+            return self._respond(query, peer)
         except Refusal as refusal:
             return self._refuse(query, refusal)
         except Exception:
@@ -186,7 +193,7 @@ class Dialogue:
             return None
         return composed
 
-    def _respond(self, query: message.Query) -> bytes | Awaitable[bytes]:
+    def _respond(self, query: message.Query, peer: str) -> bytes | Awaitable[bytes]:
         if query.edns is not None and query.edns.version > VERSION:
             self.count(Reason.UNSUPPORTED_OPERATION)
             return self._finish(query, self._assemble(query, Content(Rcode.BADVERS, is_authoritative=False)))
@@ -208,12 +215,21 @@ class Dialogue:
             if stored is not None:
                 self._shelf.note(key)
                 return self._reply(query, asked, _answer_of(found.identifier, stored, asked.now_s))[1]
-        asking = Query(found.identifier, self._protocol, request_id=f"{query.ident:04x}", reads=[])
+        # RD asks for it. Without RD nothing is said of it: who asks for names of a zone means those, wherever they live.
+        wants_recursion = True if query.flags & codes.RECURSION_DESIRED else None
+        request_id = f"{query.ident:04x}"
+        asking = Query(
+            found.identifier, self._protocol, request_id=request_id, reads=[], peer=peer, is_recursive=wants_recursion
+        )
         result = self._resolve(asking)
+        if asking.foreign is not None:
+            # What lies below the name of a prefix, and has names, is not for this node to deny.
+            asked = asked._replace(is_foreign=True, has_names_below=found.is_prefix)
         if not isinstance(result, ANSWERS):
             return self._answer_later(query, asked, result)
         reply, raw = self._reply(query, asked, result)
-        if reply is not None:
+        if reply is not None and not (wants_recursion and isinstance(result, Referral)):
+            # Who may have nobody asked is referred: that is not for everybody.
             self._shelf.keep(key, asking, result, reply, reply.size)
         return raw
 
@@ -302,6 +318,8 @@ class Dialogue:
         flags = query.copied_flags | content.rcode & codes.RCODE_MASK
         if content.is_authoritative:
             flags |= codes.AUTHORITATIVE
+        if content.is_foreign:
+            flags |= codes.RECURSION_AVAILABLE
         opt = b""
         if query.edns is not None:
             options = _compose_options(content, query.edns)

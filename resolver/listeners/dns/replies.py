@@ -92,7 +92,7 @@ class Asked(NamedTuple):
 
     `zone_at` is the offset of the zone's name in the message, `end` that after the question. `now_s` (UTC seconds since 1970)
     is from when a TTL counts that ends at a certain second. `has_names_below` says that the name exists whatever is registered
-    under it.
+    under it, `is_foreign` that another node was asked.
     """
 
     kind: int
@@ -102,10 +102,14 @@ class Asked(NamedTuple):
     end: int
     now_s: int
     has_names_below: bool = False
+    is_foreign: bool = False
 
 
 class Content(NamedTuple):
-    """What an answer comes to. `is_denial` wants the zone's SOA beside it (RFC 2308 3), `is_zone` as the answer itself."""
+    """What an answer comes to. `is_denial` wants the zone's SOA beside it (RFC 2308 3), `is_zone` as the answer itself.
+
+    `is_foreign`: another node has answered.
+    """
 
     rcode: Rcode
     answers: tuple[bytes, ...] = ()
@@ -115,6 +119,7 @@ class Content(NamedTuple):
     is_authoritative: bool = True
     error: tuple[ExtendedError, str] | None = None
     life_cycle: LifeCycle | None = None
+    is_foreign: bool = False
 
 
 def refuse(refusal: Refusal) -> Content:
@@ -125,7 +130,8 @@ def refuse(refusal: Refusal) -> Content:
 
 def render(answer: Answer, asked: Asked) -> Content:
     """An answer as a reply to what was asked."""
-    return _RENDERERS[type(answer)](answer, asked)
+    content = _RENDERERS[type(answer)](answer, asked)
+    return content._replace(is_authoritative=False, is_foreign=True) if asked.is_foreign else content
 
 
 def _found(answer: Found, asked: Asked) -> Content:
