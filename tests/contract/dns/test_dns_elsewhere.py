@@ -7,9 +7,12 @@ import dns.message
 import dns.rcode
 import pytest
 
+from node.client.dns import resolve
+from node.client.document import Outcome
 from proto.errors import Reason
 from proto.model.prefix import Delegation
 from proto.model.value import Value
+from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.message import Message
 from proto.wire.handle.typed import compose_site
 from resolver.chain.order import build_chain
@@ -19,7 +22,7 @@ from resolver.upstream.limits import UpstreamLimits
 from tests.contract.dns.conftest import Serve, both
 from tests.support.dns import asked, question, records
 from tests.support.foreign_chain import foreign_chain
-from tests.support.foreign_node import NOT_FOUND, ForeignNode, site
+from tests.support.foreign_node import NOT_FOUND, ForeignNode, error, site
 
 THING = "10.1000/thing"
 URL = Value(1, "URL", b"https://far.example/1", ttl=600)
@@ -100,6 +103,17 @@ async def test_what_is_delegated_is_referred_and_with_rd_fetched(serve: Serve) -
         for answer in await both(served, asked(THING, "URI", flags=dns.flags.RD)):
             assert [record[3] for record in records(answer)] == [SHOWN[1]]
     await node.end()
+
+
+async def test_the_command_line_does_not_take_another_nodes_answer_without_values_for_a_referral(serve: Serve) -> None:
+    node = await far()
+    node.answers["10.1000/empty"] = error(ResponseCode.VALUES_NOT_FOUND)
+    async with foreign_chain(node) as chain:
+        served = await serve(chain.chain)
+        assert (await resolve("10.1000/empty", served.host, served.port)).outcome is Outcome.VALUES_NOT_FOUND
+        assert (await resolve("10.1000/none", served.host, served.port)).outcome is Outcome.NOT_FOUND
+        found = await resolve(THING, served.host, served.port)
+        assert (found.outcome, found.source, found.values[0]["ttl"]) == (Outcome.FOUND, "cached", 600)
 
 
 class Silent:
