@@ -123,9 +123,9 @@ def profile(**more: Any) -> Profile:
     return parse_profile(document, lambda said: said)
 
 
-def make_run(node: Node, system: System) -> Run:
+def make_run(node: Node, system: System, told_by: Profile | None = None) -> Run:
     metrics = build_metrics(CollectorRegistry())
-    return Run(profile(), node.stored, node, node, system, metrics)  # type: ignore[arg-type]  # what it asks of them
+    return Run(told_by or profile(), node.stored, node, node, system, metrics)  # type: ignore[arg-type]  # what it asks of them
 
 
 async def until(holds: Callable[[], bool], step_s: float = 1.0) -> None:
@@ -268,9 +268,8 @@ def test_what_was_passed_over_is_committed_now_and_then(monkeypatch: pytest.Monk
 
     async def passed() -> None:
         node, system = Node(4_000), System(take)
-        metrics = build_metrics(CollectorRegistry())
         other = profile(select={"prefixes": ["88.200"]})
-        running = asyncio.create_task(Run(other, node.stored, node, node, system, metrics).run())  # type: ignore[arg-type]
+        running = asyncio.create_task(make_run(node, system, other).run())
         await until(lambda: node.stored.cursor >= cursor(3_000))
         await end(running)
         assert (system.told, len(node.commits)) == ([], 2)
