@@ -16,7 +16,7 @@ which tells its age: it is kept until that changes, a second at most, and only w
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from proto.keys import record_key
@@ -197,8 +197,6 @@ class Shelf(Generic[T]):
     def __init__(self, cache: AnswerCache, protocol: str, metrics: Metrics) -> None:
         self._cache = cache
         self._entries = cache.entries
-        self.keys: Final[Collection[bytes]] = cache.entries
-        """The keys of what is kept, or has not been met yet since it no longer holds."""
         self.has_seen: Final = cache.has_seen
         self.note: Final = cache.note
         self.is_seen_again: Final = cache.is_seen_again

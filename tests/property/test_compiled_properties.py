@@ -13,9 +13,10 @@ from proto.model.record import Record, State
 from proto.model.value import Value
 from proto.packing import pack_record
 from proto.request_id import RequestIds
+from proto.v1.model_pb2 import Failure
 from proto.v1.resolver_pb2 import ResolveRequest
 from proto.wire.grpc.message import compose_message
-from proto.wire.grpc.response import compose_tail
+from proto.wire.grpc.response import answer_with, compose_tail, fail_with
 from proto.wire.http2.frames import HEAD
 from resolver.listeners.grpc import plain_calls
 from resolver.listeners.http import public_replies
@@ -197,21 +198,28 @@ class Desk:
     def note(self, key: bytes) -> None:
         self.asked.append(key)
 
+    def get(self, key: bytes) -> Rendered | None:
+        return Rendered(b"kept\r\nX-Request-Id: ", "tag", b"body") if key == KEPT else None
+
     def has_seen(self, key: bytes) -> bool:
         return key in self.seen
 
     def http(self) -> public_replies.Way:
         return public_replies.Way(
-            ROUTES, (render_handle, render_resolution), {b"Host: a\r\n\r\n", b"\r\n"}, {KEPT}, self.look_up, self.render,
+            ROUTES, (render_handle, render_resolution), {b"Host: a\r\n\r\n", b"\r\n"}, self.get, self.look_up, self.render,
             self.has_seen, self.note, self.ids.new, lambda: b"\r\nDate: now",
         )  # fmt: skip
 
     def grpc(self) -> plain_calls.Way:
         return plain_calls.Way(
-            {b"gR" + KEPT}, self.has_seen, self.note, self.look_up, b"absent", self.ids.new, lambda: 1_700_000_000
+            KEPT_CALLS.get, self.has_seen, self.note, self.look_up, b"absent", self.ids.new, lambda: 1_700_000_000
         )
 
 
+KEPT_CALLS = {
+    b"gR" + ResolveRequest(identifier=f"88.1/{name}").SerializeToString(): answer
+    for name, answer in (("kept", answer_with(b"kept")), ("denied", fail_with(Failure(code=5, reason="NOT_FOUND"))))
+}
 KEPT = b"h/api/handles/88.1/kept HTTP/1.1"
 ODD_NAMES = ("88.1/a?", "%zz", "%ff", "\x00", "")
 HEADS = st.one_of(
@@ -265,6 +273,8 @@ MESSAGES = st.one_of(
     prefix=st.one_of(st.none(), st.binary(min_size=0, max_size=6)),
 )  # fmt: skip
 @example(b"", b"\x0a\x0688.1/a", 1, None)
+@example(b"", b"\x0a\x0988.1/kept", 1, None)
+@example(b"", b"\x0a\x0b88.1/denied", 1, None)
 def test_a_call_is_answered_the_same(raw: bytes, message: bytes, stream: int, prefix: bytes | None) -> None:
     plain, quick = both_ways("resolver.listeners.grpc.plain_calls", "answer_call")
     data = compose_message(message) if prefix is None else prefix + message

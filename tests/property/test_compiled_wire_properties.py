@@ -10,11 +10,11 @@ from proto.model.record import Record, State
 from proto.model.value import Value
 from proto.packing import pack_record
 from proto.wire.dns.codes import IN, RRType
-from proto.wire.dns.edns import Edns
+from proto.wire.dns.edns import LEAST_PAYLOAD_BYTES, Edns
 from proto.wire.dns.identifier_name import Named, read_name
-from proto.wire.dns.message import parse_query
+from proto.wire.dns.message import Reply, parse_query
 from proto.wire.dns.name import MAX_NAME_BYTES, compose_name, name_bytes
-from proto.wire.dns.plain import asked_by, read_plain
+from proto.wire.dns.plain import asked_by, finish_plain, read_plain
 from tests.property.test_handle_properties import PACKETS
 from tests.support.garbage import mutate
 from tests.support.packed_records import damaged_records, packed_records
@@ -124,3 +124,12 @@ def test_a_plain_dns_question_is_read_as_any_other(message: bytes) -> None:
     name = query.question[:-4].lower()
     assert found[0] == asked_by(query.kind, query.copied_flags, query.edns, name)
     assert (query.edns or Edns()).version == 0
+
+
+@given(DNS_MESSAGES, st.builds(Reply, st.binary(min_size=10, max_size=10), st.binary(max_size=600), st.binary(max_size=11)))
+def test_a_kept_reply_to_a_plain_dns_question_is_finished_as_any_other(message: bytes, reply: Reply) -> None:
+    if read_plain(message, ZONE) is None:
+        return
+    whole = reply.finish(parse_query(message), 0, 65_535)
+    assert finish_plain(message, reply) == (whole if len(whole) <= LEAST_PAYLOAD_BYTES else None)
+    assert finish_plain(message, reply._replace(serial_at=0)) is None

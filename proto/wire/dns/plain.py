@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from proto import compiled
 from proto.wire.dns.codes import CHECKING_DISABLED, HEADER_BYTES, IN, RECURSION_DESIRED, RESPONSE, RRType
-from proto.wire.dns.edns import Edns, parse_opt
+from proto.wire.dns.edns import LEAST_PAYLOAD_BYTES, Edns, parse_opt
 from proto.wire.dns.identifier_name import PLAIN, SEPARATOR
 from proto.wire.dns.message import Reply
 from proto.wire.dns.name import MAX_NAME_BYTES
@@ -25,6 +25,8 @@ _OPT: Final = struct.Struct(">BHHBBHH")
 _KINDS: Final = (int(RRType.NAPTR), int(RRType.URI))
 _OPT_KIND: Final = int(RRType.OPT)
 _IDENT_BYTES: Final = 2
+# The lower octet of how many additional records there are: a plain question has one at most.
+_ADDITIONAL_AT: Final = HEADER_BYTES - 1
 _OPERATION: Final = 0x7800
 _COPIED: Final = RECURSION_DESIRED | CHECKING_DISABLED
 # As many as of the names of prefixes (`identifier_name`), for one or two zones.
@@ -92,6 +94,17 @@ def split_plain(message: bytes, reply: bytes) -> Reply:
     begin = HEADER_BYTES + len(question.question)
     end = len(reply) if question.edns is None else len(reply) - _OPT.size
     return Reply(reply[_IDENT_BYTES:HEADER_BYTES], reply[begin:end], reply[end:])
+
+
+def finish_plain(message: bytes, reply: Reply) -> bytes | None:
+    """`reply` as the reply to the plain question in `message`, as `Reply.finish` makes it; None if that has to be asked.
+
+    It does not have to be for a reply that fits whatever the asker can take, and tells nothing of the zone.
+    """
+    end = len(message) - (_OPT.size if message[_ADDITIONAL_AT] else 0)
+    if reply.serial_at >= 0 or reply.size + end - HEADER_BYTES > LEAST_PAYLOAD_BYTES:
+        return None
+    return b"".join((message[:_IDENT_BYTES], reply.head, message[HEADER_BYTES:end], reply.sections, reply.opt))
 
 
 def asked_by(kind: int, copied_flags: int, edns: Edns | None, name: bytes) -> bytes:

@@ -35,7 +35,7 @@ from proto.wire.dns.identifier_name import Interior, Named, read_name
 from proto.wire.dns.message import Reply, compose_head, compose_rejection, is_response, operation_of, parse_query
 from proto.wire.dns.name import Labels, compose_name
 from proto.wire.dns.pieces import PIECE_BYTES
-from proto.wire.dns.plain import asked_by, read_plain, split_plain
+from proto.wire.dns.plain import asked_by, finish_plain, read_plain, split_plain
 from proto.wire.dns.serial import serial_of
 from proto.wire.dns.stream import MAX_STREAM_BYTES
 from proto.wire.handle.trailer import compose_trailer
@@ -162,7 +162,7 @@ class Dialogue:
             key = _OWN_KEYS + asked[0]
             kept = self._shelf.get(key)
             if kept is not None:
-                replies[place] = self._finish(parse_query(raw), kept)
+                replies[place] = finish_plain(raw, kept) or self._finish(parse_query(raw), kept)
             else:
                 waiting.append((place, key))
                 wanted.append((asked[1], False))

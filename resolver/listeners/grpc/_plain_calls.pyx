@@ -34,11 +34,12 @@ cdef Py_ssize_t _TAIL_BYTES = answer_with(b"").tail_bytes
 
 _answered = None
 _answer_absent = None
+_answer_kept = None
 
 
 def answer_call(unsigned int stream, bytes data not None, way):
     """As `resolver.listeners.grpc.plain_calls.answer_call`."""
-    global _answered, _answer_absent
+    global _answered, _answer_absent, _answer_kept
     cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - PREFIX_BYTES
     cdef bytes key, raw, tail, number
@@ -55,16 +56,19 @@ def answer_call(unsigned int stream, bytes data not None, way):
         identifier = PyUnicode_DecodeUTF8(<const char*> at + PREFIX_BYTES + 2, size - 2, NULL)
     except UnicodeDecodeError:
         return None
-    kept, has_seen, note, look_up, _, new_id, now_s = <tuple> way
+    if _answered is None:
+        from resolver.listeners.grpc.plain_calls import Answered, answer_absent, answer_kept
+        _answered, _answer_absent, _answer_kept = Answered, answer_absent, answer_kept
+    get, has_seen, note, look_up, _, new_id, now_s = <tuple> way
     key = _KEY + data[PREFIX_BYTES:]
-    if key in kept or has_seen(key):
+    kept = get(key)
+    if kept is not None:
+        return _answer_kept(stream, kept, way)
+    if has_seen(key):
         return None
     raw = look_up(identifier)
     if raw is None:
         return None
-    if _answered is None:
-        from resolver.listeners.grpc.plain_calls import Answered, answer_absent
-        _answered, _answer_absent = Answered, answer_absent
     if not raw:
         return _answer_absent(stream, key, way)
     begin(&message)

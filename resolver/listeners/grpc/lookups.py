@@ -73,7 +73,7 @@ class Lookups:
         plain, kept = self._plain, self._kept
         if plain is None:
             return None
-        return Way(kept.keys, kept.has_seen, kept.note, plain.look_up, _ABSENT.trailers, new_id, plain.now_s)
+        return Way(kept.get, kept.has_seen, kept.note, plain.look_up, _ABSENT.trailers, new_id, plain.now_s)
 
     def resolve(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response | Awaitable[Response]:
         """`Resolve`. Raises `Refusal`."""

@@ -1,10 +1,10 @@
-"""The commonest call, answered in one piece: `Resolve` of one identifier, nothing said beside it, that is found plainly.
+"""The commonest call, answered in one piece: `Resolve` of one identifier, nothing said beside it, kept or found plainly.
 
-From the data of its stream to the frames of its answer. Whatever is asked otherwise, is kept already, will be kept because it
-was asked before, or is not found plainly goes the general way (`lookups`): the answer is the same byte for byte.
+From the data of its stream to the frames of its answer. Whatever is asked otherwise, will be kept because it was asked before,
+or is not found plainly goes the general way (`lookups`): the answer is the same byte for byte.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from proto import compiled
@@ -13,7 +13,7 @@ from proto.wire.grpc.message import PREFIX_BYTES, compose_message
 from proto.wire.grpc.resolution import plain_identifier
 from proto.wire.grpc.response import HEAD, answer_with, compose_tail
 from proto.wire.http2.frames import NUMBER, compose_headers
-from proto.wire.http2.response import Response
+from proto.wire.http2.response import Response, with_tail
 from resolver.listeners.grpc.limits import MAX_KEPT_QUESTION_BYTES
 
 KEY: Final = b"gR"
@@ -23,8 +23,8 @@ KEY: Final = b"gR"
 class Way(NamedTuple):
     """What such calls are answered with; the same for all connections of a listener."""
 
-    kept: Collection[bytes]
-    """The keys of replies that are kept."""
+    get: Callable[[bytes], Response | None]
+    """The answer that is kept under a key (`Shelf.get`)."""
     has_seen: Callable[[bytes], bool]
     note: Callable[[bytes], None]
     look_up: Callable[[str], bytes | None]
@@ -59,6 +59,17 @@ def answer_absent(stream: int, key: bytes, way: Way) -> Answered:
     return Answered(compose_headers(stream, way.absent + compose_tail(request_id), ends=True), 0, request_id)
 
 
+def answer_kept(stream: int, kept: Response, way: Way) -> Answered:
+    """The answer to a call whose answer is kept."""
+    request_id, number = way.new_id(), NUMBER.pack(stream)
+    tail = compose_tail(request_id)
+    if not kept.data_bytes:
+        return Answered(compose_headers(stream, kept.trailers + tail, ends=True), 0, request_id)
+    first, second, third, last = kept.parts if len(tail) == kept.tail_bytes else with_tail(kept, tail).parts
+    parts = (first, number, second, number, third, number, last, tail)
+    return Answered(b"".join(parts), kept.data_bytes, request_id)
+
+
 @compiled.preferred
 def answer_call(stream: int, data: bytes, way: Way) -> Answered | None:
     """The answer to a call of `Resolve` with all of its data; None: it goes the general way, and nothing was counted."""
@@ -67,7 +78,12 @@ def answer_call(stream: int, data: bytes, way: Way) -> Answered | None:
     if size > MAX_KEPT_QUESTION_BYTES or data[:PREFIX_BYTES] != compose_message(message)[:PREFIX_BYTES]:
         return None
     identifier, key = plain_identifier(message), KEY + message
-    if identifier is None or key in way.kept or way.has_seen(key):
+    if identifier is None:
+        return None
+    kept = way.get(key)
+    if kept is not None:
+        return answer_kept(stream, kept, way)
+    if way.has_seen(key):
         return None
     raw = way.look_up(identifier)
     if raw is None:

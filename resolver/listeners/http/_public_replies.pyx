@@ -56,7 +56,7 @@ def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None
     cdef int place = 0
     if begun < 0 or not isinstance(way, tuple):
         return pure(_PURE, "answer_run")(data, begin, way, replies)
-    routes, renders, silent, kept, read, render, has_seen, note, new_id, date = <tuple> way
+    routes, renders, silent, get, read, render, has_seen, note, new_id, date = <tuple> way
     for reply in replies:
         answered += len(reply)
     while len(replies) < _MAX_TURN and answered <= _MAX_TURN_BYTES:
@@ -64,24 +64,31 @@ def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None
         end = _head_end(at, line, size)
         if end < 0 or data[line + 2:end] not in silent or line - begun < 4 or memcmp(at + begun, b"GET ", 4):
             break
-        identifier = _read_name(at + begun + 4, line - begun - 4, <tuple> routes, &place)
-        if identifier is None:
-            break
         key = _KEY + data[begun + 4:line]
-        if key in kept or has_seen(key):
-            break
-        raw = read(identifier)
-        if raw is None:
-            break
-        reply = _compose(renders[place], raw, identifier, new_id, date)
-        if reply is None:
-            rendered = render(place, raw, identifier)
-            reply = b"".join((rendered.head, (<str> new_id()).encode(), date(), _HEAD_END, rendered.body))
-        note(key)
+        rendered = get(key)
+        if rendered is None:
+            identifier = _read_name(at + begun + 4, line - begun - 4, <tuple> routes, &place)
+            if identifier is None or has_seen(key):
+                break
+            raw = read(identifier)
+            if raw is None:
+                break
+            reply = _compose(renders[place], raw, identifier, new_id, date)
+            if reply is None:
+                reply = _join(render(place, raw, identifier), new_id, date)
+            note(key)
+        else:
+            reply = _join(rendered, new_id, date)
         replies.append(reply)
         answered += len(reply)
         begun = end
     return begun
+
+
+cdef bytes _join(rendered, new_id, date):
+    """The whole reply around what was rendered."""
+    begin, _, body = <tuple> rendered
+    return b"".join((begin, (<str> new_id()).encode(), date(), _HEAD_END, body))
 
 
 cdef Py_ssize_t _line_end(const unsigned char* at, Py_ssize_t begun, Py_ssize_t size) noexcept:

@@ -93,7 +93,7 @@ class PlainAnswers:
             self.routes,
             self._render_public,
             self.blocks.silent,
-            shelf.keys,
+            shelf.get,
             plain.look_up,
             self._render_found,
             shelf.has_seen,

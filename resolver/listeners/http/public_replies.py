@@ -4,8 +4,9 @@ Nearly every answer over HTTP is one of these. They are the replies of `document
 the record's bytes without an answer, a value, a text or a reply in between.
 
 A *run* is what nearly every connection brings: requests for one identifier each, with a header block that has been read before
-and says nothing but that the connection stays. They are answered in one piece, one after the other, up to the first that is not
-of this kind, or is kept already, or that a plain look-up does not settle: `plain_answers` knows what to do about that one.
+and says nothing but that the connection stays. They are answered in one piece, one after the other, with what is kept or what a
+plain look-up finds, up to the first that is not of this kind, or that is now asked for again and is to be kept from here on, or
+that a plain look-up does not settle: `plain_answers` knows what to do about that one.
 """
 
 from collections.abc import Callable, Collection
@@ -37,8 +38,8 @@ class Way(NamedTuple):
     """By route, how a record looks (`render_handle`, `render_resolution`)."""
     silent: Collection[bytes]
     """Header blocks that say nothing but that the connection stays."""
-    kept: Collection[bytes]
-    """The keys of replies that are kept."""
+    get: Callable[[bytes], Rendered | None]
+    """The reply that is kept under a key (`Shelf.get`)."""
     look_up: Callable[[str], bytes | None]
     """A plain look-up (`PlainLookups.look_up`)."""
     render: Callable[[int, bytes, str], Rendered]
@@ -59,16 +60,20 @@ def answer_run(data: bytes, begin: int, way: Way, replies: list[bytes]) -> int:
         if end < 0 or data[line_end + len(_LINE_END) : end + len(_HEAD_END)] not in way.silent:
             break
         line = data[begin:line_end]
+        if not line.startswith(_METHOD):
+            break
         key = KEY + line[len(_METHOD) :]
-        named = parse_name(line, way.routes) if line.startswith(_METHOD) else None
-        if named is None or key in way.kept or way.has_seen(key):
-            break
-        place, identifier = named
-        raw = way.look_up(identifier)
-        if raw is None:
-            break
-        rendered = way.render(place, raw, identifier)
-        way.note(key)
+        rendered = way.get(key)
+        if rendered is None:
+            named = parse_name(line, way.routes)
+            if named is None or way.has_seen(key):
+                break
+            place, identifier = named
+            raw = way.look_up(identifier)
+            if raw is None:
+                break
+            rendered = way.render(place, raw, identifier)
+            way.note(key)
         reply = b"".join((rendered.head, way.new_id().encode(), way.date(), _HEAD_END, rendered.body))
         replies.append(reply)
         size += len(reply)
