@@ -17,7 +17,7 @@ from proto.v1.model_pb2 import Failure
 from proto.v1.resolver_pb2 import ResolveRequest
 from proto.wire.grpc.message import compose_message
 from proto.wire.grpc.response import answer_with, compose_tail, fail_with
-from proto.wire.http2.frames import HEAD
+from proto.wire.http2.frames import HEAD, compose_headers
 from resolver.listeners.grpc import plain_calls
 from resolver.listeners.http import public_replies
 from resolver.listeners.http.public_replies import render_handle, render_resolution
@@ -293,6 +293,9 @@ def test_a_call_is_answered_the_same(raw: bytes, message: bytes, stream: int, pr
         frames = (first, number, second, number, third, number, last, compose_tail(answered.request_id))
         assert answered.frames == b"".join(frames)
         assert found.data_bytes == answered.data_bytes
+    elif isinstance(answered, plain_calls.Answered):
+        block = answered.response().trailers + compose_tail(answered.request_id)
+        assert answered.frames == compose_headers(stream, block, ends=True)
 
 
 FRAME_HEADS = st.builds(

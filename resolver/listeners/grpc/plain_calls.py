@@ -12,7 +12,7 @@ from proto.packed_messages import compose_public_response
 from proto.wire.grpc.message import PREFIX_BYTES, compose_message
 from proto.wire.grpc.resolution import plain_identifier
 from proto.wire.grpc.response import HEAD, answer_with, compose_tail
-from proto.wire.http2.frames import NUMBER, compose_headers
+from proto.wire.http2.frames import HEAD_BYTES, NUMBER, compose_headers
 from proto.wire.http2.response import Response, with_tail
 from resolver.listeners.grpc.limits import MAX_KEPT_QUESTION_BYTES
 
@@ -44,12 +44,15 @@ class Answered(NamedTuple):
 
     def response(self) -> Response:
         """The same for whom there is no room yet."""
+        if not self.data_bytes:
+            tail = compose_tail(self.request_id)
+            return Response(b"", b"", self.frames[HEAD_BYTES : -len(tail)], len(tail))
         message = self.frames[_DATA_AT + PREFIX_BYTES : _DATA_AT + self.data_bytes]
         return answer_with(message)
 
 
 # Behind the heads of two frames and the block that begins an answer.
-_DATA_AT: Final = 2 * 9 + len(HEAD)
+_DATA_AT: Final = 2 * HEAD_BYTES + len(HEAD)
 
 
 def answer_absent(stream: int, key: bytes, way: Way) -> Answered:
