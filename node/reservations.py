@@ -50,7 +50,7 @@ class Reservations:
             try:
                 self.ports[key] = None if port is None else self._reserve(hosts[key], port, with_udp=key in UDP_KEYS)
             except OSError as error:
-                passing = error.errno == errno.EADDRINUSE and is_passing(port or 0)
+                passing = error.errno == errno.EADDRINUSE and not isinstance(error, _TakenForUdp) and is_passing(port or 0)
                 why = "an outgoing connection of this machine uses it" if passing else error.strerror or error
                 troubles.append(f"{key}: {hosts[key]} port {port}: {why}")
         return troubles
@@ -67,7 +67,9 @@ class Reservations:
             try:
                 held, number = _bind(host, port, with_udp=with_udp)
             except OSError as error:
-                if error.errno != errno.EADDRINUSE or not self._may_retry(port, attempt):
+                # Who has it for UDP is no passing connection, whatever else uses the number.
+                is_for_good = port != 0 and isinstance(error, _TakenForUdp)
+                if error.errno != errno.EADDRINUSE or is_for_good or not self._may_retry(port, attempt):
                     raise
             else:
                 self._sockets.append(held)
@@ -84,6 +86,10 @@ class Reservations:
             logger.warning("waiting for a port that an outgoing connection uses", extra={"port": port})
         time.sleep(_RETRY_S)
         return True
+
+
+class _TakenForUdp(OSError):
+    """A port cannot be had for UDP."""
 
 
 def is_passing(port: int) -> bool:
@@ -127,7 +133,10 @@ def _bind_alone(host: str, port: int) -> tuple[socket.socket, int]:
 def _prove_free_for_udp(host: str, port: int) -> None:
     family, address = _resolve(host, port, socket.SOCK_DGRAM)
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.bind(address)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise _TakenForUdp(*error.args) from None
 
 
 def _resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[socket.AddressFamily, tuple[Any, ...]]:

@@ -140,9 +140,9 @@ class Served:
 
 
 async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
-    """Everything until the other side closes, in whatever way: what had come before a reset has come."""
+    """Everything until the other side closes, in whatever way: what had come before a reset, or a pipe that broke, has come."""
     said = bytearray()
-    with contextlib.suppress(ConnectionResetError):
+    with contextlib.suppress(ConnectionError):
         while more := await reader.read(1 << 16):
             said += more
     return bytes(said)
