@@ -77,6 +77,18 @@ def test_a_handle_port_must_be_free_for_udp_too(reservations: Reservations) -> N
         assert reservations.reserve({HTTP: HOST}, {HTTP: port}) == []
 
 
+def test_a_port_taken_for_udp_is_not_waited_for_whatever_else_has_its_number(reservations: Reservations) -> None:
+    with (
+        closing(listener()) as server,
+        closing(socket.create_connection(server.getsockname(), source_address=("127.0.0.1", 0))) as outgoing,
+        closing(socket.socket(type=socket.SOCK_DGRAM)) as other,
+    ):
+        port = outgoing.getsockname()[1]
+        other.bind((HOST, port))
+        (trouble,) = reservations.reserve({HANDLE: HOST}, {HANDLE: port})
+    assert "outgoing" not in trouble
+
+
 def test_a_port_of_an_outgoing_connection_is_waited_for(reservations: Reservations) -> None:
     with closing(listener()) as server:
         outgoing = socket.create_connection(server.getsockname(), source_address=(HOST, 0))
