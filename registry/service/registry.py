@@ -43,6 +43,7 @@ from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
 from registry.service.read import list_records, read_record
 from registry.service.register import Mode, plan_all_or_nothing, plan_registration
+from registry.service.registrants import parse_whose
 from registry.service.retire import plan_retirement
 from registry.service.suspend import plan_resumption, plan_suspension
 
@@ -447,7 +448,7 @@ class Registry:
     ) -> Statistics:
         """The figures of one registrant, or of all."""
         found = await self.figures.show(context, registrant, grouping, days)
-        await self.access.note(context, Reading.STATISTICS, (registrant,))
+        await self.access.note(context, Reading.STATISTICS, (parse_whose(registrant),))
         return found
 
     async def list_accesses(

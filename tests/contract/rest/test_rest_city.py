@@ -185,6 +185,13 @@ async def test_an_enterprise_learns_who_of_the_city_has_read_what(world: World, 
     assert await accesses(node, "operator") == everything
 
 
+async def test_whatever_case_a_code_is_asked_in_its_enterprise_learns_of_it(node: RestNode) -> None:
+    code = HOLDER.lower()
+    for path in (f"enterprises/{code}", f"enterprises/{code}/products", f"statistics?enterprise={code}"):
+        await read(node, f"{CITY}/{path}")
+    assert {each[0] for each in await accesses(node)} == {"enterprise", "identifiers", "statistics"}
+
+
 async def test_the_access_log_comes_in_pages(node: RestNode) -> None:
     for _ in range(5):
         await read(node, f"{CITY}/enterprises/{HOLDER}")
