@@ -123,13 +123,11 @@ class AccessFiles:
         """Open the file of a day, or of the latest there is if the clock is behind it, and make what is too old go."""
         self.close()
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        days = self._days()
-        if days:
-            # Only the newest can be torn: another was whole when the next was begun.
-            self._chain = _mend(self._folder / f"{days[-1]}{_SUFFIX}")
-            day = max(day, days[-1])
-        else:
-            self._chain = _NO_CHAIN
+        days, chain = self._days(), _NO_CHAIN
+        # Only the newest can be torn: another was whole when the next was begun. One that holds nothing was only begun.
+        while days and not (chain := _mend(self._folder / f"{days[-1]}{_SUFFIX}")):
+            (self._folder / f"{days.pop()}{_SUFFIX}").unlink()
+        self._chain, day = chain or _NO_CHAIN, max([day, *days])
         path = self._folder / f"{day}{_SUFFIX}"
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._day, self._size = day, os.fstat(self._descriptor).st_size
@@ -236,7 +234,7 @@ def _lines_backwards(path: Path, end: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _mend(path: Path) -> bytes:
-    """Cut a torn last line; the chain's hash after the last whole one."""
+    """Cut a torn last line; the chain's hash after the last whole one, nothing if there is none."""
     with path.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         offset, line = next(_lines_backwards(path, size), (0, b""))
@@ -245,4 +243,4 @@ def _mend(path: Path) -> bytes:
             os.fsync(file.fileno())
     if line.startswith(_MARK):
         return line[len(_MARK) : -1]
-    return line.partition(b" ")[0] or _NO_CHAIN
+    return line.partition(b" ")[0]

@@ -159,6 +159,40 @@ def test_what_fails_in_the_middle_leaves_nothing(tmp_path: Path, monkeypatch: py
     assert holds(tmp_path)
 
 
+@pytest.mark.parametrize("left", [0, 1, 20, 80])
+def test_a_day_that_was_only_begun_goes_on_with_the_chain(tmp_path: Path, left: int) -> None:
+    """Killed, or out of room, in the middle of the first line of a new file: the one before says where the chain is."""
+    files = AccessFiles(tmp_path)
+    write(files, 1)
+    write(files, 2, days=1)
+    files.close()
+    last = sorted(tmp_path.iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:left])
+    assert holds(tmp_path)
+    again = AccessFiles(tmp_path)
+    write(again, 3, days=1)
+    write(again, 4, days=2)
+    assert numbers(again) == [4, 3, 1]
+    assert holds(tmp_path)
+
+
+def test_a_new_day_that_cannot_be_begun_is_begun_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = AccessFiles(tmp_path)
+    write(files, 1)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "it is full")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    for days in (1, 2):
+        with pytest.raises(OSError, match="it is full"):
+            write(files, 2, days=days)
+    monkeypatch.undo()
+    write(files, 3, days=3)
+    assert numbers(files) == [3, 1]
+    assert holds(tmp_path)
+
+
 async def test_the_city_is_written_down_and_nobody_else(tmp_path: Path) -> None:
     log = AccessLog(tmp_path, StoppedClock())
     for caller in (*(each for name, each in EVERYBODY.items() if name != "city"), Caller(FEEDS_ACCOUNT, Role.CITY)):
