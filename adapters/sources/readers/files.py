@@ -13,6 +13,8 @@ A file that changes while it is read is not taken either, this time. Which files
 size and time for each that still lies there, so that a file that is written again is taken again, and those that were removed
 are forgotten. Within a large file the bookmark counts rows.
 
+Links are not followed: whoever may write into the folder could have any file of the machine read and shown by one.
+
 With `listing = "whole"` only the last file by name counts: it has all rows, and older ones are out of date.
 """
 
@@ -22,12 +24,12 @@ import fnmatch
 import hashlib
 import json
 import os
+import stat
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -44,6 +46,9 @@ UNFINISHED: Final = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".
 
 # Enough for a name of a column in each; beyond, it is no table.
 MAX_COLUMNS: Final = 1_000
+
+# A portion of long rows has fewer of them: four rows of the greatest length.
+PORTION_CHARS: Final = 4 * MAX_ROW_BYTES
 
 # How the parser says that the text ends inside of quotes.
 _CUT_SHORT: Final = "unexpected end of data"
@@ -125,11 +130,12 @@ class FilesReader:
         encoding = "utf-8-sig" if self._place.encoding is Encoding.UTF_8 else self._place.encoding
         try:
             # Bytes of no character stay what they are, so that they are a fault of their row alone.
-            opening = partial(file.path.open, encoding=encoding, errors="surrogateescape", newline="")
+            opening = partial(open, file.path, encoding=encoding, errors="surrogateescape", newline="", opener=_open_no_link)
             with await asyncio.to_thread(opening) as opened:
-                columns, rows = await asyncio.to_thread(self._table, opened, file.path.name)
+                lines = _Lines(opened, file.path.name)
+                columns, rows = await asyncio.to_thread(self._table, lines, file.path.name)
                 count = 0
-                while portion := await asyncio.to_thread(_take, rows, PORTION_ROWS):
+                while portion := await asyncio.to_thread(_take, rows, lines):
                     count += len(portion)
                     if count > done:
                         fresh = portion[max(0, done - count + len(portion)) :]
@@ -140,9 +146,8 @@ class FilesReader:
         if await asyncio.to_thread(_look_at, file.path) != file:
             raise Unreadable(f"{file.path.name} was changed while it was read")
 
-    def _table(self, opened: TextIO, name: str) -> tuple[Sequence[str] | None, Iterator[Raw]]:
+    def _table(self, lines: "_Lines", name: str) -> tuple[Sequence[str] | None, Iterator[Raw]]:
         """The columns, if the file names them, and its rows. Raises `Unreadable`."""
-        lines = _bounded_lines(opened, name)
         if self._place.format is Format.NDJSON:
             return None, _json_rows(lines)
         reader = csv.reader(lines, delimiter=self._place.delimiter, strict=True)
@@ -184,12 +189,31 @@ def _csv_rows(reader: "CsvReader", header: Sequence[str], name: str) -> Iterator
             yield line, dict(zip(header, row, strict=True)), ""
 
 
-def _bounded_lines(opened: TextIO, name: str) -> Iterator[str]:
-    """Lines of a bounded length. Raises `Unreadable`."""
-    while line := opened.readline(MAX_ROW_BYTES):
-        if len(line) == MAX_ROW_BYTES:
-            raise Unreadable(f"{name} has a line of more than {MAX_ROW_BYTES} characters")
-        yield line
+class _Lines:
+    """The lines of a file, as many characters as a row may have from one `begin_row` to the next. Raises `Unreadable`."""
+
+    def __init__(self, opened: TextIO, name: str) -> None:
+        self._opened = opened
+        self._name = name
+        self._row_began = 0
+        self.chars = 0
+        """How many were read in all."""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._opened.readline(MAX_ROW_BYTES)
+        self.chars += len(line)
+        if not line:
+            raise StopIteration
+        if self.chars - self._row_began >= MAX_ROW_BYTES:
+            raise Unreadable(f"{self._name} has a row of more than {MAX_ROW_BYTES} characters")
+        return line
+
+    def begin_row(self) -> None:
+        """What is read from now on is another row."""
+        self._row_began = self.chars
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[Raw]:
@@ -216,17 +240,31 @@ def flatten(document: dict[str, object], depth: int = 0, before: str = "") -> di
     return cells
 
 
-def _take(rows: Iterator[Raw], count: int) -> list[Raw]:
-    return list(islice(rows, count))
+def _take(rows: Iterator[Raw], lines: _Lines) -> list[Raw]:
+    """The next portion of rows."""
+    portion: list[Raw] = []
+    end = lines.chars + PORTION_CHARS
+    while len(portion) < PORTION_ROWS and lines.chars < end:
+        lines.begin_row()
+        row = next(rows, None)
+        if row is None:
+            break
+        portion.append(row)
+    return portion
 
 
 def _look_at(path: Path) -> _File | None:
-    """A regular file as it is; None if it is gone or something else."""
+    """A regular file as it is; None if it is gone or something else, as a link is."""
     try:
-        found = path.stat()
+        found = path.lstat()
     except OSError:
         return None
-    return _File(path, found.st_size, found.st_mtime_ns, found.st_ino) if path.is_file() else None
+    return _File(path, found.st_size, found.st_mtime_ns, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    """Open what was looked at; neither a link nor a pipe, which would wait for its other end, may have taken its place."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _has_marker(file: _File, marker: str) -> bool:

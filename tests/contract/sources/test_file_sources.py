@@ -10,8 +10,8 @@ import pytest
 from adapters.sources.core.cells import SourceRow
 from adapters.sources.core.places import FilesPlace
 from adapters.sources.readers import files
-from adapters.sources.readers.files import UNFINISHED, FilesReader
-from adapters.sources.readers.reader import PORTION_ROWS, Portion, Unreadable
+from adapters.sources.readers.files import PORTION_CHARS, UNFINISHED, FilesReader
+from adapters.sources.readers.reader import MAX_ROW_BYTES, PORTION_ROWS, Portion, Unreadable
 from tests.support.rest import RestNode
 from tests.support.sources import RunningSource, folder_of, profile, values_of, write_csv
 
@@ -214,3 +214,66 @@ async def test_a_folder_that_is_not_there_or_too_full_is_said(tmp_path: Path, mo
 async def test_the_bookmark_of_another_kind_of_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="read it again"):
         await read(place(tmp_path), "a+b:c")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+async def test_only_files_are_read_and_no_link_shows_what_lies_elsewhere(tmp_path: Path, kind: str) -> None:
+    folder, secret = tmp_path / "watched", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text("serial\nT-1\n")
+    if kind == "link":
+        (folder / "1.csv").symlink_to("../secret")
+    elif kind == "pipe":
+        os.mkfifo(folder / "1.csv")
+    else:
+        (folder / "1.csv").mkdir()
+    assert await read(place(folder)) == ([], [])
+    for marker in ("", ".ok"):
+        (folder / "1.csv.ok").touch()
+        assert await read(place(folder, marker=marker)) == ([], [])
+
+
+async def test_a_link_that_takes_the_place_of_a_file_after_the_look_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, secret = tmp_path / "watched", tmp_path / "secret"
+    folder.mkdir()
+    secret.write_text("password\n")
+    (folder / "1.csv").write_text("serial\nT-1\n")
+    look = files._look_at
+
+    def swap(path: Path) -> Any:
+        found = look(path)
+        path.unlink()
+        path.symlink_to(secret)
+        return found
+
+    described = place(folder, marker=".ok")
+    (folder / "1.csv.ok").touch()
+    monkeypatch.setattr(files, "_look_at", swap)
+    with pytest.raises(Unreadable, match=r"^1\.csv: "):
+        await read(described)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"serial,note\nT-1," + b"x" * MAX_ROW_BYTES,
+        b",".join(b"c%d" % number for number in range(20)) + b"\n" + b",".join([b'"' + b"x\n" * 60_000 + b'"'] * 20),
+    ],
+    ids=["a line", "cells of many lines"],
+)
+async def test_a_row_that_is_longer_than_a_record_can_be_ends_the_reading(tmp_path: Path, raw: bytes) -> None:
+    (tmp_path / "1.csv").write_bytes(raw)
+    with pytest.raises(Unreadable, match="a row of more than"):
+        await read(place(tmp_path))
+
+
+async def test_long_rows_come_in_portions_that_can_be_held(tmp_path: Path) -> None:
+    row = "T," + "x" * 100_000 + "\n"
+    (tmp_path / "1.csv").write_text("serial,note\n" + row * 200)
+    rows, portions = await read(place(tmp_path))
+    assert len(rows) == 200
+    assert max(len(portion.rows) for portion in portions) * len(row) < 2 * PORTION_CHARS
+    _, later = await read(place(tmp_path), portions[1].bookmark)
+    assert sum(len(portion.rows) for portion in later) == 200 - len(portions[0].rows) - len(portions[1].rows)
