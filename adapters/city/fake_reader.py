@@ -5,11 +5,10 @@ What it has taken it tells as a system that takes webhooks does.
 """
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Final
 
-from adapters.city.core.exchange import MANIFEST_SUFFIX, parse_file
+from adapters.city.core.exchange import MANIFEST_SUFFIX, parse_file, parse_manifest
 from adapters.city.fake import Consumer
 
 # How often it looks.
@@ -45,11 +44,11 @@ class ExchangeReader(Consumer):
                 raw = path.read_bytes()
                 if self._taken.get(path.name) == raw:
                     continue
-                manifest = json.loads(raw)
+                manifest = parse_manifest(raw)
                 events = parse_file(manifest, (self._folder / manifest["file"]).read_bytes())
             except FileNotFoundError:
                 continue  # it is being replaced
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 self.unfit[path.name] = str(error)
                 continue
             self.unfit.pop(path.name, None)

@@ -67,6 +67,22 @@ def compose_file(feed: str, place: FilesPlace, events: Sequence[Event], start: s
     return ExchangeFile(stem, name, content, json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
 
 
+def parse_manifest(raw: bytes) -> dict[str, Any]:
+    """A manifest, whose file lies beside it. Raises `ValueError`: who may write into the folder may write anything."""
+    try:
+        manifest: dict[str, Any] = json.loads(raw)
+        for name, kind in (("file", str), ("sha256", str), ("bytes", int), ("events", int)):
+            if not isinstance(manifest[name], kind):
+                raise ValueError(f"its {name} is not of its kind")
+        FileFormat(manifest["format"])
+        FileEncoding(manifest["encoding"])
+    except (KeyError, TypeError, RecursionError):
+        raise ValueError("it is no manifest") from None
+    if "/" in manifest["file"] or "\0" in manifest["file"] or manifest["file"].startswith("."):
+        raise ValueError("its file does not lie beside it")
+    return manifest
+
+
 def parse_file(manifest: Mapping[str, Any], content: bytes) -> list[dict[str, Any]]:
     """The events, or rows of a CSV, of a file that is as its manifest says. Raises `ValueError` if it is not. For readers."""
     if len(content) != manifest["bytes"] or hashlib.sha256(content).hexdigest() != manifest["sha256"]:

@@ -2,17 +2,19 @@
 
 Data and manifest are each written beside their place, synced and put there as a whole; the manifest last. A disk that is full,
 or a folder that is gone (not mounted), is a failure like any other: the feed waits, and nothing is lost.
+
+Others write into the folder, too: no link in it is followed, and no manifest that is there names a file elsewhere.
 """
 
 import asyncio
-import json
 import os
+import stat
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from adapters.city.core.event import Event
-from adapters.city.core.exchange import MANIFEST_SUFFIX, ExchangeFile, compose_file, parse_told
+from adapters.city.core.exchange import MANIFEST_SUFFIX, ExchangeFile, compose_file, parse_manifest, parse_told
 from adapters.city.core.places import FilesPlace
 from adapters.city.core.receipt import Receipt, Verdict
 from adapters.city.core.reconciliation import BucketKey
@@ -23,6 +25,10 @@ from proto.model.change import START
 # Readers that come by another account of the machine read what is there; only the node writes.
 _MODE: Final = 0o644
 _DRAFT: Final = ".draft"
+
+# Far above what a batch can come to (a mebibyte of events, a single larger one, in any encoding).
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+MAX_MANIFEST_BYTES: Final = 64 * 1024
 
 
 class FilesTransport(Forgetful):
@@ -47,7 +53,7 @@ class FilesTransport(Forgetful):
         """What the files in the folder tell; those that were collected and taken away are missing from it."""
         try:
             newest = await asyncio.to_thread(_read_all, Path(self._place.folder), self._feed)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise Unknowable(f"{type(error).__name__}: {error}") from None
         for held in told(newest, wanted):
             yield held
@@ -62,10 +68,20 @@ class FilesTransport(Forgetful):
 def _read_all(folder: Path, feed: str) -> dict[tuple[str, str], dict[str, Any]]:
     newest: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob(f"{feed}-*{MANIFEST_SUFFIX}")):
-        manifest = json.loads(path.read_text())
-        for event in parse_told(manifest, (folder / manifest["file"]).read_bytes()):
+        manifest = parse_manifest(_read(path, MAX_MANIFEST_BYTES))
+        for event in parse_told(manifest, _read(folder / manifest["file"], MAX_FILE_BYTES)):
             learn(newest, event)
     return newest
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """A regular file that is no longer than it may be. Raises `OSError`, `ValueError`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > limit:
+            raise ValueError(f"{path.name} is no file of at most {limit} bytes")
+        return stream.read(limit)
 
 
 def _put(folder: Path, file: ExchangeFile) -> None:
@@ -79,7 +95,7 @@ def _put(folder: Path, file: ExchangeFile) -> None:
 def _write(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}{_DRAFT}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()

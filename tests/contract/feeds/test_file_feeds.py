@@ -1,14 +1,22 @@
 """Feeds into exchange files: each file whole and as its manifest says, in order, whatever the disk does."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.city.core.event import Event
 from adapters.city.core.exchange import MANIFEST_SUFFIX, parse_file
+from adapters.city.core.places import FilesPlace
 from adapters.city.core.profile import Profile
+from adapters.city.core.receipt import Verdict
 from adapters.city.fake_reader import ExchangeReader
+from adapters.city.transports.files import FilesTransport
+from adapters.city.transports.transport import Batch, Unknowable
+from proto.model.change import START
 from tests.support.feeds import RunningFeeds, until
 from tests.support.machine import small_disk
 from tests.support.rest import RestNode
@@ -135,3 +143,75 @@ async def test_a_system_that_collects_takes_no_file_that_is_not_what_its_manifes
     reader.look()
     assert reader.unfit == {f"x{MANIFEST_SUFFIX}": "x.ndjson is not what its manifest says"}
     assert not reader.subjects
+
+
+MANIFEST = {"file": "x.ndjson", "format": "json", "encoding": "utf-8", "bytes": 3, "sha256": "0" * 64, "events": 1}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"{",
+        b"[]",
+        b"7",
+        b"\xff",
+        b"[" * 100_000,
+        {name: text for name, text in MANIFEST.items() if name != "sha256"},
+        {**MANIFEST, "bytes": "3"},
+        {**MANIFEST, "encoding": "rot13"},
+        {**MANIFEST, "format": "xml"},
+        {**MANIFEST, "file": "../secret"},
+        {**MANIFEST, "file": "/dev/zero"},
+        {**MANIFEST, "file": "x\0"},
+        {**MANIFEST, "file": ".."},
+        {**MANIFEST, "file": "link.ndjson"},
+        {**MANIFEST, "file": "pipe.ndjson"},
+        {**MANIFEST, "file": "missing.ndjson"},
+        {**MANIFEST, "sha256": hashlib.sha256(b"[]\n").hexdigest()},
+    ],
+)
+async def test_whatever_others_put_into_the_folder_is_no_more_than_unfit(tmp_path: Path, manifest: Any) -> None:
+    folder = tmp_path / "exchange"
+    folder.mkdir()
+    (tmp_path / "secret").write_bytes(b"{}\n")
+    (folder / "link.ndjson").symlink_to("/dev/zero")
+    (folder / "x.ndjson").write_bytes(b"[]\n")
+    os.mkfifo(folder / "pipe.ndjson")
+    raw = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
+    (folder / f"platform-1{MANIFEST_SUFFIX}").write_bytes(raw)
+    place = into(folder).place
+    assert isinstance(place, FilesPlace)
+    with pytest.raises(Unknowable):
+        _ = [held async for held in FilesTransport("platform", place).holdings(None)]
+
+
+async def test_a_system_that_collects_goes_on_after_what_is_unfit(node: RestNode, tmp_path: Path) -> None:
+    for number, raw in enumerate((b"[]", json.dumps({**MANIFEST, "file": "../x"}).encode(), b"7")):
+        (tmp_path / f"a{number}{MANIFEST_SUFFIX}").write_bytes(raw)
+    (tmp_path / f"b{MANIFEST_SUFFIX}").mkdir()
+    reader = await ExchangeReader(tmp_path).open()
+    async with RunningFeeds(node, [into(tmp_path)]):
+        await register(node, "a")
+        await until(lambda: len(reader.subjects) == 1)
+    await reader.close()
+    assert len(reader.unfit) == 4
+
+
+async def test_no_link_leads_what_is_written_elsewhere(tmp_path: Path) -> None:
+    """Who may write into the folder, and guesses the name of a draft, must not have another file overwritten."""
+    folder, precious = tmp_path / "exchange", tmp_path / "precious"
+    folder.mkdir()
+    precious.write_text("precious")
+    place = into(folder).place
+    assert isinstance(place, FilesPlace)
+    transport = FilesTransport("platform", place)
+    batch = Batch([Event("0" * 32, ("record", "88.118.1001/a"), 1, b"{}")], 0, START.to_cursor(), "")
+    assert (await transport.deliver(batch)).verdict is Verdict.DELIVERED
+    written = names(folder)
+    for name in written:
+        (folder / name).unlink()
+        (folder / f".{name}.draft").symlink_to(precious)
+    assert (await transport.deliver(batch)).verdict is Verdict.FAILED
+    await transport.deliver(batch)
+    assert (await transport.deliver(batch)).verdict is Verdict.DELIVERED
+    assert (names(folder), precious.read_text()) == (written, "precious")
