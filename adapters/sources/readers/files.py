@@ -53,8 +53,13 @@ PORTION_CHARS: Final = 4 * MAX_ROW_BYTES
 # How the parser says that the text ends inside of quotes.
 _CUT_SHORT: Final = "unexpected end of data"
 
-# As deep as objects in rows are laid out flat: `rated.kv`.
+# As deep as objects in rows are laid out flat: `rated.kv`; and no name becomes longer by it than a mapping would say: a long
+# one before thousands of members would be held thousands of times.
 MAX_DEPTH: Final = 8
+MAX_PATH_CHARS: Final = 200
+
+# What parsing JSON with exact numbers raises: the last for an exponent of twenty digits.
+NO_JSON: Final = (ValueError, RecursionError, ArithmeticError)
 
 if TYPE_CHECKING:
     from _csv import Reader as CsvReader
@@ -222,7 +227,7 @@ def _json_rows(lines: Iterator[str]) -> Iterator[Raw]:
             continue
         try:
             document = json.loads(line, parse_float=Decimal)
-        except (ValueError, RecursionError):
+        except NO_JSON:
             document = None
         if isinstance(document, dict):
             yield number, flatten(document), ""
@@ -235,7 +240,7 @@ def flatten(document: dict[str, object], depth: int = 0, before: str = "") -> di
     cells: dict[str, object] = {}
     for name, member in document.items():
         cells[before + name] = member
-        if isinstance(member, dict) and depth < MAX_DEPTH:
+        if isinstance(member, dict) and depth < MAX_DEPTH and len(before) + len(name) < MAX_PATH_CHARS:
             cells |= flatten(member, depth + 1, f"{before}{name}.")
     return cells
 

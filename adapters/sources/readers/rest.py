@@ -20,11 +20,14 @@ from yarl import URL
 from adapters.answer_body import read_up_to
 from adapters.sources.core.cells import SourceRow, text_of
 from adapters.sources.core.places import Paging, RestPlace
-from adapters.sources.readers.files import flatten
+from adapters.sources.readers.files import NO_JSON, flatten
 from adapters.sources.readers.reader import PORTION_ROWS, Portion, Unreadable
 
 # A page is held whole while it is read; servers give some hundred rows at once.
 MAX_PAGE_BYTES: Final = 16 * 1024 * 1024
+
+# Objects, lists and their members: what a page of them takes in memory is up to fifty times its bytes.
+MAX_PAGE_CELLS: Final = 250_000
 
 # A hundred thousand rows by ten; beyond, the server turns in a circle.
 MAX_PAGES: Final = 10_000
@@ -80,7 +83,14 @@ class RestReader:
         return _with(place.url, more)
 
     def _following(self, document: Any, link: str, url: str, number: int, has_rows: bool) -> str | None:
-        """The next page's URL; None behind the last."""
+        """The next page's URL; None behind the last. Raises `Unreadable`."""
+        try:
+            return self._next_url(document, link, url, number, has_rows)
+        except ValueError:  # half of a surrogate pair, brackets that are no address, a port that is no number
+            raise Unreadable("what should lead to the next page is no part of a URL") from None
+
+    def _next_url(self, document: Any, link: str, url: str, number: int, has_rows: bool) -> str | None:
+        """The same. Raises `ValueError` as well."""
         place = self._place
         match place.paging:
             case Paging.PAGE:
@@ -92,12 +102,14 @@ class RestReader:
                 return _with(url, {place.parameter: str(cursor)}) if cursor not in (None, "") else None
             case Paging.LINK:
                 found = _found(document, place.next) if place.next else link
+                if found is not None and not isinstance(found, str):
+                    raise Unreadable(f"{place.next} is no link")
                 if not found:
                     return None
-                target = urljoin(url, str(found))
-                if urlsplit(target)[:2] != urlsplit(place.url)[:2]:
-                    raise Unreadable(f"a page refers to another server, {urlsplit(target).netloc}")
-                return target
+                target = URL(urljoin(url, found).encode().decode(), encoded=True)
+                if urlsplit(str(target))[:2] != urlsplit(place.url)[:2]:
+                    raise Unreadable(f"a page refers to another server, {target.raw_authority}")
+                return str(target)
         return None
 
     def _check_total(self, document: Any, count: int) -> None:
@@ -129,17 +141,27 @@ class RestReader:
             async with self._session.get(URL(url, encoded=True), allow_redirects=False, timeout=timeout) as answer:
                 raw = await read_up_to(answer, MAX_PAGE_BYTES)
                 status = answer.status
-                link = str(answer.links["next"]["url"]) if "next" in answer.links else ""
+                link = _link_of(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreadable(f"the server does not answer: {error or type(error).__name__}") from None
         if status != HTTPStatus.OK:
             raise Unreadable(f"the server answers {status}")
         if raw is None:
             raise Unreadable(f"a page has more than {MAX_PAGE_BYTES} bytes")
+        if sum(raw.count(mark) for mark in (b",", b"{", b"[")) > MAX_PAGE_CELLS:
+            raise Unreadable(f"a page has more than {MAX_PAGE_CELLS} cells: have the server give fewer rows at once")
         try:
             return await asyncio.to_thread(json.loads, raw, parse_float=Decimal), link
-        except (ValueError, RecursionError):
+        except NO_JSON:
             raise Unreadable("a page is no JSON") from None
+
+
+def _link_of(answer: aiohttp.ClientResponse) -> str:
+    """Where the header Link says that the next page is; empty if it does not. Raises `Unreadable`."""
+    try:
+        return str(answer.links["next"]["url"]) if "next" in answer.links else ""
+    except ValueError:
+        raise Unreadable("its header Link holds no URL") from None
 
 
 def _found(document: Any, path: str) -> Any:

@@ -10,7 +10,7 @@ import pytest
 from adapters.sources.core.cells import SourceRow
 from adapters.sources.core.places import FilesPlace
 from adapters.sources.readers import files
-from adapters.sources.readers.files import PORTION_CHARS, UNFINISHED, FilesReader
+from adapters.sources.readers.files import PORTION_CHARS, UNFINISHED, FilesReader, flatten
 from adapters.sources.readers.reader import MAX_ROW_BYTES, PORTION_ROWS, Portion, Unreadable
 from tests.support.rest import RestNode
 from tests.support.sources import RunningSource, folder_of, profile, values_of, write_csv
@@ -165,11 +165,12 @@ async def test_broken_lines_of_ndjson_cost_themselves_alone(node: RestNode, tmp_
         "[1]",
         '{"serial": {"no": 3}, "title": "c"}',
         '{"serial": "T-4", "title": "d"}',
+        '{"serial": "T-5", "title": 1e99999999999999999999}',
     ]
     (tmp_path / "1.ndjson").write_text("\n".join(lines))
     source = RunningSource(node, profile(folder_of(tmp_path, format="ndjson")))
     result = await source.run()
-    assert (result.state, sorted(await source.states()), result.counts["faulty"]) == ("done", ["T-1", "T-4"], 3)
+    assert (result.state, sorted(await source.states()), result.counts["faulty"]) == ("done", ["T-1", "T-4"], 4)
 
 
 async def test_members_within_members_are_columns(node: RestNode, tmp_path: Path) -> None:
@@ -181,6 +182,12 @@ async def test_members_within_members_are_columns(node: RestNode, tmp_path: Path
     source = RunningSource(node, profile(folder_of(tmp_path, format="ndjson"), record={"values": values}))
     await source.run()
     assert values_of(await source.record("7")) == {1: "110.50", 2: '{"kv":110.5,"all":"{\\"kv\\":110.5,\\"taps\\":[1,2]}"}'}
+
+
+def test_a_long_name_of_many_members_is_held_once() -> None:
+    cells = flatten({"n" * 1_000_000: {f"m{number}": number for number in range(1_000)}, "rated": {"kv": 110}})
+    assert cells["rated.kv"] == 110
+    assert sum(map(len, cells)) < 2_000_000
 
 
 @pytest.mark.parametrize(

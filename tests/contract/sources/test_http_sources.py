@@ -1,11 +1,17 @@
 """A list of an HTTP API as a source: pages, what is new since, and a server that misbehaves."""
 
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 
+from adapters.sources.core.places import RestPlace
 from adapters.sources.fake import PAGE_ROWS, Misbehaviour, Products
+from adapters.sources.readers.reader import Unreadable
+from adapters.sources.readers.rest import MAX_PAGE_BYTES, MAX_PAGE_CELLS, RestReader
 from tests.support.rest import RestNode
 from tests.support.sources import RunningSource, profile, values_of
 
@@ -93,3 +99,56 @@ async def test_rows_that_are_no_objects_or_of_wrong_types_are_faults(node: RestN
         ("row 6", "identifier: column serial: it is no text but a list"),
         ("row 7", "value 2 TITLE: column title: it is no text but an object"),
     ]
+
+
+def answering(document: bytes, **headers: str) -> Any:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=document, headers=headers, content_type="application/json")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("paging", "document", "headers", "said"),
+    [
+        ("link", '{"items": []}', {"Link": "<http://[::1>; rel=next"}, "its header Link holds no URL"),
+        ("link", '{"items": []}', {"Link": "<http://h:99999999/>; rel=next"}, "its header Link holds no URL"),
+        ("link", '{"items": [], "next": "http://[::1"}', {}, "no part of a URL"),
+        ("link", '{"items": [], "next": "/\\ud800"}', {}, "no part of a URL"),
+        ("link", '{"items": [], "next": "//elsewhere/x"}', {}, "refers to another server, elsewhere"),
+        ("link", '{"items": [], "next": []}', {}, "next is no link"),
+        ("cursor", '{"items": [], "next": "\\ud800"}', {}, "no part of a URL"),
+        ("cursor", '{"items": [], "next": {}}', {}, "next is no cursor"),
+        ("cursor", '{"items": [1e99999999999999999999]}', {}, "a page is no JSON"),
+        ("cursor", '{"items": [{}' + ",{}" * MAX_PAGE_CELLS + "]}", {}, "a page has more than 250000 cells"),
+        ("cursor", '{"items": [%s]}' % ("[" * 200_000), {}, "a page is no JSON"),
+        ("cursor", " " * MAX_PAGE_BYTES + "{}", {}, "a page has more than 16777216 bytes"),
+    ],
+    ids=map(str, range(12)),
+)
+async def test_what_no_server_should_answer_is_said_in_plain_words(
+    paging: str, document: str, headers: dict[str, str], said: str
+) -> None:
+    async with RawTestServer(answering(document.encode(), **headers)) as server:
+        more = {"next": "next"} if "header" not in said else {}
+        place = profile({
+            "kind": "rest", "url": str(server.make_url("/x")), "items": "items", "paging": paging,
+            **({"parameter": "cursor"} if paging == "cursor" else {}), **more,
+        }).place  # fmt: skip
+        assert isinstance(place, RestPlace)
+        reader = RestReader(place)
+        with pytest.raises(Unreadable, match=said):
+            _ = [portion async for portion in reader.read("")]
+        await reader.close()
+
+
+async def test_a_page_that_unpacks_to_gigabytes_is_not_unpacked() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(200)) + packer.flush()
+    async with RawTestServer(answering(packed, **{"Content-Encoding": "gzip"})) as server:
+        place = profile({"kind": "rest", "url": str(server.make_url("/x")), "paging": "page", "parameter": "page"}).place
+        assert isinstance(place, RestPlace)
+        reader = RestReader(place)
+        with pytest.raises(Unreadable, match="a page has more than"):
+            _ = [portion async for portion in reader.read("")]
+        await reader.close()
