@@ -82,7 +82,7 @@ def _profile(folder: Path, name: str, transport: str) -> Path:
 def _drain(data: Path, profile: Path, name: str) -> tuple[float, float]:
     """Events delivered a second while there is a backlog, and the most memory that the adapters had, in MiB."""
     with running_node(f"feeds.profiles={profile}", data=data, workers=1) as node:
-        (adapters,) = node.processes("adapters")
+        (adapters,) = node.pids("adapters")
         limit = time.monotonic() + BEGIN_LIMIT_S
         while not (begun := _delivered(node, name)):
             if time.monotonic() > limit:
@@ -99,8 +99,7 @@ def _drain(data: Path, profile: Path, name: str) -> tuple[float, float]:
 
 
 def _delivered(node: Node, feed: str) -> float:
-    deliveries = node.metrics().get("biaojie_feed_deliveries_total", {})
-    return sum(count for labels, count in deliveries.items() if f'feed="{feed}"' in labels and 'outcome="delivered"' in labels)
+    return sum(each.value for each in node.samples("biaojie_feed_deliveries_total", feed=feed, outcome="delivered"))
 
 
 def _beside_registrations(folder: Path, url: str) -> Iterator[Figure]:
@@ -142,14 +141,14 @@ def _for_all(node: Node, names: list[str], verb: str) -> None:
 def _until_told(node: Node) -> None:
     """Wait until feeds have told what came while they were paused. Raises `RuntimeError` if they never have."""
     limit = time.monotonic() + BEGIN_LIMIT_S
-    while any(node.metrics().get("biaojie_feed_lag_changes", {}).values()):
+    while any(each.value for each in node.samples("biaojie_feed_lag_changes")):
         if time.monotonic() > limit:
             raise RuntimeError(f"feeds do not keep up: {node.status()}")
         time.sleep(LOOK_S)
 
 
 def _registering(node: Node) -> Callable[[], Speed]:
-    registry = node.processes("registry")
+    registry = node.pids("registry")
     return lambda: speed_of(registry, lambda: asyncio.run(_register(node)))
 
 

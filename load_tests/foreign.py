@@ -57,7 +57,7 @@ def _fetch_all(away: Node, count: int) -> None:
     with protocol.lines(away.ports[protocol.port], registered(RECORDS)) as lines:
         for _ in range(WARM_LIMIT):
             lines.closed_loop(numbers, WARM_SECONDS)
-            if sum(away.metrics()["biaojie_foreign_copies"].values()) >= count:
+            if sum(each.value for each in away.samples("biaojie_foreign_copies")) >= count:
                 return
     raise RuntimeError("the copies did not come")
 

@@ -97,7 +97,7 @@ async def _read_until(node: Node, stop: asyncio.Event) -> int:
 
 
 def _switches(node: Node) -> float:
-    return sum(node.metrics().get("biaojie_view_switches_total", {}).values())
+    return sum(each.value for each in node.samples("biaojie_view_switches_total"))
 
 
 def _client(node: Node) -> aiohttp.ClientSession:

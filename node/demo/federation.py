@@ -71,7 +71,7 @@ def show(stage: Stage) -> None:
 
 def _lose_and_find(stage: Stage, supplier: Node, secondary: Node, recursive: Node) -> None:
     stage.chapter("The supplier's node goes away")
-    port = supplier.port("resolver.handle_port")
+    port = supplier.ports["resolver.handle_port"]
     stage.end(supplier)
     stage.until(
         lambda: stage.resolve(STEEL, recursive)["source"] == "stale",
@@ -85,7 +85,7 @@ def _lose_and_find(stage: Stage, supplier: Node, secondary: Node, recursive: Nod
     )
     stage.check(stage.resolve(TRANSFORMER, recursive)["state"] == "active", "nobody else's identifiers are any worse for it")
     stage.until(
-        lambda: secondary.metric(f'biaojie_delegate_down{{prefix="{SUPPLIER}"}}') == 1,
+        lambda: _is_down(secondary, SUPPLIER),
         "the secondary node's metrics name the enterprise node that is down",
     )
 
@@ -99,7 +99,7 @@ def _lose_and_find(stage: Stage, supplier: Node, secondary: Node, recursive: Nod
         "the new version is what everybody gets again",
     )
     stage.until(
-        lambda: secondary.metric(f'biaojie_delegate_down{{prefix="{SUPPLIER}"}}') == 0,
+        lambda: not _is_down(secondary, SUPPLIER),
         "the secondary node's metrics say that the enterprise node is up again",
     )
 
@@ -115,7 +115,9 @@ def _lose_and_find(stage: Stage, supplier: Node, secondary: Node, recursive: Nod
 
 def _delegate(stage: Stage, upper: Node, prefix: str, lower: Node) -> None:
     stage.do("prefix", "create", prefix, "--data", upper.name)
-    stage.do("prefix", "delegate", prefix, "--site", lower.handle, "--url", lower.url, "--data", upper.name)
+    stage.do(
+        "prefix", "delegate", prefix, "--site", lower.handle, "--url", lower.url("resolver.http_port"), "--data", upper.name
+    )
 
 
 def _register(node: Node, identifier: str, ttl_s: int, **texts: str) -> None:
@@ -124,6 +126,11 @@ def _register(node: Node, identifier: str, ttl_s: int, **texts: str) -> None:
         for index, (kind, text) in enumerate(texts.items(), 1)
     ]
     node.call("PUT", f"/api/v1/identifiers/{identifier}", {"values": values})
+
+
+def _is_down(node: Node, prefix: str) -> bool:
+    """Whether a node takes the one that a prefix is delegated to for dead."""
+    return any(sample.value for sample in node.samples("biaojie_delegate_down", prefix=prefix))
 
 
 def _value(document: dict[str, Any], kind: str) -> str:

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from node.demo.stage import DemoFailed, Running, Stage
+from node.demo.stage import DemoFailed, Stage
+from node.started import Started
 
 # Debian does not put the server's programs on the path: they are of one version each.
 _POSTGRES_FOLDERS: Final = "/usr/lib/postgresql"
@@ -36,7 +37,7 @@ class Redis:
         """Begin another life."""
         self._running = self._start()
 
-    def _start(self) -> Running:
+    def _start(self) -> Started:
         command = (self._program, "--port", str(self._port), "--bind", "127.0.0.1", "--save", "")
         running = self._stage.start_program("redis", *command)
         self._stage.wait(lambda: _takes_connections(self._port), "redis-server does not come up")

@@ -3,10 +3,11 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from node.started import Reply
 from proto.errors import Reason
 from proto.metrics import CATALOGUE, Kind
 from tests.e2e.conftest import StartNode
-from tests.support.node import Reply, RunningNode
+from tests.support.node import RunningNode
 
 pytestmark = pytest.mark.slow
 

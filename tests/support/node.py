@@ -1,109 +1,39 @@
-"""A node as a process tree of its own, started and spoken to from outside, as an operator would."""
+"""A node as a process tree of its own, as an operator would start it, with the waiting and killing that tests do."""
 
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from node.config import PORT_KEYS
+from node.started import COMMAND, Reply, StartedNode, Surroundings, serving
 
 # Far beyond what a loaded machine needs for anything that these tests wait for.
 DEADLINE_S: Final = 60.0
 _POLL_S: Final = 0.02
+# Compiled modules are kept, whatever the environment says: every process of every test starts faster.
+_KEEP_COMPILED: Final = {"PYTHONDONTWRITEBYTECODE": ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP answer."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class ProcessTree:
-    """A supervisor and its children, started by `command` in a session of their own; the log goes to `log`."""
+class ProcessTree(StartedNode):
+    """A supervisor and its children, started by `command` in a process group of their own; the log goes to `log`."""
 
     def __init__(self, command: Sequence[str], data: Path, log: Path, environ: Mapping[str, str] | None = None) -> None:
-        self.data = data
-        self.log = log
-        with log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                # Compiled modules are kept, whatever the environment says: every process of every test starts faster.
-                env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": ""} | dict(environ or {}),
-                start_new_session=True,
-            )
-
-    @property
-    def ports(self) -> dict[str, Any]:
-        """What `ports.json` says."""
-        document: dict[str, Any] = json.loads((self.data / "ports.json").read_text())
-        return document
-
-    def fetch(
-        self,
-        path: str,
-        key: str = "node.metrics_port",
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> Reply:
-        """An HTTP request to the listener under a configuration key."""
-        url = f"http://127.0.0.1:{self.ports[key]}{path}"
-        request = urllib.request.Request(url, data=body, headers=dict(headers or {}), method=method)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=30) as response:
-                return Reply(response.status, dict(response.headers), response.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Reply(error.code, dict(error.headers), error.read())
-
-    def status(self) -> dict[str, Any]:
-        document: dict[str, Any] = self.fetch("/status").json()
-        return document
+        super().__init__(command, data, log, Surroundings(_KEEP_COMPILED | dict(environ or {})))
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples with these labels. Raises `LookupError` if there is none."""
-        found = [
-            sample.value
-            for family in text_string_to_metric_families(self.fetch("/metrics").text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        ]
+        found = self.samples(name, **labels)
         if not found:
             raise LookupError(f"no {name} with {labels}")
-        return sum(found)
+        return sum(sample.value for sample in found)
 
     def child(self, name: str) -> dict[str, Any]:
         """What `/status` says of one process (`registry`, `worker-1`)."""
         return next(process for process in self.status()["processes"] if process["name"] == name)
-
-    def pids(self) -> list[int]:
-        """The children that run."""
-        return [process["pid"] for process in self.status()["processes"] if process["pid"]]
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to a child, as soon as there is one (it may be between two lives); returns the process id it had."""
@@ -122,26 +52,17 @@ class ProcessTree:
             except (OSError, ValueError):
                 pass  # not there yet, or half gone
             time.sleep(_POLL_S)
-        raise AssertionError(f"it did not come to pass; the log ends:\n{self.log_text()[-6_000:]}")
-
-    def until_ready(self) -> None:
-        def is_ready() -> bool:
-            assert self.process.poll() is None, f"it ended:\n{self.log_text()[-6_000:]}"
-            return self.fetch("/readyz").status == 200
-
-        self.until(is_ready)
+        raise AssertionError(f"it did not come to pass; the log ends:\n{self.last_words}")
 
     def until_whole(self) -> None:
         """Wait for every child; `/readyz` asks for the registry and one worker."""
         self.until(lambda: all(process["state"] == "ready" for process in self.status()["processes"]))
 
-    def log_text(self) -> str:
-        return self.log.read_text(errors="replace")
-
-    def end(self) -> int:
-        """Tell it to stop; returns its exit status."""
-        self.process.terminate()
-        return self.process.wait(DEADLINE_S)
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Tell it to stop; returns its exit status. Fails if it had to be killed."""
+        status = super().end(number)
+        assert status != -signal.SIGKILL, f"it did not end; the log ends:\n{self.last_words}"
+        return status
 
     def destroy(self) -> None:
         """Kill the supervisor and wait until the last of its children is gone."""
@@ -157,17 +78,9 @@ class RunningNode(ProcessTree):
     def __init__(
         self, data: Path, *settings: str, sample: bool = False, workers: int = 2, environ: Mapping[str, str] | None = None
     ) -> None:
-        ports = [f"{key}=0" for key in PORT_KEYS]
-        words = [word for setting in (*ports, *settings) for word in ("--set", setting)]
-        flags = ["--sample"] if sample else []
         data.parent.mkdir(parents=True, exist_ok=True)
-        command = [*biaojie(), "serve", "--data", str(data), "--workers", str(workers), *flags, *words]
+        command = serving(data, *settings, workers=workers, sample=sample)
         super().__init__(command, data, data.with_name(f"{data.name}.log"), environ)
-
-    @property
-    def token(self) -> str:
-        """The operator's API key."""
-        return (self.data / "operator-token").read_text().strip()
 
     def run(
         self, *words: str, environ: Mapping[str, str] | None = None, limit_s: float = DEADLINE_S
@@ -189,7 +102,7 @@ class RunningNode(ProcessTree):
 
 def biaojie() -> list[str]:
     """The command, as installed beside this interpreter."""
-    return [sys.executable, "-m", "node.cli"]
+    return list(COMMAND)
 
 
 def run_biaojie(
