@@ -27,7 +27,7 @@ class StoredSource:
     state: str
     bookmark: str
     is_requested: bool
-    over_brake: bool
+    over_brake: str
     message: str
     done: datetime | None
     created: datetime
@@ -123,7 +123,7 @@ class RegistryClient(RegistryApi):
 
 def new_source(name: str) -> StoredSource:
     """A source that the registry does not have yet, as far as a plan has to know."""
-    return StoredSource(name, "new", "", False, False, "", None, datetime.now(UTC), 0)
+    return StoredSource(name, "new", "", False, "", "", None, datetime.now(UTC), 0)
 
 
 def row_of(step: Step) -> dict[str, Any]:

@@ -70,12 +70,14 @@ class _Moved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What came of a run: `state` is done, stopped or failed, and `message` says why or how."""
+    """What came of a run: `state` is done, stopped or failed, `message` says why or how, and `plan_digest` names the plan that
+    stopped it."""
 
     state: str
     message: str
     counts: Mapping[str, int]
     faults: Sequence[Fault]
+    plan_digest: str = ""
 
     @property
     def is_idle(self) -> bool:
@@ -84,10 +86,14 @@ class RunResult:
 
 
 class Run:
-    """A run of a source, as it is `stored`, from its bookmark on. `over_brake` lets it pass the brake."""
+    """A run of a source, as it is `stored`, from its bookmark on.
+
+    `over_brake` is the digest of the plan that may pass the brake. The run begins with exactly that plan or is stopped; what it
+    reads behind it is held to the brake as always.
+    """
 
     def __init__(
-        self, profile: Profile, reader: Reader, client: RegistryClient, stored: StoredSource, *, over_brake: bool = False
+        self, profile: Profile, reader: Reader, client: RegistryClient, stored: StoredSource, *, over_brake: str = ""
     ) -> None:
         self._profile = profile
         self._reader = reader
@@ -156,11 +162,22 @@ class Run:
                 self._counts["unchanged"] += plan.unchanged
                 self._counts["faulty"] += plan.faults.count
                 self._faults += plan.faults.first
-                if plan.held and not self._over_brake:
-                    return await self._report("stopped", plan.held, self._stored.bookmark)
+                if why := self._stopped_by(plan):
+                    return await self._report("stopped", why, self._stored.bookmark, plan.digest)
                 await self._apply(plan)
+                if self._over_brake:
+                    self._over_brake, self._touched = "", 0  # what was meant to be touched does not count against the rest
                 result = await self._report("done", plan.note, bookmark)
         return result or await self._report("done", "", self._stored.bookmark)
+
+    def _stopped_by(self, plan: Plan) -> str:
+        """Why a plan is not applied; empty if it is. Whoever reads it finds what has to be known to let it pass."""
+        if self._over_brake:
+            if plan.digest == self._over_brake:
+                return ""
+            held = plan.held or "nothing holds it"
+            return f"plan {self._over_brake} may pass, and this is another, {plan.digest}: {plan.summary}; {held}"
+        return f"{plan.held} (plan {plan.digest})" if plan.held else ""
 
     async def _plan(self, sheet: Sheet) -> Plan:
         """Compare what was read with what is registered."""
@@ -270,9 +287,10 @@ class Run:
         self._writes += 1
         return f"{self._key}-{self._writes}"
 
-    async def _report(self, state: str, message: str, bookmark: str) -> RunResult:
+    async def _report(self, state: str, message: str, bookmark: str, plan_digest: str = "") -> RunResult:
         """Keep what came of the run; a run that found nothing new leaves the counts and faults of the one before."""
         document: dict[str, Any] = {"state": state, "bookmark": bookmark, "message": message[:MAX_SENTENCE_CHARS]}
+        document |= {"plan_digest": plan_digest} if plan_digest else {}
         if _has_news(self._counts) or (self._profile.place.is_whole and self._counts["rows"]) or state == "stopped":
             faults = [
                 {"row": fault.row[:MAX_SENTENCE_CHARS], "reason": fault.reason[:MAX_SENTENCE_CHARS]}
@@ -285,7 +303,7 @@ class Run:
             if not_taken.reason == Reason.VERSION_CONFLICT:
                 raise Stale from None
             raise
-        return RunResult(state, message, {name: self._counts[name] for name in COUNTS}, tuple(self._faults))
+        return RunResult(state, message, {name: self._counts[name] for name in COUNTS}, tuple(self._faults), plan_digest)
 
     async def _persist(self, ask: Callable[[], Awaitable[Done]]) -> Done:
         """Ask the registry until it answers, for a while. Raises `NotTaken`, `Unreachable`."""

@@ -59,7 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for each in (planning, applying, running):
         each.add_argument("--again", action="store_true", help="from the source's beginning, whatever was read already")
     for each in (applying, running):
-        each.add_argument("--over-brake", action="store_true", help="let this one run pass the brake")
+        each.add_argument(
+            "--over-brake", metavar="DIGEST", default="", help="let the plan that the brake holds pass, if it still is that one"
+        )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -160,7 +162,7 @@ async def _work(profile: "Profile", url: str, arguments: argparse.Namespace) -> 
             stored = stored or new_source(profile.name)
             if arguments.again:
                 stored = dataclasses.replace(stored, bookmark="")
-            work = Run(profile, reader, client, stored, over_brake=is_applied and arguments.over_brake)
+            work = Run(profile, reader, client, stored, over_brake=arguments.over_brake if is_applied else "")
             return _tell(await work.run(), arguments) if is_applied else await _plan(work, arguments)
     finally:
         await reader.close()
@@ -204,6 +206,8 @@ def _plan_lines(plan: "Plan") -> Iterator[str]:
     if plan.note:
         yield plan.note
     yield f"THE BRAKE HOLDS IT: {plan.held}" if plan.held else "nothing holds it"
+    if plan.held:
+        yield f"to let exactly this plan pass: --over-brake {plan.digest}"
 
 
 def _fault_lines(faults: Sequence["Fault"]) -> Iterator[str]:
@@ -258,5 +262,5 @@ def _document(plan: "Plan") -> dict[str, Any]:
     faults = [dataclasses.asdict(fault) for fault in plan.faults.first]
     return {
         "rows": plan.rows, "counts": _counts(plan), "existing": plan.existing, "touched": plan.touched, "held": plan.held,
-        "note": plan.note, "samples": samples, "steps": steps, "faults": faults,
+        "digest": plan.digest, "note": plan.note, "samples": samples, "steps": steps, "faults": faults,
     }  # fmt: skip

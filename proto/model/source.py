@@ -47,8 +47,9 @@ class RunCounts:
 class Source:
     """A source. What is before `bookmark` (the reader's own, empty: the beginning) is registered. Times are UTC milliseconds.
 
-    `account` runs it and moves its bookmark. `is_requested` asks for a run at once, `over_brake` lets that one run pass the
-    brake. `ran_ms` and `done_ms` are when the last run ended, and the last that ended well (0: never); `faults` are its first.
+    `account` runs it and moves its bookmark. `is_requested` asks for a run at once, `over_brake` is the digest of the plan that
+    may pass the brake in that one run. `message` is about the last run, `plan_digest` names the plan that stopped it, if one
+    did. `ran_ms` and `done_ms` are when the last run ended, and the last that ended well (0: never); `faults` are its first.
     """
 
     name: str
@@ -57,8 +58,9 @@ class Source:
     state: SourceState
     bookmark: str
     is_requested: bool
-    over_brake: bool
+    over_brake: str
     message: str
+    plan_digest: str
     counts: RunCounts
     faults: tuple[RowFault, ...]
     ran_ms: int

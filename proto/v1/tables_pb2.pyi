@@ -582,7 +582,6 @@ class SourceImage(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     BOOKMARK_FIELD_NUMBER: _builtins.int
     IS_REQUESTED_FIELD_NUMBER: _builtins.int
-    OVER_BRAKE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     FAULTS_FIELD_NUMBER: _builtins.int
@@ -590,6 +589,8 @@ class SourceImage(_message.Message):
     DONE_MS_FIELD_NUMBER: _builtins.int
     CREATED_MS_FIELD_NUMBER: _builtins.int
     CHANGED_MS_FIELD_NUMBER: _builtins.int
+    OVER_BRAKE_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     account: _builtins.str
     """who runs it"""
@@ -600,8 +601,6 @@ class SourceImage(_message.Message):
     """as its reader understands it; empty: the beginning"""
     is_requested: _builtins.bool
     """to be run at once"""
-    over_brake: _builtins.bool
-    """and past the brake"""
     message: _builtins.str
     """about the last run"""
     ran_ms: _builtins.int
@@ -610,6 +609,10 @@ class SourceImage(_message.Message):
     """the end of the last that ended well"""
     created_ms: _builtins.int
     changed_ms: _builtins.int
+    over_brake: _builtins.str
+    """the digest of the plan that may then pass the brake"""
+    plan_digest: _builtins.str
+    """of the plan that stopped the last run"""
     @_builtins.property
     def counts(self) -> Global___SourceCounts:
         """likewise"""
@@ -627,7 +630,6 @@ class SourceImage(_message.Message):
         state: _builtins.int = ...,
         bookmark: _builtins.str = ...,
         is_requested: _builtins.bool = ...,
-        over_brake: _builtins.bool = ...,
         message: _builtins.str = ...,
         counts: Global___SourceCounts | None = ...,
         faults: _abc.Iterable[Global___SourceFault] | None = ...,
@@ -635,10 +637,12 @@ class SourceImage(_message.Message):
         done_ms: _builtins.int = ...,
         created_ms: _builtins.int = ...,
         changed_ms: _builtins.int = ...,
+        over_brake: _builtins.str = ...,
+        plan_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "bookmark", b"bookmark", "changed_ms", b"changed_ms", "counts", b"counts", "created_ms", b"created_ms", "done_ms", b"done_ms", "faults", b"faults", "is_requested", b"is_requested", "message", b"message", "name", b"name", "over_brake", b"over_brake", "ran_ms", b"ran_ms", "registrant", b"registrant", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "bookmark", b"bookmark", "changed_ms", b"changed_ms", "counts", b"counts", "created_ms", b"created_ms", "done_ms", b"done_ms", "faults", b"faults", "is_requested", b"is_requested", "message", b"message", "name", b"name", "over_brake", b"over_brake", "plan_digest", b"plan_digest", "ran_ms", b"ran_ms", "registrant", b"registrant", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

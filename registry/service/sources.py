@@ -1,8 +1,8 @@
 """Sources: how far each enterprise's system was read, and what came of the last run.
 
 The registrant's own account runs a source: it commits the bookmark, behind what is registered by then, in one change with the
-report of the run. Everybody who may run it asks for a run at once; that it pass the brake only the operator allows, for that
-one run. Whoever is running finds that out by the source's version.
+report of the run. Everybody who may run it asks for a run at once; that a plan pass the brake only the operator allows, by the
+plan's digest and for that one run. Whoever is running finds that out by the source's version.
 """
 
 import re
@@ -37,6 +37,9 @@ MAX_BOOKMARK_CHARS: Final = 16_384
 # The first faults show what is wrong; whoever wants all of them plans the source by hand.
 MAX_FAULTS: Final = 20
 
+# What names a plan: the adapters' digest.
+_DIGEST: Final = re.compile(r"[0-9a-f]{16}")
+
 # A sentence about a run, about a row, and what names the row.
 MAX_SENTENCE_CHARS: Final = 300
 
@@ -53,6 +56,7 @@ class RunReport:
     message: str = ""
     counts: RunCounts | None = None
     faults: Sequence[RowFault] = ()
+    plan_digest: str = ""
 
 
 def plan_source(reader: RecordReader, caller: Caller, name: str, account: str, now_ms: int) -> Plan:
@@ -83,7 +87,7 @@ def plan_source(reader: RecordReader, caller: Caller, name: str, account: str, n
         )
         raise Refusal(Reason.QUOTA_EXCEEDED, why, "name")
     new, counts = SourceState.NEW, RunCounts()
-    source = Source(name, runner.name, runner.registrant, new, "", False, False, "", counts, (), 0, 0, 1, now_ms, now_ms)
+    source = Source(name, runner.name, runner.registrant, new, "", False, "", "", "", counts, (), 0, 0, 1, now_ms, now_ms)
     return plan_row(Table.SOURCE, name, pack_source(source), 1, source.state)
 
 
@@ -99,8 +103,9 @@ def plan_report(
         state=report.state,
         bookmark=report.bookmark,
         is_requested=False,
-        over_brake=False,
+        over_brake="",
         message=report.message,
+        plan_digest=report.plan_digest,
         counts=before.counts if report.counts is None else report.counts,
         faults=before.faults if report.counts is None else tuple(report.faults),
         ran_ms=now_ms,
@@ -109,11 +114,13 @@ def plan_report(
     return _plan_next(before, after, now_ms)
 
 
-def plan_request(reader: RecordReader, caller: Caller, name: str, over_brake: bool, again: bool, now_ms: int) -> Plan:
-    """A source that is to be run at once; `over_brake` lets this run pass the brake, `again` reads it from its beginning."""
+def plan_request(reader: RecordReader, caller: Caller, name: str, over_brake: str, again: bool, now_ms: int) -> Plan:
+    """A source that is to be run at once; `over_brake` is the digest of the plan that may pass the brake in this run (or
+    empty), `again` reads it from its beginning."""
     before = find_source(reader, caller, name)
     if over_brake:
         require(caller, Action.LIFT_BRAKE, before.registrant)
+        _check_digest(over_brake, "over_brake")
     bookmark = "" if again else before.bookmark
     return _plan_next(before, replace(before, is_requested=True, over_brake=over_brake, bookmark=bookmark), now_ms)
 
@@ -159,7 +166,7 @@ class Sources:
             context, lambda now_ms: plan_report(reader, caller, name, report, expected_version, now_ms)
         )
 
-    async def request(self, context: Context, name: str, *, over_brake: bool = False, again: bool = False) -> Written:
+    async def request(self, context: Context, name: str, *, over_brake: str = "", again: bool = False) -> Written:
         """Ask for a run at once."""
         reader, caller = self._reader, context.caller
         return await self._executor.execute(
@@ -188,6 +195,8 @@ def _check_report(report: RunReport) -> None:
         raise Refusal(Reason.INVALID_ARGUMENT, f"at most {MAX_BOOKMARK_CHARS} characters", "bookmark")
     if len(report.faults) > MAX_FAULTS:
         raise Refusal(Reason.INVALID_ARGUMENT, f"at most {MAX_FAULTS} faults", "faults")
+    if report.plan_digest:
+        _check_digest(report.plan_digest, "plan_digest")
     _check_sentence(report.message, "message")
     for place, fault in enumerate(report.faults):
         _check_sentence(fault.row, f"faults[{place}].row")
@@ -197,6 +206,11 @@ def _check_report(report: RunReport) -> None:
     for field in fields(RunCounts) if report.counts is not None else ():
         if not 0 <= getattr(report.counts, field.name) <= MAX_COUNT:
             raise Refusal(Reason.INVALID_ARGUMENT, f"a count is 0 to {MAX_COUNT}", f"counts.{field.name}")
+
+
+def _check_digest(text: str, field: str) -> None:
+    if not _DIGEST.fullmatch(text):
+        raise Refusal(Reason.INVALID_ARGUMENT, "the digest of a plan is 16 hexadecimal digits", field)
 
 
 def _check_sentence(text: str, field: str) -> None:

@@ -72,6 +72,13 @@ def texts(node: RunningNode, suffix: str, via: str) -> dict[str, Any]:
     return {value["type"]: value["data"]["value"] for value in json.loads(found.stdout)["values"]}
 
 
+def passing(plan: str) -> str:
+    """What a plan that is held says is to be given to let it pass."""
+    found = re.search(r"--over-brake (\w+)$", plan, re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
 def source(node: RunningNode, name: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(node.run("source", "show", name, "--json").stdout)
     return document
@@ -110,7 +117,11 @@ def test_a_table_is_planned_applied_and_resolved(start_node: StartNode, database
     assert node.run("source", "apply", str(profile)).returncode == 1
     assert texts(node, "T-1", "handle")["TITLE"] == "变压器 1"
     database.execute("delete from products where serial is null")
-    assert node.run("source", "apply", str(profile), "--over-brake").returncode == 0
+    refused = node.run("source", "apply", str(profile), "--over-brake", passing(held.stdout))
+    assert (refused.returncode, "and this is another" in refused.stdout) == (1, True)
+    assert texts(node, "T-1", "handle")["TITLE"] == "变压器 1"
+    seen = node.run("source", "plan", str(profile)).stdout
+    assert node.run("source", "apply", str(profile), "--over-brake", passing(seen)).returncode == 0
     assert texts(node, "T-1", "handle")["TITLE"] == "sold"
     assert node.end() == 0
     assert run_biaojie("verify", "--data", str(node.data)).returncode == 0
@@ -155,7 +166,7 @@ def test_the_node_runs_its_sources_and_asks_nobody_but_at_the_brake(start_node: 
     node.until(lambda: node.metric("biaojie_source_stopped", source="listing") == 1)
     assert "20 of 20" in node.run("source", "list").stdout
     assert node.run("source", "run", "listing", "--wait").returncode == 1
-    lifted = node.run("source", "run", "listing", "--over-brake", "--wait")
+    lifted = node.run("source", "run", "listing", "--over-brake", source(node, "listing")["plan_digest"], "--wait")
     assert (lifted.returncode, texts(node, "T-7", "handle")["TITLE"]) == (0, "互感器 7")
 
     with sqlite3.connect(file) as database:

@@ -19,6 +19,8 @@ VALUES: list[dict[str, Any]] = [
     {"index": 3, "type": "NOTE", "text": "{note}", "optional": True, "audience": "private"},
 ]
 
+ROWS = [[f"T-{number}", f"变压器 {number}", ""] for number in range(40)]
+
 
 def document(read: Mapping[str, Any], name: str = "erp", **sections: Any) -> dict[str, Any]:
     """A profile as TOML gives it: products with a serial, a title and a note."""
@@ -36,6 +38,11 @@ def folder_of(path: Path, **more: Any) -> dict[str, Any]:
     return {"kind": "files", "folder": str(path), "settle_s": 0, **more}
 
 
+def whole(folder: Path, **sections: Any) -> Any:
+    """A source whose newest file has all rows."""
+    return profile(folder_of(folder, listing="whole"), **sections)
+
+
 class RunningSource:
     """A source of the account `by` of a node: `run` is one run, as the adapters' process makes it."""
 
@@ -45,7 +52,7 @@ class RunningSource:
         self.by = by
         self._reader = reader
 
-    async def run(self, *, over_brake: bool = False) -> RunResult:
+    async def run(self, *, over_brake: str = "") -> RunResult:
         reader = self._reader or make_reader(self.profile.place)
         try:
             async with RegistryClient(f"http://127.0.0.1:{self.node.port}", self.node.tokens[self.by]) as client:

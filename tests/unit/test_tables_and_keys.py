@@ -36,8 +36,8 @@ FILING = Filing(
     (("address", "许昌市"), ("website", "https://x/")), "t-1", "s-1", "e-1", True,
 )  # fmt: skip
 SOURCE = Source(
-    "erp", "acme", "R", SourceState.STOPPED, '{"after":7}', True, True, "the brake", RunCounts(9, 1, 2, 3, 4, 5, 6, 7),
-    (RowFault("产品.csv, line 3", "空"),), 30, 20, 6, 10, 30,
+    "erp", "acme", "R", SourceState.STOPPED, '{"after":7}', True, "0123456789abcdef", "the brake", "fedcba9876543210",
+    RunCounts(9, 1, 2, 3, 4, 5, 6, 7), (RowFault("产品.csv, line 3", "空"),), 30, 20, 6, 10, 30,
 )  # fmt: skip
 
 

@@ -9,6 +9,9 @@ asked for before what it wants. If there are rows whose names cannot be made, no
 The brake holds a plan that touches more of what is there than the profile allows (a share of the identifiers that are the
 source's, beyond a number that is always allowed): a table that was emptied or joined wrongly looks like any other.
 What is new touches nothing. It holds as well if too many rows are faulty, or a source that is read whole has none at all.
+
+Who lets a plan pass names it by its digest, which is over everything that it does: each identifier, the version it is in and
+what it is to be. So what passes is what was looked at, whatever the source and the registry have come to since.
 """
 
 import json
@@ -22,6 +25,7 @@ from adapters.sources.core.mapping import Wanted, merge, whole
 from adapters.sources.core.profile import Brake, Profile, Then
 from proto.errors import Refusal
 from proto.model.identifier import SuffixRule, parse_identifier
+from proto.sm3 import sm3
 
 # Rows held at once: the process stays below its 200 MB whatever there is to read. A source that is read whole has to be
 # compared in one piece; any other is registered in parts, and a kill costs one of them.
@@ -39,6 +43,9 @@ SAMPLE_ROWS: Final = 10
 MAX_FAULTS_KEPT: Final = 1_000
 
 ABSENT: Final = 0
+
+# Of a digest so many hexadecimal digits are shown and asked for: people copy it, and no other plan will have the same.
+DIGEST_CHARS: Final = 16
 
 
 class TooMuch(Exception):
@@ -113,6 +120,21 @@ class Plan:
     samples: Sequence[Sample]
     note: str = ""
     held: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What names it: the same for plans that do the same, in whatever order, and leave out as many rows."""
+        parts = [b"%d" % self.faults.count]
+        for step in sorted(self.steps, key=lambda step: (step.identifier, step.doing)):
+            parts += (json.dumps([step.doing, step.identifier, step.version, len(step.body)]).encode(), step.body)
+        return sm3(*parts).hex()[:DIGEST_CHARS]
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line."""
+        doings = [(self.count(doing), f"to {doing}") for doing in Doing]
+        counted = [f"{count} {what}" for count, what in (*doings, (self.faults.count, "faulty")) if count]
+        return ", ".join(counted) or "nothing to do"
 
     def count(self, doing: Doing) -> int:
         """How many steps do this."""

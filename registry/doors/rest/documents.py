@@ -167,6 +167,7 @@ def source_document(source: Source) -> dict[str, Any]:
         "is_requested": source.is_requested,
         "over_brake": source.over_brake,
         "message": source.message,
+        "plan_digest": source.plan_digest,
         "counts": asdict(source.counts),
         "faults": [{"row": fault.row, "reason": fault.reason} for fault in source.faults],
         "ran": render_ms(source.ran_ms) if source.ran_ms else None,

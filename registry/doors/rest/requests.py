@@ -210,18 +210,19 @@ def parse_source(document: Members) -> tuple[str, str]:
 
 
 def parse_run_report(document: Members) -> RunReport:
-    """`{"state", "bookmark", "message"?, "counts"?: {...}, "faults"?: [{"row", "reason"}]}`."""
-    document.allow(("state", "bookmark", "message", "counts", "faults"))
+    """`{"state", "bookmark", "message"?, "plan_digest"?, "counts"?: {...}, "faults"?: [{"row", "reason"}]}`."""
+    document.allow(("state", "bookmark", "message", "plan_digest", "counts", "faults"))
     faults = tuple(_row_fault(each) for each in document.objects("faults", MAX_FAULTS))
     counts = _counts(document.inner("counts")) if "counts" in document.document else None
     state = parse_member(document, "state", SourceState)
-    return RunReport(state, document.text("bookmark"), document.text("message", ""), counts, faults)
+    bookmark, message, plan_digest = document.text("bookmark"), document.text("message", ""), document.text("plan_digest", "")
+    return RunReport(state, bookmark, message, counts, faults, plan_digest)
 
 
-def parse_run_request(document: Members) -> tuple[bool, bool]:
+def parse_run_request(document: Members) -> tuple[str, bool]:
     """`{"over_brake"?, "again"?}`."""
     document.allow(("over_brake", "again"))
-    return document.flag("over_brake", False), document.flag("again", False)
+    return document.text("over_brake", ""), document.flag("again", False)
 
 
 def parse_place(document: Members, name: str, default: str | None = None) -> Position:

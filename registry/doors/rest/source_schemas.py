@@ -20,6 +20,7 @@ from registry.doors.rest.schema_parts import (
 from registry.service.sources import MAX_BOOKMARK_CHARS, MAX_FAULTS, MAX_SENTENCE_CHARS
 
 _SENTENCE: Final = {**TEXT, "maxLength": MAX_SENTENCE_CHARS}
+_DIGEST: Final = {**TEXT, "pattern": "^([0-9a-f]{16})?$"}
 _FAULT: Final = closed({"row": _SENTENCE, "reason": _SENTENCE})
 _RUN_COUNTS: Final = dict.fromkeys([each.name for each in fields(RunCounts)], COUNT)
 _BOOKMARK: Final = {**TEXT, "maxLength": MAX_BOOKMARK_CHARS, "description": "Of the reader: what is before it is registered."}
@@ -30,8 +31,9 @@ _SOURCE: Final = closed(
         "state": choice([state.name.lower() for state in SourceState]),
         "bookmark": _BOOKMARK,
         "is_requested": FLAG,
-        "over_brake": {**FLAG, "description": "The run that is requested may pass the brake."},
+        "over_brake": {**TEXT, "description": "The digest of the plan that may pass the brake in the run that is requested."},
         "message": TEXT,
+        "plan_digest": {**TEXT, "description": "Names the plan that stopped the last run; empty if none did."},
         "counts": closed(_RUN_COUNTS),
         "faults": items(_FAULT, MAX_FAULTS),
         "ran": {**_OR_NEVER, "description": "When the last run ended."},
@@ -47,12 +49,17 @@ SOURCE_SCHEMAS: Final[dict[str, Schema]] = {
     "SourceWritten": written_schema(_SOURCE),
     "NewSource": closed({"name": TEXT}, {"account": TEXT}),
     "RunRequest": closed(
-        {}, {"over_brake": FLAG, "again": {**FLAG, "description": "From the source's beginning, whatever was read already."}}
+        {},
+        {
+            "over_brake": {**_DIGEST, "description": "Of the plan that may pass the brake; any other stops the run."},
+            "again": {**FLAG, "description": "From the source's beginning, whatever was read already."},
+        },
     ),
     "RunReport": closed(
         {"state": choice([state.name.lower() for state in SourceState if state]), "bookmark": _BOOKMARK},
         {
             "message": _SENTENCE,
+            "plan_digest": _DIGEST,
             "counts": closed({}, _RUN_COUNTS),
             "faults": items(_FAULT, MAX_FAULTS),
         },

@@ -13,6 +13,7 @@ from tests.support.world import HOLDER, OPERATOR, World, context
 
 SOURCES = "/api/v1/sources"
 ONE = f"{SOURCES}/erp"
+DIGEST = "0123456789abcdef"
 COUNTS = {"rows": 3, "created": 1, "replaced": 1, "faulty": 1}
 
 
@@ -55,10 +56,11 @@ async def test_a_report_keeps_bookmark_counts_and_faults(node: RestNode, source:
 async def test_a_run_that_was_stopped_or_failed_is_not_the_last_that_ended_well(node: RestNode, source: Got) -> None:
     await report(node, 1)
     well = (await node("GET", ONE)).document["done"]
-    stopped = await report(node, 2, "stopped", message="the brake")
+    stopped = await report(node, 2, "stopped", message="the brake", plan_digest=DIGEST)
     assert (stopped.document["state"], stopped.document["done"]) == ("stopped", well)
+    assert stopped.document["plan_digest"] == DIGEST
     failed = await report(node, 3, "failed")
-    assert (failed.document["state"], failed.document["done"]) == ("failed", well)
+    assert (failed.document["state"], failed.document["done"], failed.document["plan_digest"]) == ("failed", well, "")
 
 
 async def test_a_run_that_found_nothing_new_leaves_counts_and_faults_as_they_were(node: RestNode, source: Got) -> None:
@@ -70,16 +72,16 @@ async def test_a_run_that_found_nothing_new_leaves_counts_and_faults_as_they_wer
 
 async def test_who_runs_under_an_old_version_learns_that_it_was_asked_for(node: RestNode, source: Got) -> None:
     asked = await node("POST", f"{ONE}/run", {}, by="holder")
-    assert (asked.document["is_requested"], asked.document["over_brake"]) == (True, False)
+    assert (asked.document["is_requested"], asked.document["over_brake"]) == (True, "")
     assert refused(await report(node, 1), Reason.VERSION_CONFLICT)
     done = await report(node, 2)
     assert (done.document["is_requested"], done.document["bookmark"]) == (False, "b")
 
 
 async def test_the_brake_is_lifted_by_the_operator_alone_and_for_one_run(node: RestNode, source: Got) -> None:
-    assert refused(await node("POST", f"{ONE}/run", {"over_brake": True}, by="holder"), Reason.PERMISSION_DENIED)
-    assert (await node("POST", f"{ONE}/run", {"over_brake": True})).document["over_brake"] is True
-    assert (await report(node, 2)).document["over_brake"] is False
+    assert refused(await node("POST", f"{ONE}/run", {"over_brake": DIGEST}, by="holder"), Reason.PERMISSION_DENIED)
+    assert (await node("POST", f"{ONE}/run", {"over_brake": DIGEST})).document["over_brake"] == DIGEST
+    assert (await report(node, 2)).document["over_brake"] == ""
 
 
 async def test_reading_it_again_forgets_the_bookmark(node: RestNode, source: Got) -> None:
@@ -131,7 +133,9 @@ async def test_what_is_wrong_is_named(node: RestNode, source: Got) -> None:
         (f"{ONE}/report", whole | {"counts": {}, "faults": [fault | {"reason": "x" * 301}]}, "faults[0].reason"),
         (f"{ONE}/report", whole | {"faults": [fault]}, "faults"),
         (f"{ONE}/report", whole | {"counts": {"rows": -1}}, "counts.rows"),
-        (f"{ONE}/run", {"over_brake": "yes"}, "over_brake"),
+        (f"{ONE}/report", whole | {"plan_digest": "0"}, "plan_digest"),
+        (f"{ONE}/run", {"over_brake": True}, "over_brake"),
+        (f"{ONE}/run", {"over_brake": "the last one"}, "over_brake"),
     ):
         got = await node("POST", path, data=json.dumps(body).encode())
         assert (got.status, got.document["field"]) == (400, field), (path, body)

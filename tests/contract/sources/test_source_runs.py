@@ -1,4 +1,4 @@
-"""What a run of a source does to the registry: what is registered, kept, left to others, suspended, held by the brake."""
+"""What a run of a source does to the registry: what is registered, kept, left to others, suspended."""
 
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,8 @@ import pytest
 from adapters.sources.core import plan
 from adapters.sources.readers import files as reader_of_files
 from tests.support.rest import RestNode
-from tests.support.sources import PREFIX, RunningSource, folder_of, profile, values_of, write_csv
+from tests.support.sources import PREFIX, ROWS, RunningSource, folder_of, profile, values_of, whole, write_csv
 from tests.support.world import World
-
-ROWS = [[f"T-{number}", f"变压器 {number}", ""] for number in range(40)]
-
-
-def whole(folder: Path, **sections: Any) -> Any:
-    """A source whose newest file has all rows."""
-    return profile(folder_of(folder, listing="whole"), **sections)
 
 
 async def test_rows_become_identifiers_and_the_same_rows_change_nothing(node: RestNode, tmp_path: Path) -> None:
@@ -169,65 +162,6 @@ async def test_a_row_that_is_faulty_is_not_gone_and_one_without_a_name_hinders_a
     assert (await source.states())["T-0"] == ("active", 1)
 
 
-@pytest.mark.parametrize("then", ["suspend", "retire"])
-async def test_a_table_that_shrinks_by_nine_tenths_is_held_by_the_brake_until_the_operator_lifts_it(
-    node: RestNode, tmp_path: Path, then: str
-) -> None:
-    source = RunningSource(node, whole(tmp_path, gone={"then": then}))
-    write_csv(tmp_path / "1.csv", ROWS)
-    await source.run()
-    before, bookmark = await source.states(), (await source.stored())["bookmark"]
-    write_csv(tmp_path / "2.csv", ROWS[:4])
-    result = await source.run()
-    assert (result.state, "36 of 40" in result.message, "90%" in result.message) == ("stopped", True, True)
-    stored = await source.stored()
-    assert (await source.states(), stored["bookmark"], stored["state"]) == (before, bookmark, "stopped")
-    # It is held again and again, and goes once somebody means it.
-    assert (await source.run()).state == "stopped"
-    lifted = await source.run(over_brake=True)
-    assert (lifted.state, lifted.counts[f"{then}ed" if then == "suspend" else "retired"]) == ("done", 36)
-    assert sorted(state for state, _ in (await source.states()).values()).count("active") == 4
-
-
-async def test_a_listing_without_any_row_is_held_however_few_are_registered(node: RestNode, tmp_path: Path) -> None:
-    source = RunningSource(node, whole(tmp_path, gone={"then": "suspend"}))
-    write_csv(tmp_path / "1.csv", ROWS[:3])
-    await source.run()
-    write_csv(tmp_path / "2.csv", [])
-    result = await source.run()
-    assert (result.state, "no rows at all" in result.message) == ("stopped", True)
-    assert {state for state, _ in (await source.states()).values()} == {"active"}
-
-
-async def test_a_column_that_is_filled_with_something_else_is_held_by_the_brake(node: RestNode, tmp_path: Path) -> None:
-    source = RunningSource(node, profile(folder_of(tmp_path)))
-    write_csv(tmp_path / "1.csv", ROWS)
-    await source.run()
-    write_csv(tmp_path / "2.csv", [[serial, "?", note] for serial, _, note in ROWS])
-    result = await source.run()
-    assert (result.state, "40 of 40" in result.message) == ("stopped", True)
-    assert {version for _, version in (await source.states()).values()} == {1}
-
-
-async def test_new_rows_and_a_few_changes_are_never_held(node: RestNode, tmp_path: Path) -> None:
-    source = RunningSource(node, profile(folder_of(tmp_path)))
-    write_csv(tmp_path / "1.csv", ROWS[:10])
-    await source.run()
-    write_csv(tmp_path / "2.csv", [*[[serial, "new", ""] for serial, _, _ in ROWS[:10]], *ROWS[10:]])
-    result = await source.run()
-    assert (result.state, result.counts["replaced"], result.counts["created"]) == ("done", 10, 30)
-
-
-async def test_too_many_faulty_rows_are_held_and_the_bookmark_stays_before_them(node: RestNode, tmp_path: Path) -> None:
-    source = RunningSource(node, profile(folder_of(tmp_path)))
-    write_csv(
-        tmp_path / "1.csv", [[serial, "", ""] if number else [serial, "a", ""] for number, (serial, _, _) in enumerate(ROWS)]
-    )
-    result = await source.run()
-    assert (result.state, "39 of 40 rows are faulty" in result.message) == ("stopped", True)
-    assert ((await source.stored())["bookmark"], await source.states()) == ("", {})
-
-
 async def test_a_renamed_column_fails_the_run_by_name_and_changes_nothing(node: RestNode, tmp_path: Path) -> None:
     source = RunningSource(node, whole(tmp_path, gone={"then": "retire"}))
     write_csv(tmp_path / "1.csv", ROWS)
@@ -335,20 +269,6 @@ async def test_a_long_backlog_is_registered_in_parts_and_a_failure_costs_the_las
     assert (again.state, again.counts["unchanged"], again.counts["created"]) == ("done", 36, 4)
 
 
-async def test_the_brake_counts_over_all_parts_of_a_run(
-    node: RestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = RunningSource(node, profile(folder_of(tmp_path), brake={"share": 0.5}))
-    write_csv(tmp_path / "1.csv", ROWS)
-    await source.run()
-    monkeypatch.setattr(plan, "MAX_PART_ROWS", 8)
-    monkeypatch.setattr(reader_of_files, "PORTION_ROWS", 4)
-    write_csv(tmp_path / "2.csv", [[serial, "?", note] for serial, _, note in ROWS])
-    result = await source.run()
-    assert (result.state, "24 of 40" in result.message) == ("stopped", True)
-    assert sorted(version for _, version in (await source.states()).values()) == [1] * 24 + [2] * 16
-
-
 async def test_a_whole_listing_that_cannot_be_held_is_refused_whole(
     node: RestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,14 +281,3 @@ async def test_a_whole_listing_that_cannot_be_held_is_refused_whole(
     monkeypatch.setattr(plan, "MAX_PLANNED_BYTES", 1_000)
     result = await source.run()
     assert (result.state, "more than 0 MiB" in result.message, await source.states()) == ("failed", True, {})
-
-
-async def test_a_small_source_in_a_large_prefix_is_measured_by_what_is_its_own(node: RestNode, tmp_path: Path) -> None:
-    write_csv(tmp_path / "1.csv", [[f"other-{number}", "a", ""] for number in range(200)])
-    await RunningSource(node, profile(folder_of(tmp_path, pattern="1.csv"), name="others")).run()
-    source = RunningSource(node, whole(tmp_path))
-    write_csv(tmp_path / "2.csv", ROWS)
-    await source.run()
-    write_csv(tmp_path / "3.csv", [[serial, "?", note] for serial, _, note in ROWS])
-    result = await source.run()
-    assert (result.state, "40 of 40" in result.message) == ("stopped", True)
