@@ -169,6 +169,7 @@ class UpstreamSection:
 
     handle: Annotated[str, kinds.checked_text(parse_servers)] = ""
     networks: Annotated[tuple[str, ...], kinds.texts(_check_network)] = ("127.0.0.0/8", "::1/128")
+    inner_networks: Annotated[tuple[str, ...], kinds.texts(_check_network)] = ()
     timeout_s: Annotated[float, kinds.seconds(0.1, 60)] = 5.0
     cache_mib: Annotated[int, kinds.integer(0, MAX_FOREIGN_CACHE_MIB)] = 16
     max_ttl_s: Annotated[int, kinds.integer(0, MAX_TTL_S)] = 86_400

@@ -153,7 +153,7 @@ def build_upstream(config: Config, clock: Clock, metrics: Metrics) -> Upstream:
 
         shared = SharedCopies(config.redis.url, ",".join(map(str, root)), terms, clock, metrics)
     limits = UpstreamLimits(total_s=section.timeout_s)
-    return Upstream(root, section.cache_mib * MIB, terms, limits, clock, metrics, shared)
+    return Upstream(root, section.cache_mib * MIB, terms, limits, clock, metrics, shared, section.inner_networks)
 
 
 def build_listeners(

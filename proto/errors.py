@@ -55,6 +55,7 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     UPSTREAM_FAILED = "upstream_failed"
     TOO_MANY_HOPS = "too_many_hops"
+    FORBIDDEN_ADDRESS = "forbidden_address"
     INTERNAL = "internal"
 
 

@@ -36,7 +36,9 @@ def show(stage: Stage) -> None:
     maker = stage.start("transformer-maker", "node.kind=enterprise", f"node.homed={MAKER}")
     supplier = stage.start("steel-supplier", "node.kind=enterprise", f"node.homed={SUPPLIER}")
     stage.until_ready(national)
-    recursive = stage.start("recursive", "node.kind=recursive", f"upstream.handle={national.handle}")
+    # Nodes refer to others on this machine, which nobody is asked at unless the operator names its network.
+    settings = (f"upstream.handle={national.handle}", "upstream.inner_networks=127.0.0.0/8")
+    recursive = stage.start("recursive", "node.kind=recursive", *settings)
     stage.until_ready(secondary, maker, supplier, recursive)
     stage.say(f"""national has the prefix {NATIONAL}, secondary {SECONDARY}, transformer-maker {MAKER}, and steel-supplier
         {SUPPLIER}. recursive has none: it knows the national node alone, and asks its way for others.""")

@@ -26,7 +26,7 @@ from resolver.upstream.failure import Failed, Why
 from resolver.upstream.limits import MAX_ALIASES, MAX_HOPS
 from resolver.upstream.sites import HS_ALIAS
 from resolver.upstream.upstream import UPWARD, Held, Route, Upstream
-from resolver.upstream.walk import Place
+from resolver.upstream.walk import Place, Standing
 
 # When trying again may help: a breaker's first pause, and what a failure is remembered for.
 RETRY_S: Final = 2.0
@@ -154,6 +154,8 @@ class ForwardStep:
             query.explain.append(f"upstream: {failed.detail}")
         if failed.why is Why.LOOP:
             return Refused(query.identifier, Refusal(Reason.TOO_MANY_HOPS, failed.detail))
+        if failed.why is Why.FORBIDDEN:
+            return Refused(query.identifier, Refusal(Reason.FORBIDDEN_ADDRESS, failed.detail))
         if failed.why is Why.OVERLOADED:
             return Refused(query.identifier, Refusal(Reason.OVERLOADED, failed.detail, retry_after_s=RETRY_S))
         detail = f"the node that knows has not answered: {failed.detail}"
@@ -165,5 +167,5 @@ def _route_to(home: Prefix) -> Route:
     """The way to the node that a prefix is delegated to. With every change of the prefix it is another one, so that no copy
     outlives the delegation under which it was fetched."""
     sites = home.delegation.sites if home.delegation is not None else ()
-    place = Place(sites=tuple(parse_site(site) for site in sites))
+    place = Place(Standing.DELEGATED, tuple(parse_site(site) for site in sites))
     return Route(f"{home.name}@{home.version}.{home.changed_ms}", place)

@@ -17,6 +17,7 @@ class Why(StrEnum):
     OPEN = "open"
     LOOP = "loop"
     OVERLOADED = "overloaded"
+    FORBIDDEN = "forbidden"
 
 
 ANSWERED: Final = "answered"

@@ -20,6 +20,7 @@ from resolver.upstream.copies import Copies, Copy, Kind, Terms
 from resolver.upstream.failure import Failed, Why
 from resolver.upstream.limits import MAX_PLACES, MAX_REFRESH_S, REFRESH_SHARE, UpstreamLimits
 from resolver.upstream.places import Places
+from resolver.upstream.reach import Reach
 from resolver.upstream.servers import Servers
 from resolver.upstream.sites import Endpoint
 from resolver.upstream.walk import Finding, Place, Standing, Walk
@@ -73,7 +74,8 @@ class _Walking(NamedTuple):
 
 
 class Upstream:
-    """Of one worker. `root` is the upstream's servers, none if there is no upstream. All calls are of one event loop."""
+    """Of one worker. `root` is the upstream's servers, none if there is no upstream; `networks` are those beside the public
+    Internet in which servers are asked that others name. All calls are of one event loop."""
 
     def __init__(
         self,
@@ -84,9 +86,11 @@ class Upstream:
         clock: Clock,
         metrics: Metrics,
         shared: Shared | None = None,
+        networks: Iterable[str] = (),
     ) -> None:
         self.servers = Servers(limits, clock, metrics)
         self._root = Place(Standing.ROOT, endpoints=tuple(root)) if root else None
+        self._reach = Reach(networks, root)
         self._terms = terms
         self._limits = limits
         self._clock = clock
@@ -285,7 +289,7 @@ class Upstream:
     async def _conduct(self, name: Identifier, route: Route, hops: int, trace: list[str]) -> Finding:
         """Drive one walk. Raises `Failed`."""
         root = None if route.place is not None else self._root
-        walk = Walk(name, root, self._start_of(name, route), hops, self._clock.now_ms() // 1000, trace)
+        walk = Walk(name, root, self._start_of(name, route), hops, self._clock.now_ms() // 1000, self._reach, trace)
         steps = walk.run()
         try:
             ask = next(steps)

@@ -8,8 +8,8 @@ it is not, the root is asked for the identifier itself, because a root that is a
 and any other refers. Only when the root has nothing, or nothing to do with it, does the walk ask for the prefix (`0.NA/P`,
 longest first) and go where its HS_SITE, HS_SERV or, for a derived prefix, HS_SITE.PREFIX and HS_SERV.PREFIX lead.
 
-Everything that leads on comes from others and may lead astray: no question is put to the same servers twice, and after
-`MAX_QUESTIONS` a walk ends.
+Everything that leads on comes from others and may lead astray: no question is put to the same servers twice, after
+`MAX_QUESTIONS` a walk ends, and who may not be asked (`reach`) is passed over.
 """
 
 from collections.abc import Generator
@@ -28,6 +28,7 @@ from proto.wire.handle.exchange import REFERRALS, Question, Response
 from proto.wire.handle.typed import SiteInfo
 from resolver.upstream.copies import Kind, public_of
 from resolver.upstream.failure import Failed, Why
+from resolver.upstream.reach import Reach
 from resolver.upstream.sites import (
     HS_ALIAS,
     HS_SERV,
@@ -69,11 +70,13 @@ class Standing(IntEnum):
     SITE = 0
     ROOT = 1
     NOWHERE = 2
+    DELEGATED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a prefix lives: the sites of its home, the root (whose endpoints are configuration), or nowhere. TTL in seconds."""
+    """Where a prefix lives: the sites of its home as others' records tell, the root (whose endpoints are configuration),
+    nowhere, or the sites that the operator has delegated it to. TTL in seconds."""
 
     standing: Standing = Standing.SITE
     sites: tuple[SiteInfo, ...] = ()
@@ -119,7 +122,14 @@ class Walk:
     """
 
     def __init__(
-        self, name: Identifier, root: Place | None, start: Place | None, hops: int, now_s: int, trace: list[str]
+        self,
+        name: Identifier,
+        root: Place | None,
+        start: Place | None,
+        hops: int,
+        now_s: int,
+        reach: Reach,
+        trace: list[str],
     ) -> None:
         self.learned: Place | None = None
         self.trace = trace
@@ -128,6 +138,7 @@ class Walk:
         self._start = start
         self._hops = hops
         self._now_s = now_s
+        self._reach = reach
         # What was asked, and how that failed, if it did.
         self._asked: dict[tuple[tuple[Endpoint, ...], str, tuple[str, ...]], Failed | None] = {}
 
@@ -250,6 +261,8 @@ class Walk:
         endpoints = place.endpoints_for(text)
         if not endpoints:
             raise Failed(Why.UNREACHABLE, f"nobody can be asked about {text}: no server of its site answers over TCP")
+        if place.standing is Standing.SITE:
+            endpoints = self._reached(endpoints, text)
         key = (endpoints, text, types)
         if key in self._asked:
             # Who failed where the prefix was known to live is not asked again if the root refers there, too.
@@ -265,6 +278,15 @@ class Walk:
             raise
         self.trace.append(f"{text} at {endpoints[0]}: {_name_of(response.code)}")
         return response
+
+    def _reached(self, endpoints: tuple[Endpoint, ...], text: str) -> tuple[Endpoint, ...]:
+        """Those of the servers that others have named which may be asked. Raises `Failed` if there are none."""
+        barred = {endpoint: why for endpoint in endpoints if (why := self._reach.bar(endpoint))}
+        told = [f"{endpoint} ({why})" for endpoint, why in barred.items()]
+        if len(barred) == len(endpoints):
+            raise Failed(Why.FORBIDDEN, f"{text} is said to be at {', '.join(told)}, where this node asks nobody")
+        self.trace += [f"{text} at {each}: not asked" for each in told]
+        return tuple(endpoint for endpoint in endpoints if endpoint not in barred)
 
     def _learn(self, place: Place) -> None:
         # The record of a prefix lives where that prefix's parent does: it says nothing about the prefix itself.

@@ -20,6 +20,7 @@ from tests.e2e.conftest import StartNode
 from tests.support.edges import WAIT_S, connect, read_message
 from tests.support.federation import (
     ENTERPRISE,
+    INNER,
     SECONDARY,
     Federation,
     create_prefix,
@@ -168,6 +169,23 @@ def test_over_handle_an_answer_of_another_node_does_not_claim_to_be_the_primarys
             assert (answer.code, answer.flags & codes.AUTHORITATIVE) == (codes.ResponseCode.SUCCESS, 0)
 
 
+def test_a_node_asks_nobody_in_an_inner_network_because_a_record_names_him(nodes: Federation, start_node: StartNode) -> None:
+    node = start_node("node.kind=recursive", f"upstream.handle=127.0.0.1:{handle_port(nodes.top)}", workers=1)
+    node.until_ready()
+    name = f"{ENTERPRISE}/PRODUCT"
+    document = resolve(node, name)
+    assert (document["status"], document["reason"]) == (502, "forbidden_address")
+    for via in VIA:
+        said = node.run("resolve", name, "--via", via, "--json")
+        # Handle's word for it is that this server is not responsible.
+        outcome = "not_homed" if via.startswith("handle") else "refused"
+        assert (said.returncode, json.loads(said.stdout)["outcome"]) == (1, outcome), said.stdout
+    explained = node.run("resolve", name, "--explain").stdout
+    assert f"127.0.0.1:{handle_port(nodes.secondary)} (loopback address), where this node asks nobody" in explained
+    asked = 1 + len(VIA) + 1
+    node.until(lambda: node.metric("biaojie_refused_total", reason="forbidden_address") == asked)
+
+
 def test_recursive_nodes_share_what_they_have_fetched_and_miss_nothing_without_redis(
     nodes: Federation, start_node: StartNode, tmp_path: Path
 ) -> None:
@@ -177,7 +195,7 @@ def test_recursive_nodes_share_what_they_have_fetched_and_miss_nothing_without_r
     upstream = f"upstream.handle=127.0.0.1:{handle_port(nodes.top)}"
     with redis_server() as redis:
         first, second = (
-            start_node("node.kind=recursive", upstream, f"redis.url={redis.url}", data=tmp_path / name, workers=1)
+            start_node("node.kind=recursive", upstream, INNER, f"redis.url={redis.url}", data=tmp_path / name, workers=1)
             for name in ("first", "second")
         )
         first.until_ready()

@@ -8,6 +8,9 @@ from typing import Any
 
 from tests.support.node import RunningNode
 
+# All of it is on one machine, which is where records of the others lead.
+INNER = "upstream.inner_networks=127.0.0.0/8"
+
 TOP, SECONDARY, ENTERPRISE = "99", "99.1", "99.1.7"
 
 
@@ -34,7 +37,7 @@ def federation(folder: Path, *settings: str) -> Iterator[Federation]:
         nodes = [start("top-level", f"node.homed={TOP}"), start("secondary", f"node.homed={SECONDARY}")]
         nodes.append(start("enterprise", f"node.homed={ENTERPRISE}"))
         nodes[0].until_ready()
-        nodes.append(start("recursive", f"upstream.handle=127.0.0.1:{handle_port(nodes[0])}", *settings))
+        nodes.append(start("recursive", f"upstream.handle=127.0.0.1:{handle_port(nodes[0])}", INNER, *settings))
         for node in nodes:
             node.until_ready()
         yield Federation(*nodes)

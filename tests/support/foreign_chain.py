@@ -1,7 +1,7 @@
 """A chain that asks other nodes: a reader in memory, a clock that a test moves, real sockets to nodes of the test."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ class ForeignChain:
         terms: Terms | None = None,
         share: Callable[["ForeignChain"], Shared] | None = None,
         home: str = "88.118",
+        networks: Sequence[str] = ("127.0.0.0/8",),
     ) -> None:
         self.reader = DictReader()
         self.reader.put_prefix(home)
@@ -40,7 +41,7 @@ class ForeignChain:
         self.counts = Counts()
         self.terms = terms or Terms()
         shared = share(self) if share is not None else None
-        self.upstream = Upstream(root, 1_000_000, self.terms, limits, self.clock, self.counts.metrics, shared)
+        self.upstream = Upstream(root, 1_000_000, self.terms, limits, self.clock, self.counts.metrics, shared, networks)
         recursion = Recursion(["127.0.0.0/8", "::1/128"], self.upstream.has_root)
         self.chain = build_chain(self.reader, self.clock, self.counts.metrics, self.upstream, recursion)
 
@@ -78,14 +79,14 @@ class ForeignChain:
 
 
 @asynccontextmanager
-async def foreign_chain(*nodes: ForeignNode, **more: Any) -> AsyncIterator[ForeignChain]:
-    """A chain whose upstream is `nodes`; it and they are closed in the end."""
+async def foreign_chain(*nodes: ForeignNode, others: Sequence[ForeignNode] = (), **more: Any) -> AsyncIterator[ForeignChain]:
+    """A chain whose upstream is `nodes`; it and they are closed in the end, and so are `others`."""
     chain = ForeignChain(*(node.endpoint for node in nodes), **more)
     try:
         yield chain
     finally:
         await chain.upstream.close()
-        for node in nodes:
+        for node in (*nodes, *others):
             await node.end()
 
 

@@ -117,6 +117,7 @@ def test_what_is_not_built_yet_is_refused_by_name(key: str, value: str) -> None:
         ("upstream.handle", "a:1,", "is not HOST:PORT"),
         ("upstream.handle", "::1:2641", "is written in brackets"),
         ("upstream.networks", "10.0.0.1/8", "is not a network"),
+        ("upstream.inner_networks", "10.0.0.1/8", "is not a network"),
         ("upstream.timeout_s", "0", "is not between"),
         ("redis.url", "redis://x:port", "is wanted"),
         ("redis.url", "redis://", "is wanted"),

@@ -17,10 +17,13 @@ from proto.wire.handle.exchange import Response
 from proto.wire.handle.trailer import LifeCycle
 from resolver.upstream.copies import Kind
 from resolver.upstream.failure import Failed, Why
+from resolver.upstream.reach import Reach
 from resolver.upstream.sites import Endpoint
 from resolver.upstream.walk import MAX_QUESTIONS, NOWHERE, Ask, Finding, Place, Standing, Walk
 from tests.support.foreign_node import packed, site, site_value
 
+# Where all the servers of these tests are.
+REACH = Reach(["10.0.0.0/8"])
 NOW_S = 1_795_351_250
 ROOT = Endpoint("10.0.0.1", 2641)
 SECOND = Endpoint("10.0.0.2", 2641)
@@ -63,7 +66,7 @@ class Conversation:
 
 def converse(identifier: str, table: Table, root: Place | None = ROOT_PLACE, start: Place | None = None) -> Conversation:
     """Walk through a table of (server, identifier) → what it says; a server is not responsible for what is not there."""
-    conversation = Conversation(Walk(parse_identifier(identifier), root, start, 1, NOW_S, []))
+    conversation = Conversation(Walk(parse_identifier(identifier), root, start, 1, NOW_S, REACH, []))
     steps = conversation.walk.run()
     try:
         ask = next(steps)
@@ -343,7 +346,7 @@ def test_a_home_that_fails_and_that_the_root_still_names_is_what_has_failed() ->
 
 
 def test_referrals_to_ever_new_servers_end_too() -> None:
-    walk = Walk(parse_identifier("99.1/x"), ROOT_PLACE, None, 1, NOW_S, [])
+    walk = Walk(parse_identifier("99.1/x"), ROOT_PLACE, None, 1, NOW_S, REACH, [])
     steps = walk.run()
     next(steps)
     for number in range(1, MAX_QUESTIONS):
@@ -382,7 +385,7 @@ STARTS = st.sampled_from([None, NOWHERE, ROOT_PLACE, Place(sites=(site(SECOND),)
 
 @given(st.data(), st.sampled_from(["99.1/x", "0.NA/99.1", "99.1", "99/S"]), STARTS)
 def test_whatever_servers_say_a_walk_ends(data: st.DataObject, identifier: str, start: Place | None) -> None:
-    steps = Walk(parse_identifier(identifier), ROOT_PLACE, start, 1, NOW_S, []).run()
+    steps = Walk(parse_identifier(identifier), ROOT_PLACE, start, 1, NOW_S, REACH, []).run()
     asked = 0
     with contextlib.suppress(StopIteration, Failed):
         ask = next(steps)

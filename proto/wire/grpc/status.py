@@ -73,6 +73,7 @@ REASON_STATUS: Final[dict[Reason, Status]] = {
     Reason.TIMEOUT: Status.DEADLINE_EXCEEDED,
     Reason.UPSTREAM_FAILED: Status.UNAVAILABLE,
     Reason.TOO_MANY_HOPS: Status.FAILED_PRECONDITION,
+    Reason.FORBIDDEN_ADDRESS: Status.FAILED_PRECONDITION,
     Reason.INTERNAL: Status.INTERNAL,
 }
 

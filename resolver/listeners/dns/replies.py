@@ -70,6 +70,7 @@ REASON_CODES: Final[dict[Reason, Rcode]] = {
     Reason.TIMEOUT: Rcode.SERVFAIL,
     Reason.UPSTREAM_FAILED: Rcode.SERVFAIL,
     Reason.TOO_MANY_HOPS: Rcode.SERVFAIL,
+    Reason.FORBIDDEN_ADDRESS: Rcode.SERVFAIL,
     Reason.INTERNAL: Rcode.SERVFAIL,
 }
 

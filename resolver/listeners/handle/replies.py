@@ -60,6 +60,8 @@ REASON_CODES: Final[dict[Reason, ResponseCode]] = {
     Reason.TIMEOUT: ResponseCode.TOO_BUSY,
     Reason.UPSTREAM_FAILED: ResponseCode.TOO_BUSY,
     Reason.TOO_MANY_HOPS: ResponseCode.RECURSION_TOO_HIGH,
+    # Not ERROR: a node that asks this one would take it for ill, because of what somebody has registered elsewhere.
+    Reason.FORBIDDEN_ADDRESS: ResponseCode.NOT_RESPONSIBLE,
     Reason.INTERNAL: ResponseCode.ERROR,
 }
 

@@ -18,7 +18,7 @@ from resolver.chain.together import resolve_together
 from resolver.upstream.breaker import FAILURES
 from resolver.upstream.watch import DelegateWatch
 from tests.support.foreign_chain import ForeignChain, foreign_chain, refusal
-from tests.support.foreign_node import NOT_FOUND, ForeignNode, packed, site
+from tests.support.foreign_node import NOT_FOUND, ForeignNode, open_nodes, packed, refer, site, site_value
 from tests.support.handle import until
 
 URL = Value(1, "URL", b"https://example.org/x", ttl=100, timestamp=1)
@@ -71,6 +71,17 @@ async def test_who_asks_for_recursion_gets_the_record() -> None:
         assert (answer.values, answer.source) == (packed(URL), Source.CACHED)
         assert isinstance(chain.ask_now(f"{PREFIX}/x", is_recursive=True), Found)
         assert node.questions == [f"{PREFIX}/x"]
+
+
+async def test_the_node_that_is_configured_is_asked_wherever_it_is_but_nobody_that_it_names() -> None:
+    node, victim = await open_nodes(2)
+    node.put(f"{PREFIX}/x", URL)
+    node.answers[f"{PREFIX}/y"] = refer(site_value(victim.site))
+    async with foreign_chain(others=(node, victim), networks=()) as chain:
+        hand_over(chain, node)
+        await chain.find(f"{PREFIX}/x", is_recursive=True)
+        assert refusal(await chain.ask(f"{PREFIX}/y", is_recursive=True)) == Reason.FORBIDDEN_ADDRESS
+        assert victim.connections == 0
 
 
 async def test_networks_that_may_not_ask_are_referred_all_the_same() -> None:

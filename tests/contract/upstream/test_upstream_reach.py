@@ -11,8 +11,9 @@ from proto.wire.handle import codes
 from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.value import parse_value
 from resolver.upstream.limits import MAX_ALIASES, MAX_HOPS
+from resolver.upstream.sites import Endpoint
 from tests.support.foreign_chain import foreign_chain, refusal
-from tests.support.foreign_node import NOT_FOUND, ForeignNode, error
+from tests.support.foreign_node import NOT_FOUND, ForeignNode, error, open_nodes, refer, site, site_value
 from tests.support.handle import until
 
 URL = Value(1, "URL", b"https://example.org/x", ttl=100)
@@ -71,6 +72,49 @@ async def test_what_is_homed_here_is_never_asked_for_elsewhere() -> None:
         assert answer.source is Source.AUTHORITATIVE
         chain.ask_now("88.118/y")
         assert not node.questions
+
+
+async def test_a_referral_into_an_inner_network_is_refused_and_nobody_there_is_connected_to() -> None:
+    root, victim = await open_nodes(2)
+    root.answers["99.1/x"] = refer(site_value(victim.site))
+    async with foreign_chain(root, others=(victim,), networks=()) as chain:
+        trace: list[str] = []
+        answer = await chain.ask("99.1/x", explain=trace)
+        assert refusal(answer) == Reason.FORBIDDEN_ADDRESS
+        assert victim.connections == 0
+        assert chain.counts.of("refused_total", reason=Reason.FORBIDDEN_ADDRESS) == 1
+        assert f"99.1/x is said to be at {victim.endpoint} (loopback address)" in trace[-1]
+        # Nothing is held against the server that said so.
+        assert not chain.upstream.servers.is_open(root.endpoint)
+        assert chain.requests() == 1
+
+
+async def test_what_the_record_of_a_prefix_names_is_judged_as_well() -> None:
+    root, victim = await open_nodes(2)
+    root.answers["99.1/x"] = NOT_FOUND
+    root.put("0.NA/99.1", site_value(victim.site))
+    async with foreign_chain(root, others=(victim,), networks=()) as chain:
+        assert refusal(await chain.ask("99.1/x")) == Reason.FORBIDDEN_ADDRESS
+        assert victim.connections == 0
+
+
+async def test_of_several_sites_those_are_asked_that_may_be() -> None:
+    root, home = await open_nodes(2)
+    away = site(Endpoint("169.254.169.254", 2641))
+    root.answers["99.1/x"] = refer(site_value(away), site_value(home.site, index=2))
+    home.put("99.1/x", URL)
+    async with foreign_chain(root, others=(home,)) as chain:
+        trace: list[str] = []
+        await chain.find("99.1/x", explain=trace)
+        assert "99.1/x at 169.254.169.254:2641 (link-local address): not asked" in trace
+
+
+async def test_who_is_configured_may_be_named_wherever_he_is() -> None:
+    first, second = await open_nodes(2)
+    first.answers["99.1/x"] = refer(site_value(second.site))
+    second.put("99.1/x", URL)
+    async with foreign_chain(first, second, networks=()) as chain:
+        await chain.find("99.1/x")
 
 
 async def test_a_question_counts_the_nodes_that_it_passes_and_ends_after_so_many() -> None:
