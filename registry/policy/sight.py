@@ -1,11 +1,31 @@
 """What of a record a caller may see. The resolver answers by the same rule, from packed records (`resolver.service`)."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from proto.model.account import Caller
 from proto.model.record import Record, State
 from proto.model.value import PRIVATE, PUBLIC
-from registry.policy.rules import Reach
+from registry.policy.rules import Action, Reach, judge
+
+
+class Sight(NamedTuple):
+    """How far a caller sees the records of a registrant, and the groups of it whose values are open."""
+
+    reach: Reach
+    groups: frozenset[str]
+
+
+class Sights(dict[str, Sight]):
+    """What a caller who follows changes sees of each registrant's records: worked out once for each that is asked for."""
+
+    def __init__(self, caller: Caller) -> None:
+        super().__init__()
+        self.caller = caller
+
+    def __missing__(self, registrant: str) -> Sight:
+        sight = self[registrant] = Sight(judge(self.caller, Action.FOLLOW, registrant), groups_open(self.caller, registrant))
+        return sight
 
 
 def groups_open(caller: Caller, registrant: str) -> frozenset[str]:

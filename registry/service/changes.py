@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 from proto.limits import MAX_CHANGE_BYTES
@@ -30,6 +31,8 @@ _NOT_FOLLOWED: Final = frozenset({Table.FEED, Table.LETTER, Table.FILING, Table.
 
 # Changes are read in portions, and others get their turn in between: one change may hold thousands of rows.
 PORTION: Final = 16
+# Nor do others wait for more rows than this, plus those of one change, where what is seen of a row is written at once.
+PORTION_ROWS: Final = 64
 
 # A page ends when it has this many rows, however few changes they are: what is rendered at once stays bounded.
 MAX_PAGE_ROWS: Final = 2_000
@@ -71,6 +74,10 @@ class VisibleChange:
     traceparent: str
     rows: tuple[VisibleRow, ...]
 
+    @property
+    def row_count(self) -> int:
+        return len(self.rows)
+
 
 @dataclass(frozen=True, slots=True)
 class ChangesPage:
@@ -79,6 +86,20 @@ class ChangesPage:
     changes: tuple[VisibleChange, ...]
     cursor: Position
     head: Position
+
+
+class Visible(Protocol):
+    """What became of a change of which something is open to the caller."""
+
+    @property
+    def row_count(self) -> int:
+        """Of its rows, those that are open."""
+
+
+Kind = TypeVar("Kind", bound=Visible)
+
+See = Callable[[Change], Kind | None]
+"""What is made of a change; None if nothing in it is open to the caller."""
 
 
 class Readout(Protocol):
@@ -155,57 +176,77 @@ class Follower:
             await asyncio.sleep(PAUSE_S)
 
     async def _see(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[Seen, Position]:
-        changes, cursor = await self.read(caller, after, limit, below)
+        changes, cursor = await self.read(partial(see_change, caller=caller, below=below), after, limit)
         return Seen(tuple(changes)), cursor
 
-    async def read(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[list[VisibleChange], Position]:
-        """What is there for a caller who has passed the policy. Raises `Refusal` as the stream does."""
-        steps = read_visible(self._stream, caller, after, limit, below)
+    async def read(self, see: See[Kind], after: Position, limit: int) -> tuple[list[Kind], Position]:
+        """What is there for a caller who has passed the policy, as `see` makes it. Raises `Refusal` as the stream does."""
+        steps = read_visible(self._stream, see, after, limit)
         while True:
             try:
                 next(steps)
             except StopIteration as done:
-                page: tuple[list[VisibleChange], Position] = done.value
+                page: tuple[list[Kind], Position] = done.value
                 return page
             await asyncio.sleep(0)
 
 
 def read_visible(
-    stream: Stream, caller: Caller, after: Position, limit: int, below: str
-) -> Generator[None, None, tuple[list[VisibleChange], Position]]:
-    """A page, portion by portion; in the end the visible changes, and where they end. Raises `Refusal` as the stream does."""
-    found: list[VisibleChange] = []
+    stream: Stream, see: See[Kind], after: Position, limit: int, portion_changes: int = PORTION
+) -> Generator[None, None, tuple[list[Kind], Position]]:
+    """A page, portion by portion; in the end what `see` made of the visible changes, and where they end.
+
+    Raises `Refusal` as the stream does.
+    """
+    found: list[Kind] = []
     cursor, rows, size, passed_over = after, 0, 0, 0
     while len(found) < limit and rows < MAX_PAGE_ROWS and size < MAX_PAGE_BYTES and passed_over < MAX_PASSED_OVER:
-        portion = stream.read(cursor, min(PORTION, limit - len(found)))
+        portion = stream.read(cursor, min(portion_changes, limit - len(found)))
         if not portion:
             break
+        paused_at = rows
         for change in portion:
-            visible = see_change(change, caller, below)
+            visible = see(change)
             cursor = change.position
             if visible is None:
                 passed_over += 1
                 continue
             found.append(visible)
-            rows += len(visible.rows)
+            rows += visible.row_count
             size += len(change.payload)
             if rows >= MAX_PAGE_ROWS or size >= MAX_PAGE_BYTES:
                 break
+            if rows - paused_at >= PORTION_ROWS:
+                paused_at = rows
+                yield
         yield
     return found, cursor
 
 
 def holders_of(changes: Iterable[VisibleChange]) -> Counter[str]:
     """The registrant of every row, as often as it comes; empty for what is the node's own."""
-    nouns = (row.noun for change in changes for row in change.rows)
-    return Counter(noun.code if isinstance(noun, Registrant) else noun.registrant for noun in nouns)
+    return Counter(holder_of(row) for change in changes for row in change.rows)
+
+
+def holder_of(row: VisibleRow) -> str:
+    """The registrant of a row; empty for what is the node's own."""
+    return row.noun.code if isinstance(row.noun, Registrant) else row.noun.registrant
 
 
 def see_change(change: Change, caller: Caller, below: str = "") -> VisibleChange | None:
     """What `caller` may see of a change, None if it is nothing; `below` keeps only what is below a prefix."""
+    rows, is_whole = see_rows(change.payload, caller, below)
+    if not rows:
+        return None
+    who = (change.actor, change.request_id, change.traceparent) if is_whole else ("", "", "")
+    return VisibleChange(change.position, change.time_ms, *who, tuple(rows))
+
+
+def see_rows(payload: bytes, caller: Caller, below: str = "") -> tuple[list[VisibleRow], bool]:
+    """What `caller` may see of the rows of a change, and whether all of these are open to it whole."""
     rows = []
     is_whole = True
-    for row in parse_payload(change.payload):
+    for row in parse_payload(payload):
         if below and not _is_below(row, below):
             continue
         seen = _see_row(row, caller)
@@ -213,10 +254,7 @@ def see_change(change: Change, caller: Caller, below: str = "") -> VisibleChange
             noun, reach = seen
             is_whole = is_whole and reach is Reach.WHOLE
             rows.append(VisibleRow(row.table, row.name, noun, row.version, row.prior_version, row.state, row.prior_state))
-    if not rows:
-        return None
-    who = (change.actor, change.request_id, change.traceparent) if is_whole else ("", "", "")
-    return VisibleChange(change.position, change.time_ms, *who, tuple(rows))
+    return rows, is_whole
 
 
 def _see_row(row: Row, caller: Caller) -> tuple[Record | Prefix | Registrant | Account | Job, Reach] | None:

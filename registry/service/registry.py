@@ -30,7 +30,7 @@ from registry.policy.rules import Action, enter
 from registry.service import accounts, feeds, filings, prefixes, registrants, statistics
 from registry.service.access import AccessLog
 from registry.service.accounts import NewAccount, new_secret
-from registry.service.changes import ChangesPage, Follower, Found, Read, VisibleChange, holders_of
+from registry.service.changes import ChangesPage, Follower, Found, Kind, Read, See, holders_of
 from registry.service.city import Enterprise, list_enterprises, list_products, show_enterprise
 from registry.service.context import Context
 from registry.service.delegation import plan_delegation
@@ -468,11 +468,9 @@ class Registry:
         await self.access.note(context, Reading.CHANGES, found.holders, prefix)
         return found, cursor, head
 
-    async def read_changes(
-        self, caller: Caller, after: Position, limit: int, below: str
-    ) -> tuple[list[VisibleChange], Position]:
-        """The changes that are there, as `follow` has them read."""
-        return await self._follower.read(caller, after, limit, below)
+    async def read_changes(self, see: See[Kind], after: Position, limit: int) -> tuple[list[Kind], Position]:
+        """The changes that are there, as `follow` has them read: what `see` makes of each."""
+        return await self._follower.read(see, after, limit)
 
     async def _write(self, context: Context, make_plan: Callable[[int], Plan]) -> Written:
         return await self.executor.execute(context, make_plan)

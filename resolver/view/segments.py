@@ -55,6 +55,8 @@ class SegmentFile:
         self._sequences = [self._first]
         self._offsets = [0]
         self._known = (self._first, 0)
+        # Where the last reader has come to: it goes on there, and one change is read after the other.
+        self._noted = self._known
 
     def close(self) -> None:
         os.close(self._fd)
@@ -76,8 +78,9 @@ class SegmentFile:
         if offset >= self._offsets[-1] + MARK_BYTES:
             self._sequences.append(sequence)
             self._offsets.append(offset)
+        self._noted = (sequence, offset)
         if sequence > self._known[0]:
-            self._known = (sequence, offset)
+            self._known = self._noted
 
     def offset_of(self, sequence: int) -> int | None:
         """Where the change `sequence` begins, or will begin if all before it are there; None if they are not.
@@ -91,7 +94,10 @@ class SegmentFile:
             at, offset = self._walk(*self._known, sequence)
         else:
             mark = bisect_right(self._sequences, sequence) - 1
-            at, offset = self._walk(self._sequences[mark], self._offsets[mark], sequence)
+            near = (self._sequences[mark], self._offsets[mark])
+            if near[0] <= self._noted[0] <= sequence:
+                near = self._noted
+            at, offset = self._walk(*near, sequence)
         return offset if at == sequence else None
 
     def end(self) -> int:
@@ -138,6 +144,7 @@ class SegmentFile:
             kept = bisect_right(self._offsets, size)
             del self._sequences[kept:], self._offsets[kept:]
             self._known = (self._sequences[-1], self._offsets[-1])
+            self._noted = self._known
 
 
 class Line:

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from proto.model.account import Caller
 from proto.model.change import Position
 from registry.doors.rest.call import Call, parse_limit, parse_number, parse_position
-from registry.doors.rest.limits import RENDER_SLICE
-from registry.doors.rest.pages import PagesBeside, Rendered, render
+from registry.doors.rest.packed_changes import render_change
+from registry.doors.rest.pages import PagesBeside, Rendered, join
 from registry.doors.rest.parameters import LIMIT
 from registry.doors.rest.reply import Reply, compose_json
 from registry.doors.rest.route import Answer, Parameter, Route
-from registry.service.changes import MAX_WAIT_S, holders_of
+from registry.policy.sight import Sights
+from registry.service.changes import MAX_WAIT_S
 from registry.service.registry import Registry
 
 CHANGES: Final = "/api/v1/changes"
@@ -77,13 +79,7 @@ class ChangeResource:
         return Reply(200, body, headers={"Cache-Control": "no-store"})
 
     async def _make(self, caller: Caller, after: Position, limit: int, below: str) -> tuple[Rendered, Position]:
-        """Read and render here, with a pause after so many rows."""
-        changes, cursor = await self._registry.read_changes(caller, after, limit, below)
-        documents, rows = [], 0
-        for change in changes:
-            documents.append(render(change))
-            rows += len(change.rows)
-            if rows >= RENDER_SLICE:
-                rows = 0
-                await asyncio.sleep(0)
-        return Rendered(b",".join(documents), len(changes), holders_of(changes)), cursor
+        """Read and render here, with pauses in between."""
+        see = partial(render_change, sights=Sights(caller), below=below)
+        changes, cursor = await self._registry.read_changes(see, after, limit)
+        return join(changes), cursor

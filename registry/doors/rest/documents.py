@@ -15,7 +15,7 @@ from proto.model.job import Job, JobState
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
 from proto.model.source import Source
-from registry.service.changes import VisibleChange, VisibleRow
+from registry.service.changes import VisibleRow
 from registry.service.feeds import FeedStanding
 from registry.service.plan import RowOutcome
 
@@ -241,22 +241,8 @@ _STATES: Final[Mapping[Table, type[State] | type[PrefixState] | type[JobState]]]
 }
 
 
-def change_document(change: VisibleChange) -> dict[str, Any]:
-    """A change with the rows that the caller may see; who commanded it is left out where that is not open."""
-    document: dict[str, Any] = {
-        "position": change.position.to_cursor(),
-        "epoch": change.position.epoch,
-        "sequence": change.position.sequence,
-        "time": render_ms(change.time_ms),
-        "rows": [_row_document(row) for row in change.rows],
-    }
-    for name in ("actor", "request_id", "traceparent"):
-        if getattr(change, name):
-            document[name] = getattr(change, name)
-    return document
-
-
-def _row_document(row: VisibleRow) -> dict[str, Any]:
+def row_document(row: VisibleRow) -> dict[str, Any]:
+    """A row of a change, with what the caller may see of it."""
     kind = _NOUNS[row.table]
     document: dict[str, Any] = {"kind": kind, "name": row.name, "version": row.version, "prior_version": row.prior_version}
     states = _STATES.get(row.table)

@@ -5,14 +5,17 @@ python -m registry.doors.rest.page_process DESCRIPTOR FOLDER
 
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 
 from proto.errors import Refusal
 from proto.ports import Stream
-from registry.doors.rest.pages import PageMade, PageTask, Rendered, render
+from registry.doors.rest.packed_changes import render_change
+from registry.doors.rest.pages import PageMade, PageTask, join
+from registry.policy.sight import Sights
 from registry.service.beside.child import Pipe, live
 from registry.service.beside.talk import READY, Failed, Refused
-from registry.service.changes import holders_of, read_visible
+from registry.service.changes import read_visible
 from resolver.view.archive import Archive
 
 
@@ -29,13 +32,15 @@ def serve(pipe: Pipe) -> None:
 
 def outcome_of(task: PageTask, stream: Stream) -> PageMade | Refused | Failed:
     """What a task comes to."""
-    steps = read_visible(stream, task.caller, task.after, task.limit, task.below)
+    see = partial(render_change, sights=Sights(task.caller), below=task.below)
+    # Nobody else wants a turn here: the whole page is one portion.
+    steps = read_visible(stream, see, task.after, task.limit, task.limit)
     try:
         while True:
             next(steps)
     except StopIteration as done:
         changes, cursor = done.value
-        return PageMade(Rendered(b",".join(map(render, changes)), len(changes), holders_of(changes)), cursor)
+        return PageMade(join(changes), cursor)
     except Refusal as refusal:
         return Refused(refusal.reason, refusal.detail, refusal.field)
     except Exception:  # noqa: BLE001 - the registry logs it, and fails the request by its name

@@ -9,17 +9,17 @@ functions in both processes. Without a process (it starts, it died, it cannot be
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from proto.model.account import Caller
 from proto.model.change import Position
-from registry.doors.rest.documents import change_document
-from registry.doors.rest.reply import compose_json
+from registry.doors.rest.packed_changes import RenderedChange
 from registry.service.beside.parent import ProcessBeside, ProcessEnded
 from registry.service.beside.talk import Failed, Refused
-from registry.service.changes import Read, VisibleChange
+from registry.service.changes import Read
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,10 @@ class PageMade(NamedTuple):
     cursor: Position
 
 
-def render(change: VisibleChange) -> bytes:
-    """The document of a change."""
-    return compose_json(change_document(change))
+def join(changes: Sequence[RenderedChange]) -> Rendered:
+    """The changes of a page together."""
+    holders = Counter(holder for change in changes for holder in change.holders)
+    return Rendered(b",".join([change.document for change in changes]), len(changes), holders)
 
 
 class PagesBeside:
