@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final, Self
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from adapters.answer_body import read_up_to
@@ -79,7 +80,7 @@ class RegistryApi:
 
 def _document_of(status: int, raw: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(raw)
+        document = orjson.loads(raw)
     except ValueError:
         document = None
     if not isinstance(document, dict):

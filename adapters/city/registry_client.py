@@ -1,11 +1,14 @@
 """The node's own REST API, as far as feeds need it: changes in, cursors and letters out."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from adapters.city.core.event import Key
+from adapters.city.core.event import Key, News, news_of
+from adapters.city.core.profile import Profile
+from adapters.city.core.selection import Selection
+from adapters.city.core.shape import Shape
 from adapters.registry_api import TIMEOUT_S, RegistryApi
 
 FEEDS: Final = "/api/v1/feeds"
@@ -48,6 +51,15 @@ class Page:
     changes: Sequence[Mapping[str, Any]]
     cursor: str
     head: str
+    _told: dict[tuple[Selection, Shape], list[list[News]]] = field(default_factory=dict, repr=False, compare=False)
+
+    def news(self, profile: Profile) -> list[list[News]]:
+        """What a feed tells of each change. For feeds of one selection and one shape, that are at most 64, it is one."""
+        told = (profile.selection, profile.shape)
+        found = self._told.get(told)
+        if found is None:
+            found = self._told[told] = [news_of(change, *told) for change in self.changes]
+        return found
 
 
 class RegistryClient(RegistryApi):

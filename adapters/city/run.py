@@ -18,7 +18,7 @@ from random import random
 from typing import Any, Final, TypeVar
 
 from adapters.city.core.backlog import Backlog, Entry
-from adapters.city.core.event import Event, Key, event_of, events_of
+from adapters.city.core.event import Event, Key, compose_json, event_of
 from adapters.city.core.pace import Pace, Suspicion
 from adapters.city.core.profile import Profile
 from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_settled, settle
@@ -81,6 +81,7 @@ class Run:
         self._deliveries = {verdict: metrics.feed_deliveries.labels(profile.name, verdict) for verdict in Verdict}
         self._backlog = Backlog(stored.cursor)
         self._place = profile.place
+        self._source = compose_json(profile.source)
         self._pace = Pace(profile.place.batch)
         self._suspicion = Suspicion()
         self._now = asyncio.get_running_loop().time
@@ -158,8 +159,8 @@ class Run:
             page = fetching.result()
             if not self._backlog:
                 self._since = self._now()
-            for change in page.changes:
-                self._backlog.add(events_of(change, self._profile), change["position"])
+            for change, told in zip(page.changes, page.news(self._profile), strict=True):
+                self._backlog.add([news.told_by(self._source) for news in told], change["position"])
             self._backlog.pass_over(page.cursor)
             self._fetch()  # it comes while what was read is delivered
 

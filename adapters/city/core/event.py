@@ -3,17 +3,22 @@
 The id is made of the content: type, subject, version and data. The same news has the same id however often and by whichever way
 it is delivered (a retry, a replay), so a system that remembers ids deals with each once; and one that only keeps the highest
 `rowversion` of each subject comes to the same state. A repair has an id of its own: the system may remember what it has lost.
+
+Which feed tells it stands in the event's `source` and nowhere else. So what feeds of one selection and one shape tell of a row
+is composed once, as `News`, and each of them only puts its source in.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
+
 from adapters.city.core.profile import Profile
-from adapters.city.core.selection import Document, Interest
-from adapters.city.core.shape import NAME_MEMBER, render_removed, subject_of
+from adapters.city.core.selection import Document, Interest, Selection
+from adapters.city.core.shape import NAME_MEMBER, Shape, render_removed, subject_of
+from proto.frozen import frozen
 from proto.model.feed import FeedKind
 
 SPEC_VERSION: Final = "1.0"
@@ -24,14 +29,16 @@ _ID_CHARS: Final = 32
 # The state of what the node does not have at all.
 _UNKNOWN: Final = "unknown"
 
-# One for all: `json.dumps` makes an encoder for each document.
+# For what orjson refuses: half a surrogate pair, and whole numbers of more than 64 bits, which others' JSON may hold.
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+_TYPES: Final = {(kind, interest): f"biaojie.{kind}.{interest}" for kind in FeedKind for interest in Interest}
 
 Key = tuple[str, str]
 """Kind and normalised name: what order is kept for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One event; `body` is the whole CloudEvent in JSON, UTF-8."""
 
@@ -41,57 +48,86 @@ class Event:
     body: bytes
 
 
+@frozen
+class News:
+    """An event without its source: `front` stands before it, `rest` behind it."""
+
+    id: str
+    key: Key
+    version: int
+    front: bytes
+    rest: bytes
+
+    def told_by(self, source: bytes) -> Event:
+        """The event of a feed, by its source as a JSON string."""
+        return Event(self.id, self.key, self.version, b"".join((self.front, source, self.rest)))
+
+
 def events_of(change: Document, profile: Profile) -> Iterator[Event]:
     """The events of a change, in the order of its rows."""
-    for row in change["rows"]:
-        event = event_of(row, profile)
-        if event is not None:
-            yield event
+    source = compose_json(profile.source)
+    for news in news_of(change, profile.selection, profile.shape):
+        yield news.told_by(source)
 
 
 def event_of(row: Document, profile: Profile, repair: str = "") -> Event | None:
     """The event of a row, None if it is not selected. It is made of the row's image alone; a `repair` makes its id another."""
-    interest = profile.selection.judge(row)
+    news = _news_of(row, profile.selection, profile.shape, repair)
+    return news.told_by(compose_json(profile.source)) if news is not None else None
+
+
+def news_of(change: Document, selection: Selection, shape: Shape) -> list[News]:
+    """What is told of a change, in the order of its rows."""
+    found = [_news_of(row, selection, shape) for row in change["rows"]]
+    return [news for news in found if news is not None]
+
+
+def _news_of(row: Document, selection: Selection, shape: Shape, repair: str = "") -> News | None:
+    interest = selection.judge(row)
     if interest is Interest.NONE:
         return None
     kind = FeedKind(row["kind"])
     noun = row[kind]
-    is_selected = interest is Interest.CHANGED
-    data = profile.shape.render(kind, noun, profile.selection) if is_selected else render_removed(kind, noun)
-    return _compose(f"biaojie.{kind}.{interest}", (kind, row["name"]), noun, data, profile.source, repair)
+    data = shape.render(kind, noun, selection) if interest is Interest.CHANGED else render_removed(kind, noun)
+    return _compose(_TYPES[kind, interest], (kind, row["name"]), noun, data, repair)
 
 
 def removal_of(key: Key, subject: str, version: int, changed: str, source: str, repair: str = "") -> Event:
     """The event that tells a system to forget what it should not have."""
     kind = FeedKind(key[0])
     noun = {NAME_MEMBER[kind]: subject, "version": version, "state": _UNKNOWN, "changed": changed}
-    return _compose(f"biaojie.{kind}.{Interest.REMOVED}", key, noun, render_removed(kind, noun), source, repair)
+    news = _compose(_TYPES[kind, Interest.REMOVED], key, noun, render_removed(kind, noun), repair)
+    return news.told_by(compose_json(source))
 
 
-def _compose(what: str, key: Key, noun: Document, data: dict[str, Any], source: str, repair: str) -> Event:
-    return compose_event(what, key, subject_of(FeedKind(key[0]), noun), noun["version"], noun["changed"], data, source, repair)
+def _compose(what: str, key: Key, noun: Document, data: dict[str, Any], repair: str) -> News:
+    return _compose_news(what, key, subject_of(FeedKind(key[0]), noun), noun["version"], noun["changed"], data, repair)
 
 
-def compose_event(
-    what: str, key: Key, subject: str, version: int, changed: str, data: Document, source: str, repair: str = ""
-) -> Event:
+def compose_event(what: str, key: Key, subject: str, version: int, changed: str, data: Document, source: str) -> Event:
     """The event of type `what` that a subject, in this version since `changed` (ISO 8601), is as `data` says."""
+    return _compose_news(what, key, subject, version, changed, data, "").told_by(compose_json(source))
+
+
+def _compose_news(what: str, key: Key, subject: str, version: int, changed: str, data: Document, repair: str) -> News:
     rendered = compose_json(data)
     named = [what, subject, version, repair] if repair else [what, subject, version]
     digest = hashlib.sha256(compose_json(named) + rendered).hexdigest()[:_ID_CHARS]
     head = compose_json({
-        "specversion": SPEC_VERSION,
-        "id": digest,
-        "source": source,
         "type": what,
         "subject": subject,
         "time": changed,
         "rowversion": version,
         "datacontenttype": "application/json",
     })  # fmt: skip
-    return Event(digest, key, version, head[:-1] + b',"data":' + rendered + b"}")
+    front = f'{{"specversion":"{SPEC_VERSION}","id":"{digest}","source":'.encode()
+    # Of the head all but its braces: a comma stands in place of the first.
+    return News(digest, key, version, front, b"".join((b",", head[1:-1], b',"data":', rendered, b"}")))
 
 
 def compose_json(document: object) -> bytes:
     """JSON in UTF-8, as short as it gets."""
-    return _ENCODE(document).encode(errors="replace")
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        return _ENCODE(document).encode(errors="replace")

@@ -40,12 +40,13 @@ class Interest(StrEnum):
     NONE = "none"
 
 
+# Every other audience is a group of the registrant's.
+_SHARES: Final[Mapping[str, Share]] = {PUBLIC: Share.UNCONDITIONAL, PRIVATE: Share.NONE}
+
+
 def share_of(value: Document) -> Share:
     """The share class of a value, by its audience."""
-    audience = value.get("audience", PRIVATE)
-    if audience == PUBLIC:
-        return Share.UNCONDITIONAL
-    return Share.NONE if audience == PRIVATE else Share.CONDITIONAL
+    return _SHARES.get(value.get("audience", PRIVATE), Share.CONDITIONAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,10 @@ class Selection:
             # It shows no values to anybody: its state is what there is to tell, if types do not matter.
             return not self.types
         shared = self.shared_values(noun)
+        if not self.types:
+            return bool(shared)
         matches = type_filter(self.types)
-        return any(matches(value["type"]) for value in shared) if self.types else bool(shared)
+        return any(matches(value["type"]) for value in shared)
 
     def _is_below(self, kind: str, name: str) -> bool:
         if not self.prefixes or kind == FeedKind.REGISTRANT:

@@ -50,7 +50,10 @@ class Shape:
             own = self.mapping(kind, noun, shared) if self.mapping is not None else {}
             return {**own, **render_members(self.members, noun, shared), **always}
         wanted = {*self.fields, *_ALWAYS[kind]} if self.fields else noun.keys()
-        document = {"kind": kind, **{name: part for name, part in noun.items() if name in wanted and name != _VALUES}}
+        document = {"kind": str(kind), **noun}
+        if self.fields:
+            document = {name: part for name, part in document.items() if name == "kind" or name in wanted}
+        document.pop(_VALUES, None)
         if kind is FeedKind.RECORD:
             values = self._values(selection.shared_values(noun))
             if values or _VALUES in wanted:
@@ -81,6 +84,8 @@ def is_field(name: str) -> bool:
 
 def _render_value(value: Document) -> dict[str, Any]:
     """A value with its share class; the name of the group that opens it is the registrant's own matter."""
-    document = {name: part for name, part in value.items() if name not in ("audience", "permissions")}
-    document["share"] = share_of(value)
+    document = dict(value)
+    document.pop("audience", None)
+    document.pop("permissions", None)
+    document["share"] = str(share_of(value))
     return document
