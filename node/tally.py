@@ -67,18 +67,17 @@ class TalliedHistogram:
         self._counts[bisect_left(self._bounds, amount)] += 1
         self._sum += amount
 
+    def observe_many(self, amount: float, count: int) -> None:
+        self._counts[bisect_left(self._bounds, amount)] += count
+        self._sum += amount * count
+
     def report(self) -> None:
         """Hand on what was observed since the last time."""
         for child in self._children.values():
             child.report()
         if not any(self._counts):
             return
-        # There is no public way to observe many at once: these are the fields behind `observe` of the pinned release, and a
-        # test compares what comes out with what observing one by one gives.
-        for bucket, count in zip(self._behind._buckets, self._counts, strict=True):
-            if count:
-                bucket.inc(count)
-        self._behind._sum.inc(self._sum)
+        self._behind.add(self._counts, self._sum)
         self._counts = [0] * len(self._counts)
         self._sum = 0.0
 

@@ -13,6 +13,10 @@ cdef enum:
 
 def shows_all(bytes raw not None, wants_private):
     """As `proto.packing.shows_all`."""
+    return does_show_all(raw, wants_private)
+
+
+cdef bint does_show_all(bytes raw, wants_private) except -1:
     cdef const unsigned char* at = <const unsigned char*> <const char*> raw
     cdef int count
     if len(raw) < HEAD_BYTES or at[9] > RETIRED:

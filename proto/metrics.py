@@ -28,6 +28,9 @@ class Histogram(Protocol):
     def labels(self, *values: str) -> "Histogram": ...
     def observe(self, amount: float) -> None: ...
 
+    def observe_many(self, amount: float, count: int) -> None:
+        """What `observe` called `count` times would come to, for as little as once."""
+
 
 class Kind(StrEnum):
     COUNTER = "counter"

@@ -2,6 +2,7 @@
 """`resolver.service`, compiled: where an identifier in ASCII is stored that has a slash and names no prefix."""
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
+from libc.string cimport memcmp, memcpy
 
 from proto.compiled import pure
 from proto.limits import MAX_IDENTIFIER_BYTES as _MAX_IDENTIFIER_BYTES
@@ -31,9 +32,18 @@ for _byte in b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 def stored_under(str identifier not None, homing):
     """As `resolver.service.stored_under`."""
+    return find_place(identifier, homing, Last())
+
+
+cdef class Last:
+    """The prefix that was looked for last: those of one turn, or of one batch, are mostly the same."""
+
+
+cdef tuple find_place(str identifier, homing, Last last):
+    """As `stored_under`, for one of many that are asked for before any prefix changes."""
     cdef Py_ssize_t size, prefix_size, place
     cdef const char* text
-    cdef char name[ROOM]
+    cdef unsigned char name[ROOM]
     cdef unsigned char byte, folded
     cdef bint is_folded = False, is_label = False
     cdef str prefix
@@ -65,16 +75,22 @@ def stored_under(str identifier not None, homing):
         if byte < 0x20 or byte == 0x7F:
             return None
         name[place] = byte
-    prefix = PyUnicode_DecodeASCII(name, prefix_size, NULL)
-    if prefix == _PREFIX_OF_PREFIXES:
-        return pure("resolver.service", "stored_under")(identifier, homing)
-    home = homing(prefix)
-    if home is None or home.state is not _APPROVED or home.delegation is not None:
+    if prefix_size != last.size or memcmp(name, last.prefix, prefix_size):
+        prefix = PyUnicode_DecodeASCII(<const char*> name, prefix_size, NULL)
+        if prefix == _PREFIX_OF_PREFIXES:
+            return pure("resolver.service", "stored_under")(identifier, homing)
+        home = homing(prefix)
+        if home is not None and (home.state is not _APPROVED or home.delegation is not None):
+            home = None
+        memcpy(last.prefix, name, prefix_size)
+        last.size, last.home = prefix_size, home
+        last.folds_suffix = home is not None and home.suffix_rule is _FOLD_ASCII
+    if last.home is None:
         return None
-    if home.suffix_rule is _FOLD_ASCII:
+    if last.folds_suffix:
         for place in range(prefix_size + 1, size):
             byte = name[place]
             if c"A" <= byte <= c"Z":
                 name[place] = byte | 0x20
                 is_folded = True
-    return (PyUnicode_DecodeASCII(name, size, NULL) if is_folded else identifier), home
+    return (PyUnicode_DecodeASCII(<const char*> name, size, NULL) if is_folded else identifier), last.home

@@ -23,16 +23,25 @@ def find_record(str name not None, tuple layers not None, get):
 
 def find_records(names, tuple layers not None, get_many):
     """As `resolver.view.layers.find_records`."""
-    cdef list found = [], missing = []
-    cdef bytes key
-    for name in names:
-        key = _key(name)
-        value = _overlaid(key, layers)
+    cdef list keys = [_key(name) for name in names], found, below
+    cdef Py_ssize_t place, at = 0
+    for layer in layers:
+        if len(<dict?> layer):
+            break
+    else:
+        return get_many(keys) if keys else []
+    found = [_overlaid(key, layers) for key in keys]
+    below = [key for key, value in zip(keys, found) if value is None]
+    if below:
+        below = list(get_many(below))
+    for place in range(len(found)):
+        value = found[place]
         if value is None:
-            missing.append(key)
-        found.append(value)
-    below = iter(get_many(missing) if missing else ())
-    return [next(below) if value is None else value or None for value in found]
+            found[place] = below[at]
+            at += 1
+        elif not value:
+            found[place] = None
+    return found
 
 
 cdef bytes _key(str name):

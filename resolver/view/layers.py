@@ -98,6 +98,8 @@ class Layers:
         return find_record(normalised, self.overlay.layers, self.base.get_record)
 
     def records(self, normalised: Sequence[str]) -> list[bytes | None]:
+        if len(normalised) == 1:  # getting many costs two microseconds to begin with
+            return [find_record(normalised[0], self.overlay.layers, self.base.get_record)]
         return find_records(normalised, self.overlay.layers, self.base.get_many)
 
     def scan(self, prefix: str, after: str, limit: int) -> list[tuple[str, bytes]]:

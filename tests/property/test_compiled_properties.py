@@ -1,5 +1,7 @@
 """What is compiled says what plain Python says, byte for byte, also of what no node writes and no client should send."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -26,6 +28,7 @@ from resolver.listeners.grpc import plain_calls
 from resolver.listeners.http import public_replies
 from resolver.listeners.http.public_replies import render_handle, render_resolution
 from resolver.listeners.http.reply import Rendered
+from resolver.tallies import Tallies
 from tests.support.packed_records import damaged_records, packed_records
 from tests.support.ways import both_ways, outcome
 
@@ -217,6 +220,33 @@ def test_the_same_is_found_in_the_overlay_or_below(
     plain_one, quick_one = both_ways("resolver.view.layers", "find_record")
     for name in names:
         assert outcome(quick_one, name, layers, below.get) == outcome(plain_one, name, layers, below.get)
+
+
+ASKED = st.one_of(
+    st.sampled_from(["88.1/a", "88.1/b", "88.2/a", "88.2/A", "88.119/a", "87.1/a", "10.1/a", "0.na/88.2", "88.1", "99.1/a"]),
+    st.text(max_size=6),
+)
+
+
+@unhurried
+@given(
+    questions=st.lists(st.tuples(ASKED, st.booleans()), max_size=12),
+    stored=st.dictionaries(st.sampled_from(["88.1/a", "88.1/b", "88.2/a", "0.NA/88.2"]), STORED, max_size=4),
+)
+def test_many_are_looked_up_and_counted_the_same(questions: list[tuple[str, bool]], stored: dict[str, bytes]) -> None:
+    def looked_up(find: Callable[..., object]) -> object:
+        tallies, read = Tallies(), list[list[str]]()
+
+        def records(names: list[str]) -> list[bytes | None]:
+            read.append(names)
+            return [stored.get(name) for name in names]
+
+        identifiers, wants_private = [each[0] for each in questions], [each[1] for each in questions]
+        found = outcome(find, identifiers, wants_private, homing, records, tallies.found, tallies.missed)
+        return found, read, tallies.take()
+
+    plain, quick = both_ways("resolver.chain.plain", "find_plainly")
+    assert looked_up(quick) == looked_up(plain)
 
 
 class Desk:

@@ -49,6 +49,31 @@ def test_what_is_reported_is_what_was_counted(rounds: int) -> None:
     )
 
 
+@pytest.mark.parametrize("is_tallied", [False, True])
+def test_many_observations_at_once_are_as_many_one_by_one(is_tallied: bool) -> None:
+    def one_by_one(metrics: Metrics) -> None:
+        for seconds in SECONDS:
+            for _ in range(7):
+                metrics.resolve_seconds.labels("http").observe(seconds)
+
+    def at_once(metrics: Metrics) -> None:
+        tally = Tally(metrics)
+        histogram = (tally.metrics if is_tallied else metrics).resolve_seconds.labels("http")
+        for seconds in SECONDS:
+            histogram.observe_many(seconds, 7)
+        histogram.observe_many(0.02, 0)
+        tally.report()
+
+    expected, found = page(one_by_one), page(at_once)
+    # Numbers of observations are exact; a sum of floats is what its order makes of it.
+    assert {name: value for name, value in found.items() if "_sum" not in name} == {
+        name: value for name, value in expected.items() if "_sum" not in name
+    }
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(
+        {name: float(value) for name, value in expected.items()}
+    )
+
+
 def test_what_has_not_been_reported_is_not_shown() -> None:
     registry = CollectorRegistry()
     tally = Tally(build_metrics(registry))

@@ -168,12 +168,10 @@ class Lookups:
             return [*zip(queries, self._resolve_many(queries), strict=True)]
         records = read(identifiers)
         now_s = self._plain.now_s()
-        if None not in records:
-            return [compose_public_result(raw, name, now_s) for raw, name in zip(records, identifiers, strict=True) if raw]
         queries = [ask(name) for name, raw in zip(identifiers, records, strict=True) if raw is None]
-        others = iter(zip(queries, self._resolve_many(queries), strict=True))
+        others = iter(zip(queries, self._resolve_many(queries) if queries else (), strict=True))
         return [
-            next(others) if raw is None else compose_public_result(raw, name, now_s)
+            next(others) if raw is None else compose_public_result(raw, name, now_s) if raw else _ABSENT_RESULT
             for raw, name in zip(records, identifiers, strict=True)
         ]
 
@@ -258,3 +256,6 @@ def _failed(failure: model_pb2.Failure) -> bytes:
 
 def _ends_call(refusal: Refusal) -> bool:
     return refusal.reason in CALL_REASONS or refusal.field == CREDENTIAL_FIELD
+
+
+_ABSENT_RESULT: Final = _result(NotFound(""), Query("", PROTOCOL))
