@@ -10,6 +10,7 @@ It names the feed's version: if the operator has rewound or paused the feed mean
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -317,10 +318,9 @@ class Run:
         """Deliver; if it is taken the system has everything up to `end`."""
         events = [entry.event for entry in entries]
         receipt = await self._transport.deliver(Batch(events, self._delivered, entries[0].before, end))
-        for verdict in Verdict:
-            count = sum(receipt.on(event.id) is verdict for event in events)
-            if count:
-                self._deliveries[verdict].inc(count)
+        verdicts = Counter(receipt.on(event.id) for event in events) if receipt.single else {receipt.verdict: len(events)}
+        for verdict, count in verdicts.items():
+            self._deliveries[verdict].inc(count)
         return receipt
 
     async def _back_off(self, receipt: Receipt) -> None:

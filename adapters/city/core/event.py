@@ -32,6 +32,7 @@ _UNKNOWN: Final = "unknown"
 # For what orjson refuses: half a surrogate pair, and whole numbers of more than 64 bits, which others' JSON may hold.
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
+_KINDS: Final = {str(kind.value): kind for kind in FeedKind}
 _TYPES: Final = {(kind, interest): f"biaojie.{kind}.{interest}" for kind in FeedKind for interest in Interest}
 
 Key = tuple[str, str]
@@ -86,37 +87,35 @@ def _news_of(row: Document, selection: Selection, shape: Shape, repair: str = ""
     interest = selection.judge(row)
     if interest is Interest.NONE:
         return None
-    kind = FeedKind(row["kind"])
+    kind = _KINDS[row["kind"]]
     noun = row[kind]
     data = shape.render(kind, noun, selection) if interest is Interest.CHANGED else render_removed(kind, noun)
-    return _compose(_TYPES[kind, interest], (kind, row["name"]), noun, data, repair)
+    return _compose(_TYPES[kind, interest], (row["kind"], row["name"]), subject_of(kind, noun), noun, data, repair)
 
 
 def removal_of(key: Key, subject: str, version: int, changed: str, source: str, repair: str = "") -> Event:
     """The event that tells a system to forget what it should not have."""
     kind = FeedKind(key[0])
     noun = {NAME_MEMBER[kind]: subject, "version": version, "state": _UNKNOWN, "changed": changed}
-    news = _compose(_TYPES[kind, Interest.REMOVED], key, noun, render_removed(kind, noun), repair)
+    news = _compose(_TYPES[kind, Interest.REMOVED], key, subject, noun, render_removed(kind, noun), repair)
     return news.told_by(compose_json(source))
-
-
-def _compose(what: str, key: Key, noun: Document, data: dict[str, Any], repair: str) -> News:
-    return _compose_news(what, key, subject_of(FeedKind(key[0]), noun), noun["version"], noun["changed"], data, repair)
 
 
 def compose_event(what: str, key: Key, subject: str, version: int, changed: str, data: Document, source: str) -> Event:
     """The event of type `what` that a subject, in this version since `changed` (ISO 8601), is as `data` says."""
-    return _compose_news(what, key, subject, version, changed, data, "").told_by(compose_json(source))
+    return _compose(what, key, subject, {"version": version, "changed": changed}, data).told_by(compose_json(source))
 
 
-def _compose_news(what: str, key: Key, subject: str, version: int, changed: str, data: Document, repair: str) -> News:
+def _compose(what: str, key: Key, subject: str, noun: Document, data: Document, repair: str = "") -> News:
+    """Of the noun only its version and the time of that are looked at."""
+    version = noun["version"]
     rendered = compose_json(data)
     named = [what, subject, version, repair] if repair else [what, subject, version]
     digest = hashlib.sha256(compose_json(named) + rendered).hexdigest()[:_ID_CHARS]
     head = compose_json({
         "type": what,
         "subject": subject,
-        "time": changed,
+        "time": noun["changed"],
         "rowversion": version,
         "datacontenttype": "application/json",
     })  # fmt: skip

@@ -65,6 +65,8 @@ class Settlement:
 
 def letters_settled(letters: Mapping[Key, int], delivered: Sequence[Entry]) -> set[Key]:
     """Of the open letters (their versions by what they tell of) those that something delivered makes needless."""
+    if not letters:
+        return set()
     keys = (entry.event.key for entry in delivered if entry.event.version >= letters.get(entry.event.key, MAX_VERSION + 1))
     return set(keys)
 
@@ -78,6 +80,8 @@ def verdict_of(status: int) -> Verdict:
 
 def settle(batch: Sequence[Entry], receipt: Receipt) -> Settlement:
     """What follows from a receipt. An older image is never delivered behind a newer one of the same thing."""
+    if receipt.verdict is Verdict.DELIVERED and not receipt.single:
+        return Settlement(batch, (), (), ())
     sorted_by: dict[Verdict, list[Entry]] = {verdict: [] for verdict in Verdict}
     for entry in batch:
         sorted_by[receipt.on(entry.event.id)].append(entry)

@@ -63,7 +63,8 @@ class Selection:
 
     def shared_values(self, record: Document) -> list[Document]:
         """The values of a record that may be told: those of the selected share classes."""
-        return [value for value in record["values"] if share_of(value) in self.share]
+        share = self.share
+        return [value for value in record["values"] if share_of(value) in share]
 
     def judge(self, row: Document) -> Interest:
         """What to tell of a row of a change."""
@@ -93,11 +94,11 @@ class Selection:
         if noun["state"] != _ACTIVE:
             # It shows no values to anybody: its state is what there is to tell, if types do not matter.
             return not self.types
-        shared = self.shared_values(noun)
         if not self.types:
-            return bool(shared)
+            share = self.share
+            return any(share_of(value) in share for value in noun["values"])
         matches = type_filter(self.types)
-        return any(matches(value["type"]) for value in shared)
+        return any(matches(value["type"]) for value in self.shared_values(noun))
 
     def _is_below(self, kind: str, name: str) -> bool:
         if not self.prefixes or kind == FeedKind.REGISTRANT:

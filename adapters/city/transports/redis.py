@@ -7,6 +7,7 @@ rebuilt.
 """
 
 import json
+import struct
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
@@ -23,19 +24,24 @@ from adapters.city.transports.told import learn, told
 from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Held, Unknowable
 from proto.model.change import START
 
-# KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, then id and event of each.
+# KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, and all events: of each the length of its id,
+# the id, the length of the event, the event. One long argument is packed at once where a thousand short ones cost a microsecond
+# each; the script's `struct` takes the parts out (`c0`: as many bytes as the number before says).
 _SCRIPT: Final = """
 local delivered = tonumber(redis.call('HGET', KEYS[2], 'delivered') or '-1')
 if delivered < tonumber(ARGV[1]) and tonumber(ARGV[1]) > 0 then
   return redis.call('HGET', KEYS[2], 'cursor') or ''
 end
-for place = 5, #ARGV, 2 do
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'id', ARGV[place], 'event', ARGV[place + 1])
+local events, place, id, event = ARGV[5], 1
+while place <= #events do
+  id, event, place = struct.unpack('>I4c0I4c0', events, place)
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'id', id, 'event', event)
 end
 redis.call('HSET', KEYS[2], 'delivered', ARGV[2], 'cursor', ARGV[3])
 return 1
 """
 _TAKEN: Final = 1
+_SIZE: Final = struct.Struct(">I").pack
 
 # Entries read at once.
 _PAGE: Final = 1_000
@@ -59,9 +65,8 @@ class RedisTransport:
         self._script = self._client.register_script(_SCRIPT)
 
     async def deliver(self, batch: Batch) -> Receipt:
-        arguments: list[Any] = [batch.delivered, batch.delivered + len(batch.events), batch.end, self._place.max_length]
-        for event in batch.events:
-            arguments += (event.id, event.body)
+        told = batch.delivered + len(batch.events)
+        arguments = [batch.delivered, told, batch.end, self._place.max_length, _pack(batch.events)]
         try:
             answer = await self._script(keys=[self._place.stream, self._mark], args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
@@ -116,6 +121,15 @@ class RedisTransport:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _pack(events: Sequence[Event]) -> bytes:
+    """Events as the script takes them."""
+    parts: list[bytes] = []
+    for event in events:
+        body = event.body
+        parts += (_SIZE(len(event.id)), event.id.encode(), _SIZE(len(body)), body)
+    return b"".join(parts)
 
 
 def _cursor(answer: object) -> str:
