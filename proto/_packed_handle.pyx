@@ -8,6 +8,7 @@ from proto.packed_record cimport ENTRY_BYTES, Record, read_record, uint32
 from proto.wire.handle.plain_packet cimport BODY, LENGTH_BYTES, Question, put_head, put_uint32, read_question
 
 from proto.compiled import pure
+from proto.wire.handle.plain import compose_plain
 
 cdef str _PURE = "proto.packed_handle"
 cdef enum:
@@ -18,6 +19,24 @@ cdef long long LATEST_S = 1 << 31
 
 def compose_public_reply(bytes packet not None, bytes stored not None, serial, flags, now_s):
     """As `proto.packed_handle.compose_public_reply`."""
+    return _compose(packet, stored, serial, flags, now_s)
+
+
+def compose_public_replies(packets, places, found, serial, flags, now_s, absent_code, absent_body):
+    """As `proto.packed_handle.compose_public_replies`."""
+    cdef list asked = list(packets), replies = [None] * len(asked)
+    cdef bytes stored
+    cdef Py_ssize_t place
+    for where, what in zip(places, found, strict=True):
+        stored, place = <bytes?> what if what is not None else None, where
+        if stored:
+            replies[place] = _compose(<bytes?> asked[place], stored, serial, flags, now_s)
+        elif stored is not None:
+            replies[place] = compose_plain(asked[place], absent_code, absent_body, serial, flags, now_s)
+    return replies
+
+
+cdef bytes _compose(bytes packet, bytes stored, serial, flags, now_s):
     cdef Question question
     cdef Record record
     cdef Py_ssize_t begin, end, size, total

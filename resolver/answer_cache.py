@@ -16,9 +16,10 @@ which tells its age: it is kept until that changes, a second at most, and only w
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from proto import compiled
 from proto.keys import record_key
 from proto.metrics import Counter, Metrics
 from proto.model.answer import OUTCOMES, Answer, Found, RecordAnswer, Refused, Source
@@ -38,7 +39,8 @@ MAX_REPLY_BYTES: Final = 64 * 1024
 # the whole takes five sixths of what is reckoned, with 1,200 nine tenths.
 ENTRY_BYTES: Final = 800
 
-# Misses that are remembered at least, and at most twice as many: somewhat more than there is room for replies. 5 MiB.
+# Misses that are remembered at least, and at most twice as many (and what two turns bring): somewhat more than there is room
+# for replies. 5 MiB.
 SIGHT_KEYS: Final = 32_768
 
 # Entries that get a second chance before one of them has to go all the same: a bound on the time of one insertion.
@@ -47,6 +49,20 @@ MAX_CHANCES: Final = 1_024
 _SCHEME: Final = "handle"
 
 T = TypeVar("T")
+
+
+@compiled.preferred
+def note_sights(keys: Sequence[bytes], seen: set[int], seen_before: set[int]) -> list[bool]:
+    """Whether each key, in order, has been seen before; what has not been is now among the `seen`."""
+    again: list[bool] = []
+    for key in keys:
+        sight = hash(key)
+        if sight in seen or sight in seen_before:
+            again.append(True)
+        else:
+            seen.add(sight)
+            again.append(False)
+    return again
 
 
 class _Entry:
@@ -170,6 +186,14 @@ class AnswerCache:
         self.note(key)
         return False
 
+    def are_seen_again(self, keys: Sequence[bytes]) -> list[bool]:
+        """`is_seen_again` for many keys, in order."""
+        if not self._max_bytes:
+            return [False] * len(keys)
+        if len(self._seen) >= SIGHT_KEYS:
+            self._seen_before, self._seen = self._seen, set()
+        return note_sights(keys, self._seen, self._seen_before)
+
     def _make_room(self) -> None:
         """Let the next one go that was not asked for since its last chance."""
         entries = self.entries
@@ -200,6 +224,9 @@ class Shelf(Generic[T]):
         self.has_seen: Final = cache.has_seen
         self.note: Final = cache.note
         self.is_seen_again: Final = cache.is_seen_again
+        self.are_seen_again: Final = cache.are_seen_again
+        self.keys: Final[Container[bytes]] = cache.entries
+        """What `get` may have a reply under; it is not there if that has become stale."""
         self._hits = metrics.answer_cache_hits
         self._requests: dict[type[Answer], Counter] = {
             kind: metrics.resolve_requests.labels(protocol, outcome, _SCHEME) for kind, outcome in OUTCOMES.items()

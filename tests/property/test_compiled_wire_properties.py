@@ -1,6 +1,7 @@
 """The compiled ways of Handle and DNS say what plain Python says, byte for byte, also of what no client should send."""
 
 import random
+from collections.abc import Callable
 from typing import Final
 
 from hypothesis import given
@@ -14,7 +15,9 @@ from proto.wire.dns.edns import LEAST_PAYLOAD_BYTES, Edns
 from proto.wire.dns.identifier_name import Named, read_name
 from proto.wire.dns.message import Reply, parse_query
 from proto.wire.dns.name import MAX_NAME_BYTES, compose_name, name_bytes
-from proto.wire.dns.plain import asked_by, finish_plain, read_plain
+from proto.wire.dns.plain import asked_by, finish_plain
+from proto.wire.dns.plain import read_plain as read_dns
+from proto.wire.handle.plain import read_plain
 from tests.property.test_handle_properties import PACKETS
 from tests.support.garbage import mutate
 from tests.support.packed_records import damaged_records, packed_records
@@ -87,6 +90,38 @@ def test_a_handle_question_is_read_the_same(packet: bytes) -> None:
     assert outcome(quick, packet) == outcome(plain, packet)
 
 
+@given(st.lists(QUESTIONS, max_size=5), st.sampled_from((b"n", b"")), st.data())
+def test_the_handle_questions_of_a_turn_are_read_the_same(packets: list[bytes], mark: bytes, data: st.DataObject) -> None:
+    read = [read_plain(packet) for packet in packets]
+    some = [question for question in read if question is not None]
+    kept = {mark + question[0] for question in some if data.draw(st.booleans())}
+    but = data.draw(st.sampled_from([question[1] for question in some] or ["0"]))
+    plain, quick = both_ways("proto.wire.handle.plain", "read_turn")
+    assert outcome(quick, packets, mark, kept, but) == outcome(plain, packets, mark, kept, but)
+
+
+@given(st.lists(st.tuples(QUESTIONS, st.one_of(RECORDS, st.sampled_from((b"", None)))), max_size=5), SERIALS, FLAGS, NOW_S)
+def test_the_handle_replies_of_a_turn_are_the_same(
+    turn: list[tuple[bytes, bytes | None]], serial: int, flags: int, now_s: int
+) -> None:
+    packets = [packet for packet, _ in turn]
+    places = [place for place, packet in enumerate(packets) if read_plain(packet) is not None]
+    found = [turn[place][1] for place in places]
+    plain, quick = both_ways("proto.packed_handle", "compose_public_replies")
+    asked = (packets, places, found, serial, flags, now_s, 100, b"nothing")
+    assert outcome(quick, *asked) == outcome(plain, *asked)
+
+
+@given(st.lists(st.binary(max_size=1), max_size=8), st.sets(st.binary(max_size=1)), st.sets(st.binary(max_size=1)))
+def test_what_is_asked_again_is_known_the_same(keys: list[bytes], seen: set[bytes], before: set[bytes]) -> None:
+    def noted(note: Callable[..., object]) -> object:
+        lately = {hash(key) for key in seen}
+        return outcome(note, keys, lately, {hash(key) for key in before}), lately
+
+    plain, quick = both_ways("resolver.answer_cache", "note_sights")
+    assert noted(quick) == noted(plain)
+
+
 @given(QUESTIONS, st.integers(-1, 2**33), st.binary(max_size=600), SERIALS, FLAGS, NOW_S)
 def test_a_handle_reply_is_the_same(packet: bytes, code: int, body: bytes, serial: int, flags: int, now_s: int) -> None:
     plain, quick = both_ways("proto.wire.handle.plain", "compose_plain")
@@ -119,7 +154,7 @@ def test_a_record_makes_the_same_dns_reply(message: bytes, stored: bytes, now_s:
 
 @given(DNS_MESSAGES)
 def test_a_plain_dns_question_is_read_as_any_other(message: bytes) -> None:
-    found = read_plain(message, ZONE)
+    found = read_dns(message, ZONE)
     if found is None:
         return
     query = parse_query(message)
@@ -133,7 +168,7 @@ def test_a_plain_dns_question_is_read_as_any_other(message: bytes) -> None:
 
 @given(DNS_MESSAGES, REPLIES)
 def test_a_kept_reply_to_a_plain_dns_question_is_finished_as_any_other(message: bytes, reply: Reply) -> None:
-    if read_plain(message, ZONE) is None:
+    if read_dns(message, ZONE) is None:
         return
     whole = reply.finish(parse_query(message), 0, 65_535)
     assert finish_plain(message, reply) == (whole if len(whole) <= LEAST_PAYLOAD_BYTES else None)

@@ -22,23 +22,55 @@ cdef long long LATEST_S = 1 << 31
 def read_plain(bytes packet not None):
     """As `proto.wire.handle.plain.read_plain`."""
     cdef Question question
-    cdef bytes key
-    cdef char* into
-    cdef Py_ssize_t size
     if not read_question(packet, &question):
         return None
+    identifier = _identifier(&question)
+    return None if identifier is None else (_key(b"", &question), identifier, not question.flags & PUBLIC_ONLY)
+
+
+def read_turn(packets, bytes mark not None, kept, but):
+    """As `proto.wire.handle.plain.read_turn`."""
+    cdef list known = [], places = [], keys = [], asked = []
+    cdef Question question
+    cdef Py_ssize_t place = -1
+    cdef bytes packet, key
+    for each in packets:
+        place += 1
+        packet = <bytes?> each
+        if not read_question(packet, &question):
+            continue
+        identifier = _identifier(&question)
+        if identifier is None:
+            continue
+        key = _key(mark, &question)
+        if key in kept:
+            known.append((place, key))
+        elif identifier != but:
+            places.append(place)
+            keys.append(key)
+            asked.append((identifier, not question.flags & PUBLIC_ONLY))
+    return known, places, keys, asked
+
+
+cdef str _identifier(Question* question):
+    """What a question names; None if that is no text."""
     try:
-        identifier = PyUnicode_DecodeUTF8(
+        return PyUnicode_DecodeUTF8(
             <const char*> question.identifier + LENGTH_BYTES, question.identifier_size - LENGTH_BYTES, NULL
         )
     except UnicodeDecodeError:
         return None
-    size = question.size - BODY - LENGTH_BYTES
-    key = PyBytes_FromStringAndSize(NULL, FLAGS_BYTES + size)
-    into = PyBytes_AS_STRING(key)
-    memcpy(into, question.at + ENVELOPE_BYTES + 8, FLAGS_BYTES)
-    memcpy(into + FLAGS_BYTES, question.at + BODY, size)
-    return key, identifier, not question.flags & PUBLIC_ONLY
+
+
+cdef bytes _key(bytes mark, Question* question):
+    """`mark`, and what decides the answer."""
+    cdef Py_ssize_t size = question.size - BODY - LENGTH_BYTES, marked = len(mark)
+    cdef bytes key = PyBytes_FromStringAndSize(NULL, marked + FLAGS_BYTES + size)
+    cdef char* into = PyBytes_AS_STRING(key)
+    memcpy(into, PyBytes_AS_STRING(mark), marked)
+    memcpy(into + marked, question.at + ENVELOPE_BYTES + 8, FLAGS_BYTES)
+    memcpy(into + marked + FLAGS_BYTES, question.at + BODY, size)
+    return key
 
 
 def compose_plain(bytes packet not None, code, bytes body not None, serial, flags, now_s):

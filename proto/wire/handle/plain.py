@@ -5,12 +5,12 @@ wants neither digest nor life cycle. It is read by one unpacking, and its reply 
 plain is None here and is read by `proto.wire.handle.message`, which would read and answer a plain one the same: a property
 test compares.
 
-A listener has two calls to make for a question, `read_plain` and what composes the reply to the same packet: each is there
-compiled, too, and between them the packet is all that is kept of the question.
+A listener has two calls to make for the questions of a turn, `read_turn` and what composes the replies to the same packets:
+each is there compiled, too, and between them the packets are all that is kept of the questions.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -70,6 +70,31 @@ def read_plain(packet: bytes) -> tuple[bytes, str, bool] | None:
     except UnicodeDecodeError:
         return None
     return asked_by(packet), identifier, not question.flags & codes.PUBLIC_ONLY
+
+
+@compiled.preferred
+def read_turn(
+    packets: Sequence[bytes], mark: bytes, kept: Container[bytes], but: str
+) -> tuple[list[tuple[int, bytes]], list[int], list[bytes], list[tuple[str, bool]]]:
+    """The plain questions among packets, by their places: those whose key (`mark`, and what decides the answer) is `kept`, with
+    it; and places, keys, and what is asked (`read_plain`) of all others, but for those that name `but`.
+    """
+    known: list[tuple[int, bytes]] = []
+    places: list[int] = []
+    keys: list[bytes] = []
+    asked: list[tuple[str, bool]] = []
+    for place, packet in enumerate(packets):
+        question = read_plain(packet)
+        if question is None:
+            continue
+        key = mark + question[0]
+        if key in kept:
+            known.append((place, key))
+        elif question[1] != but:
+            places.append(place)
+            keys.append(key)
+            asked.append(question[1:])
+    return known, places, keys, asked
 
 
 @compiled.preferred

@@ -16,7 +16,7 @@ from proto.errors import Reason, Refusal
 from proto.metrics import Counter
 from proto.model.answer import Answer, NotFound
 from proto.model.query import Query
-from proto.packed_handle import compose_public_reply
+from proto.packed_handle import compose_public_replies
 from proto.ports import Clock
 from proto.wire.handle import codes
 from proto.wire.handle.codes import OpCode, ResponseCode
@@ -29,7 +29,7 @@ from proto.wire.handle.message import (
     parse_message,
     reply_expiration,
 )
-from proto.wire.handle.plain import body_of, compose_plain, read_plain
+from proto.wire.handle.plain import body_of, compose_plain, read_turn
 from proto.wire.handle.resolution import NONCE_BYTES, compose_challenge_body, compose_error_body, parse_resolution_request
 from proto.wire.handle.typed import SiteInfo, compose_site
 from resolver.answer_cache import Shelf
@@ -113,46 +113,64 @@ class Dialogue:
 
     def respond_plainly_to(self, packets: Sequence[bytes]) -> list[bytes | None]:
         """The same for many packets, in order: they are looked up together."""
-        replies: list[bytes | None] = [None] * len(packets)
         now_s = self._now_ms() // 1000
-        waiting: list[tuple[int, bytes]] = []
-        wanted: list[tuple[str, bool]] = []
-        for place, packet in enumerate(packets):
-            asked = read_plain(packet)
-            if asked is None:
-                continue
-            key = _KEY + asked[0]
+        known, places, keys, asked = read_turn(packets, _KEY, self._kept.keys, HEARTBEAT)
+        replies: list[bytes | None]
+        if self._plain is not None and asked:
+            found = self._plain.look_up_turn(asked)
+            replies = self._compose_plainly(packets, places, found, now_s)
+            self._keep_plainly(self._plain, keys, asked, found, [replies[place] for place in places])
+        else:
+            replies = [None] * len(packets)
+        for place, key in known:
             kept = self._kept.get(key)
             if kept is not None:
                 flags = kept.flags | self._primary_flag if kept.is_own else kept.flags
-                replies[place] = compose_plain(packet, kept.code, b"".join(kept.body), self._serial, flags, now_s)
-            elif asked[1] != HEARTBEAT:
-                waiting.append((place, key))
-                wanted.append((asked[1], asked[2]))
-        if self._plain is not None and wanted:
-            found = self._plain.look_up_turn(wanted)
-            for (place, key), (identifier, _), stored in zip(waiting, wanted, found, strict=True):
-                if stored is not None:
-                    replies[place] = self._reply_plainly(self._plain, packets[place], key, identifier, stored, now_s)
+                replies[place] = compose_plain(packets[place], kept.code, b"".join(kept.body), self._serial, flags, now_s)
+            else:  # it was stale, and has gone
+                replies[place] = self.respond_plainly(packets[place])
         return replies
 
-    def _reply_plainly(
-        self, plain: PlainLookups, packet: bytes, key: bytes, identifier: str, stored: bytes, now_s: int
-    ) -> bytes | None:
-        """The reply that a plain look-up came to, kept if it was asked for before; None for a record that is damaged."""
+    def _compose_plainly(
+        self, packets: Sequence[bytes], places: Sequence[int], found: Sequence[bytes | None], now_s: int
+    ) -> list[bytes | None]:
+        """The replies to what plain look-ups came to; None also for a record that is damaged."""
         try:
-            if stored:
-                reply = compose_public_reply(packet, stored, self._serial, self._primary_flag, now_s)
-            else:
-                reply = compose_plain(packet, _ABSENT_CODE, _ABSENT_BODY, self._serial, self._primary_flag, now_s)
-            if self._kept.is_seen_again(key):
+            return compose_public_replies(
+                packets, places, found, self._serial, self._primary_flag, now_s, _ABSENT_CODE, _ABSENT_BODY
+            )
+        except Exception:
+            if len(places) == 1:
+                logger.exception(_FAILED)
+                return [None] * len(packets)
+        replies: list[bytes | None] = [None] * len(packets)
+        for place, stored in zip(places, found, strict=True):
+            replies[place] = self._compose_plainly(packets, [place], [stored], now_s)[place]
+        return replies
+
+    def _keep_plainly(
+        self,
+        plain: PlainLookups,
+        keys: Sequence[bytes],
+        asked: Sequence[tuple[str, bool]],
+        found: Sequence[bytes | None],
+        replies: Sequence[bytes | None],
+    ) -> None:
+        """Keep the replies to what has been asked for before."""
+        if None in replies:
+            # What the chain is to answer is noted there.
+            if not any(replies):
+                return
+            rows = [row for row in zip(keys, asked, found, replies, strict=True) if row[3] is not None]
+            keys, asked, found, replies = zip(*rows, strict=True)
+        again = self._kept.are_seen_again(keys)
+        if True not in again:
+            return
+        for is_again, key, (identifier, _), stored, reply in zip(again, keys, asked, found, replies, strict=True):
+            if is_again and stored is not None and reply is not None:
                 body = body_of(reply)
                 kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,))
                 plain.keep(self._kept, key, identifier, stored, kept, len(body))
-        except Exception:
-            logger.exception(_FAILED)
-            return None
-        return reply
 
     def reject(self, envelope: Envelope | None, refusal: Refusal) -> bytes:
         """The reply to something that is no message."""
