@@ -105,6 +105,8 @@ class Run:
         self._counts: Counter[str] = Counter()
         self._faults: list[Fault] = []
         self._touched = 0
+        # What the parts before the one at hand came to: where it is planned anew from.
+        self._reported = self._counts.copy(), list(self._faults), self._touched
 
     async def run(self) -> RunResult:
         """Run it to its end, and report that.
@@ -112,12 +114,12 @@ class Run:
         Raises `Stale`, `Unreachable` if the registry does not come back, and `NotTaken` if it does not let the account work.
         """
         for _ in range(ATTEMPTS):
-            kept = self._counts.copy(), list(self._faults), self._touched
             try:
                 return await self._run()
             except _Moved as moved:
                 log.info("a source is planned anew", extra={"source": self._profile.name, "why": str(moved)})
-                self._counts, self._faults, self._touched = kept
+                counts, faults, self._touched = self._reported
+                self._counts, self._faults = counts.copy(), list(faults)
                 why = str(moved)
             except (Unreadable, TooMuch) as failure:
                 why = str(failure)
@@ -168,6 +170,7 @@ class Run:
                 if self._over_brake:
                     self._over_brake, self._touched = "", 0  # what was meant to be touched does not count against the rest
                 result = await self._report("done", plan.note, bookmark)
+                self._reported = self._counts.copy(), list(self._faults), self._touched
         return result or await self._report("done", "", self._stored.bookmark)
 
     def _stopped_by(self, plan: Plan) -> str:
