@@ -3,6 +3,7 @@
 The policy is that of all readings: the city gets what is public and what its groups open, and nothing of what is private.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from proto.errors import Reason, Refusal
@@ -16,6 +17,7 @@ from proto.tables import unpack_prefix
 from registry.policy.rules import EVERY_REGISTRANT, Action, require
 from registry.service.ground import key_of
 from registry.service.listing import Page, check_limit
+from registry.service.prefixes import holder_of
 from registry.service.read import MAX_PAGE_BYTES, list_records
 from registry.service.registrants import list_registrants, parse_code, show_registrant
 
@@ -32,14 +34,14 @@ def show_enterprise(reader: RecordReader, caller: Caller, code: str) -> Enterpri
     """One enterprise. Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT, NOT_FOUND."""
     registrant = show_registrant(reader, caller, code)
     require(caller, Action.READ_PREFIX, registrant.code)
-    return Enterprise(registrant, tuple(_prefixes_of(reader).get(registrant.code, ())))
+    return Enterprise(registrant, tuple(_prefixes_of(reader, {registrant.code}).get(registrant.code, ())))
 
 
 def list_enterprises(reader: RecordReader, caller: Caller, after: str, limit: int) -> Page[Enterprise]:
     """All enterprises, by code. Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT."""
     require(caller, Action.READ_PREFIX, EVERY_REGISTRANT)
     page = list_registrants(reader, caller, EVERY_REGISTRANT, after, limit)
-    prefixes = _prefixes_of(reader)
+    prefixes = _prefixes_of(reader, {each.code for each in page.items})
     return Page(tuple(Enterprise(each, tuple(prefixes.get(each.code, ()))) for each in page.items), page.cursor)
 
 
@@ -54,7 +56,7 @@ def list_products(reader: RecordReader, caller: Caller, code: str, prefix: str, 
     check_limit(limit)
     if reader.image(Table.REGISTRANT, holder) is None:
         raise Refusal(Reason.NOT_FOUND, f"there is no registrant {holder}", "enterprise")
-    names = [parse_prefix(prefix)] if prefix else [each.name for each in _prefixes_of(reader).get(holder, ())]
+    names = [parse_prefix(prefix)] if prefix else [each.name for each in _prefixes_of(reader, {holder}).get(holder, ())]
     first, _, _ = after.partition("/")
     found: list[Record] = []
     size = 0
@@ -71,10 +73,10 @@ def list_products(reader: RecordReader, caller: Caller, code: str, prefix: str, 
     return Page(tuple(found))
 
 
-def _prefixes_of(reader: RecordReader) -> dict[str, list[Prefix]]:
-    """The prefixes of every registrant, in order of their names."""
+def _prefixes_of(reader: RecordReader, codes: Set[str]) -> dict[str, list[Prefix]]:
+    """The prefixes of some registrants, in order of their names."""
     found: dict[str, list[Prefix]] = {}
-    for _, image in sorted(reader.images(Table.PREFIX).items()):
+    for _, image in sorted(each for each in reader.images(Table.PREFIX).items() if holder_of(each[1]) in codes):
         prefix = unpack_prefix(image)
         found.setdefault(prefix.registrant, []).append(prefix)
     return found

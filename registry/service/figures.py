@@ -21,10 +21,11 @@ from proto.model.day import day_of, days_before
 from proto.model.prefix import PrefixState
 from proto.model.resolutions import NO_COUNT, Count
 from proto.ports import RecordReader, Stream
-from proto.tables import unpack_prefix, unpack_registrant
+from proto.tables import unpack_registrant
 from registry.policy.rules import EVERY_REGISTRANT, Action, require
 from registry.service.context import Context
 from registry.service.execute import Executor
+from registry.service.prefixes import holder_of
 from registry.service.record_counts import KEPT_DAYS, RecordCounts, Standing
 from registry.service.registrants import parse_whose
 from registry.service.tallies import TallyDesk
@@ -147,7 +148,7 @@ class Figures:
 
 def _holders(reader: RecordReader, holder: str) -> dict[str, str]:
     """The registrant's code of every prefix that is `holder`'s, by the prefix."""
-    found = {name: unpack_prefix(image).registrant for name, image in reader.images(Table.PREFIX).items()}
+    found = {name: holder_of(image) for name, image in reader.images(Table.PREFIX).items()}
     if holder == EVERY_REGISTRANT:
         return found
     if holder and reader.image(Table.REGISTRANT, holder) is None:

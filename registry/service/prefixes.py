@@ -1,6 +1,8 @@
 """Prefixes: created for a registrant below a home of this node, and moved along their life cycle."""
 
 from dataclasses import replace
+from functools import lru_cache
+from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.model.account import Caller
@@ -8,12 +10,21 @@ from proto.model.change import Table
 from proto.model.identifier import PREFIX_OF_PREFIXES, SuffixRule, parse_prefix
 from proto.model.prefix import Prefix, PrefixState
 from proto.ports import RecordReader
-from proto.tables import pack_prefix
+from proto.tables import pack_prefix, unpack_prefix
 from registry.policy.rules import EVERY_REGISTRANT, Action, enter, require
 from registry.service.lifecycle import check_first, check_move
 from registry.service.listing import Page, page_of, plan_nothing, plan_row
 from registry.service.plan import Plan, check_version
 from registry.service.registrants import find_registrant, parse_code, parse_whose
+
+# As many as a node is planned for, several times: whose each is is asked for with every page of the city's.
+MAX_HOLDERS_KEPT: Final = 65_536
+
+
+@lru_cache(MAX_HOLDERS_KEPT)
+def holder_of(image: bytes) -> str:
+    """Whose a prefix is, by its row: unpacking twenty thousand for one enterprise would hold everybody up for 60 ms."""
+    return unpack_prefix(image).registrant
 
 
 def plan_prefix(
