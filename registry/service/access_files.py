@@ -22,6 +22,7 @@ from proto.sm3 import SM3_BYTES, sm3
 from registry.service.imports.blobs import check_room, sync_folder
 
 # What the law asks of logs is six months (Cybersecurity Law, article 21); 等保 asks that they cannot be overwritten before.
+# Days on which nothing was read do not count.
 KEPT_DAYS: Final = 184
 
 # A million readings or so. Who reads more in a day is refused until tomorrow: what is not written down is not shown.
@@ -134,8 +135,9 @@ class AccessFiles:
         if not self._size:
             self._write(_MARK + self._chain + b"\n")
             sync_folder(self._folder)
+        # By their number, too: a clock that is years ahead for a moment must not make all of them go.
         oldest = days_before(day, KEPT_DAYS)
-        for past in [each for each in days if each < oldest]:
+        for past in [each for each in days[:-KEPT_DAYS] if each < oldest]:
             (self._folder / f"{past}{_SUFFIX}").unlink()
 
     def _write(self, data: bytes) -> None:

@@ -132,14 +132,28 @@ def test_what_was_changed_is_found(tmp_path: Path, harm: str) -> None:
     assert first.exists()
 
 
-def test_old_days_go(tmp_path: Path) -> None:
+def test_old_days_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert KEPT_DAYS > 180
+    monkeypatch.setattr(module, "KEPT_DAYS", 4)
     files = AccessFiles(tmp_path)
-    write(files, 1)
-    write(files, 2, days=1)
-    write(files, 3, days=KEPT_DAYS)
-    assert numbers(files) == [3, 2, 1]
-    write(files, 4, days=KEPT_DAYS + 1)
-    assert numbers(files) == [4, 3, 2]
+    for day in range(5):
+        write(files, day, days=day)
+    assert numbers(files) == [4, 3, 2, 1, 0]
+    write(files, 5, days=5)
+    assert numbers(files) == [5, 4, 3, 2, 1]
+    assert holds(tmp_path)
+
+
+def test_a_clock_that_is_years_ahead_for_a_moment_makes_nothing_go(tmp_path: Path) -> None:
+    files = AccessFiles(tmp_path)
+    for day in range(3):
+        write(files, day, days=day)
+    write(files, 7, days=3_650)
+    write(files, 8, days=3)
+    files.close()
+    again = AccessFiles(tmp_path)
+    write(again, 9, days=3)
+    assert numbers(again) == [9, 8, 7, 2, 1, 0]
     assert holds(tmp_path)
 
 
