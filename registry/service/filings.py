@@ -28,6 +28,7 @@ from registry.policy.rules import EVERY_REGISTRANT, Action, Reach, enter, judge,
 from registry.service.listing import Page, page_of, plan_nothing, plan_row
 from registry.service.plan import Outcome, Plan, RowOutcome, check_version
 from registry.service.registrants import parse_code, parse_whose
+from registry.service.statistics import has_figures
 
 # A submission takes four steps at most. The first steps and the newest are kept; all of them are in the change log.
 MAX_STEPS: Final = 64
@@ -165,6 +166,8 @@ def plan_redraft(reader: RecordReader, caller: Caller, kind: FilingKind, name: s
         return _plan_nothing(before)
     if before.state is not FilingState.REJECTED:
         raise Refusal(Reason.INVALID_STATE, f"it is {before.state.name.lower()}: only what was rejected is tried again")
+    if kind is FilingKind.STATISTICS and not has_figures(before):
+        raise Refusal(Reason.INVALID_STATE, "its figures are no longer kept: there is nothing to try again with")
     return _plan(before, _drafted(before, before, now_ms))
 
 

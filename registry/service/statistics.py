@@ -34,8 +34,8 @@ GRACE_MS: Final = 60_000
 # Changes are read in portions, and others get their turn in between.
 PORTION: Final = 16
 
-# Reports are kept for longer than a year; those that are decided and that no other builds on lose their figures before that,
-# because every process holds them in memory (the change log has them all).
+# Reports are kept for longer than a year; those that are approved and that no other builds on lose their figures before that,
+# because every process holds them in memory (the change log has them all). One that was rejected may be tried again.
 MAX_DAYS: Final = 400
 
 
@@ -115,6 +115,11 @@ def plan_report(reader: RecordReader, caller: Caller, counted: DayFigures, resol
     return plan
 
 
+def has_figures(filing: Filing) -> bool:
+    """Whether a report has its figures still."""
+    return "prefixes" in json.loads(filing.content)
+
+
 def _make_room(images: Mapping[str, bytes], day: str) -> Iterable[Row]:
     oldest = (date.fromisoformat(day) - timedelta(MAX_DAYS)).isoformat()
     for key, image in images.items():
@@ -123,7 +128,7 @@ def _make_room(images: Mapping[str, bytes], day: str) -> Iterable[Row]:
             continue
         if filing.name < oldest:
             yield Row(Table.FILING, key, b"", filing.version + 1, filing.version, 0, filing.state)
-        elif "prefixes" in json.loads(filing.content):
+        elif filing.state is FilingState.APPROVED and has_figures(filing):
             after = replace(filing, content=json.dumps({"day": filing.name}), version=filing.version + 1)
             yield Row(Table.FILING, key, pack_filing(after), after.version, filing.version, after.state, filing.state)
 

@@ -15,6 +15,7 @@ from proto.model.day import DAY_MS, day_of, start_of
 from proto.model.filing import FilingKind
 from proto.model.resolutions import Count
 from proto.tally import Tally, compose_tally
+from registry.service import filings
 from registry.service.statistics import GRACE_MS, MAX_DAYS
 from registry.service.tallies import TallyDesk
 from tests.support.filings import PASSWORD, RunningFilings, counted_once, until
@@ -54,10 +55,10 @@ async def figures(node: RestNode, day: str) -> dict[str, list[int]]:
     return found
 
 
-async def settle(node: RestNode, day: str) -> None:
+async def settle(node: RestNode, day: str, state: str = "approved") -> None:
     one = f"{FILINGS}/statistics/{day}"
     await node("POST", f"{one}/submit", {"transaction": f"t-{day}"}, by="upstream")
-    answer = {"transaction": f"t-{day}", "state": "approved", "code": 1000}
+    answer = {"transaction": f"t-{day}", "state": state, "code": 1000 if state == "approved" else 2306}
     assert (await node("POST", f"{one}/answer", answer, by="upstream")).status == 200
 
 
@@ -138,6 +139,33 @@ async def test_reports_that_nothing_builds_on_give_up_their_figures_and_old_ones
     assert "2026-11-24" not in days
     assert days[0] == "2026-11-25"
     assert await figures(node, key.partition("/")[2]) == {"88.118.1001": [2, 2, 0, 0]}
+
+
+async def test_a_report_that_was_rejected_is_tried_again_with_its_figures(world: World, node: RestNode) -> None:
+    for _ in range(3):
+        world.clock.now = max(world.clock.now + DAY_MS, MIDNIGHT + GRACE_MS)
+        await report(node)
+    first = "2026-11-24"
+    await settle(node, first, "rejected")
+    before = await figures(node, first)
+    for _ in range(2):
+        world.clock.now += DAY_MS
+        await report(node)
+    assert (await node("POST", f"{FILINGS}/statistics/{first}/redraft")).status == 200
+    content = (await node("GET", f"{FILINGS}/statistics/{first}")).document["content"]
+    assert content["prefixes"] == before == {"88.118.1001": [2, 2, 2, 0]}
+    assert isinstance(command_of("statistics", content, "88.118", ""), DayReport)
+
+
+async def test_a_report_without_its_figures_is_not_tried_again(
+    world: World, node: RestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    await report(node)
+    await settle(node, "2026-11-24", "rejected")
+    monkeypatch.setattr(filings, "has_figures", lambda _: False)  # as earlier releases left them
+    got = await node("POST", f"{FILINGS}/statistics/2026-11-24/redraft")
+    assert (got.status, got.document["reason"]) == (409, "invalid_state")
 
 
 async def test_after_a_restore_everything_is_counted_anew(world: World, node: RestNode) -> None:
