@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from node.cli import check, city, demo, exports, feeds, filings, imports, nouns, resolve, serve, sources, status, verify
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
+from node.cli.table import printable
 
 
 class Command(Protocol):
@@ -66,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return COMMANDS[arguments.command].run(arguments)
     except Failed as failure:
         for sentence in failure.sentences:
-            print(f"biaojie {arguments.command}: {sentence}", file=sys.stderr)
+            print(f"biaojie {arguments.command}: {printable(sentence)}", file=sys.stderr)
         return failure.status
     except KeyboardInterrupt:
         return REFUSED

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
 from node.cli.place import add_place_options, in_url, locate
 from node.cli.registry_place import add_registry_options, registry_client
-from node.cli.table import as_json, columns, facts, shown
+from node.cli.table import as_json, columns, facts, printable, shown
 from node.client.rest import RefusedByServer, RestClient, Unreachable
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _tell(result: "RunResult", arguments: argparse.Namespace) -> int:
         print(as_json(dataclasses.asdict(result)))
     else:
         counts = ", ".join(f"{count} {name}" for name, count in result.counts.items())
-        print(f"{result.state}: {counts}{f'; {result.message}' if result.message else ''}")
+        print(f"{result.state}: {counts}{f'; {printable(result.message)}' if result.message else ''}")
         print("\n".join(_fault_lines(result.faults)), end="\n" if result.faults else "")
     return DONE if result.state == "done" and not result.faults else REFUSED
 

@@ -11,7 +11,7 @@ _GAP: Final = "  "
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Lines of a table: the heads, then the rows; the last column is as wide as it likes."""
-    texts = [tuple(_printable(cell) for cell in row) for row in (heads, *rows)]
+    texts = [tuple(printable(cell) for cell in row) for row in (heads, *rows)]
     widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
     for row in texts:
         padded = [cell + " " * (width - _width(cell)) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
@@ -48,7 +48,7 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in _WIDE else 1 for char in text)
 
 
-def _printable(cell: object) -> str:
-    """A cell as one line: what others registered must not steer the terminal."""
+def printable(cell: object) -> str:
+    """A cell, or a sentence, as one line: what others registered must not steer the terminal."""
     text = "" if cell is None else str(cell)
     return text if text.isprintable() else "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)

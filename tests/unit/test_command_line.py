@@ -82,6 +82,14 @@ def test_registered_text_cannot_steer_the_terminal() -> None:
     assert list(columns(("data",), [["a\x1b[2J\nb"]]))[1] == "a\\u001b[2J\\u000ab"
 
 
+def test_what_a_source_says_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "erp.toml").write_text('"a\\u001b[2J" = 1')
+    assert main(["source", "plan", str(tmp_path / "erp.toml"), "--server", "http://127.0.0.1:1"]) != 0
+    said = capsys.readouterr().err
+    assert "a\\u001b[2J" in said
+    assert "\x1b" not in said
+
+
 def test_wrong_usage_ends_with_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["no-such-command"])
