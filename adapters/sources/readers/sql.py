@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, column, create_engine, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import MappingResult, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -27,6 +27,10 @@ from adapters.sources.core.places import SqlPlace
 from adapters.sources.readers.reader import PORTION_ROWS, Portion, Unreadable
 
 Done = TypeVar("Done")
+
+# A table may have pictures in it: so many rows are asked for at once, until they hold so many bytes or are a portion.
+STEP_ROWS: Final = 20
+PORTION_BYTES: Final = 4 * 1024 * 1024
 
 # Of what a database says about a failure: the statement that follows it is ours, and would fill the report.
 _SENTENCE_CHARS: Final = 200
@@ -53,15 +57,16 @@ class SqlReader:
         connection = await self._blocking(self._connect)
         try:
             statement = self._statement(None if bound is None else _earlier(bound, self._place.overlap))
-            rows = await self._blocking(lambda: connection.execution_options(yield_per=PORTION_ROWS).execute(statement))
+            # What is buffered beyond what is asked for would be as large.
+            rows = await self._blocking(lambda: connection.execution_options(max_row_buffer=1).execute(statement))
             columns = list(rows.keys())
             self._check(columns)
             while True:
-                portion = await self._blocking(lambda: rows.mappings().fetchmany(PORTION_ROWS))
+                portion, is_last = await self._blocking(lambda: _take(rows.mappings()))
                 bound = self._greater(bound, portion[-1]) if portion and self._place.after else bound
                 named = [self._row(row) for row in portion]
                 yield Portion(named, _compose_bookmark(bound) if bound is not None else bookmark, columns)
-                if len(portion) < PORTION_ROWS:
+                if is_last:
                     return
         finally:
             await self._blocking(connection.close)
@@ -135,6 +140,19 @@ class SqlReader:
         except SQLAlchemyError as error:
             said = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise Unreadable(f"the database: {said[:_SENTENCE_CHARS]}") from None
+
+
+def _take(rows: MappingResult) -> tuple[list[RowMapping], bool]:
+    """The next portion, and whether it is the last."""
+    portion: list[RowMapping] = []
+    size = 0
+    while len(portion) < PORTION_ROWS and size < PORTION_BYTES:
+        few = rows.fetchmany(STEP_ROWS)
+        portion += few
+        size += sum(len(cell) for row in few for cell in row.values() if isinstance(cell, str | bytes))
+        if len(few) < STEP_ROWS:
+            return portion, True
+    return portion, False
 
 
 def _earlier(bound: Bound, overlap: int) -> Bound:

@@ -11,7 +11,7 @@ import pytest
 
 from adapters.sources.core.places import SqlPlace
 from adapters.sources.readers.reader import PORTION_ROWS, Unreadable
-from adapters.sources.readers.sql import SqlReader
+from adapters.sources.readers.sql import PORTION_BYTES, STEP_ROWS, SqlReader
 from tests.support.postgres_server import PostgresServer, postgres_server
 from tests.support.rest import RestNode
 from tests.support.sources import RunningSource, profile, values_of
@@ -130,6 +130,16 @@ async def test_rows_that_share_their_time_come_once_each_however_many(database: 
     rest = [row.cells["id"] async for portion in reader.read(portions[0].bookmark) for row in portion.rows]
     assert rest == list(range(PORTION_ROWS, count))
     assert [row async for portion in reader.read(portions[-1].bookmark) for row in portion.rows] == []
+
+
+async def test_large_rows_come_in_portions_that_can_be_held(database: Database) -> None:
+    insert(database, *((number, f"T-{number}", None if number < 100 else "x" * 300_000) for number in range(180)))
+    place = profile(products(database)).place
+    assert isinstance(place, SqlPlace)
+    portions = [portion async for portion in SqlReader(place).read("")]
+    assert [row.cells["id"] for portion in portions for row in portion.rows] == list(range(180))
+    sizes = [sum(len(str(row.cells["title"])) for row in portion.rows) for portion in portions]
+    assert max(sizes) <= PORTION_BYTES + STEP_ROWS * 300_000
 
 
 async def test_a_query_with_types_of_its_own(node: RestNode, server: PostgresServer) -> None:
