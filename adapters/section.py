@@ -2,12 +2,23 @@
 
 from collections.abc import Callable, Collection
 from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 Check = Callable[[str], object]
 """Raises `ValueError` for a text that will not do."""
 
 # Lists are written by hand.
 MAX_ITEMS: Final = 1_000
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL. Raises `ValueError`, which does not repeat it: there may be a password in it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("it is no URL: its host or port cannot be read") from None
+    return parts
 
 
 class ProfileMistakes(Exception):

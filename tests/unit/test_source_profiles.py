@@ -61,11 +61,15 @@ def test_secrets_are_not_told() -> None:
         (SQL | {"query": "select 1"}, {}, "read.table: either a table is wanted, or a query"),
         (SQL | {"url": "oracle://db/erp"}, {}, "read.url: postgresql://"),
         (SQL | {"url": "sqlite://"}, {}, "read.url: postgresql://"),
+        (SQL | {"url": "postgresql:erp:secret@db/erp"}, {}, "read.url: postgresql://"),
+        (SQL | {"url": "postgresql://erp:secret@db:99999999/erp"}, {}, "read.url: it is no URL"),
+        (SQL | {"url": "postgresql://erp:secret@[::1/erp"}, {}, "read.url: it is no URL"),
+        (REST | {"url": "http://mes:port/"}, {}, "read.url: it is no URL"),
         (SQL | {"overlap": 5}, {}, "read.overlap: it is of use only with after"),
         (SQL | {"after": "id"}, {"gone": {"then": "retire"}}, "gone.then: only a source that is read whole"),
         (FILES, {"gone": {"then": "suspend"}}, "gone.then: only a source that is read whole"),
         (REST | {"url": "ftp://x/"}, {}, "read.url: "),
-        (REST | {"url": "https://me:pass@x/"}, {}, "read.url: "),
+        (REST | {"url": "https://me:secret@x/"}, {}, "read.url: "),
         (REST | {"paging": "scroll"}, {}, "read.paging: one of none, page, cursor, link"),
         (REST | {"paging": "page"}, {}, "read.parameter: paging by page needs"),
         (REST | {"paging": "cursor", "parameter": "c"}, {}, "read.next: where is the next cursor"),
@@ -90,6 +94,7 @@ def test_secrets_are_not_told() -> None:
 )  # fmt: skip
 def test_what_is_wrong_is_said(read: dict[str, Any], sections: dict[str, Any], said: str) -> None:
     assert any(each.startswith(said) for each in mistakes(read, **sections)), mistakes(read, **sections)
+    assert "secret" not in "".join(mistakes(read, **sections))
 
 
 def test_all_mistakes_are_named_at_once() -> None:

@@ -28,10 +28,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from adapters.city.core.shape import FIELDS, is_field
-from adapters.section import Section
+from adapters.section import Section, split_url
 
 # A batch is one delivery and one commit of the cursor; beyond this neither gets any cheaper for an event.
 MAX_BATCH: Final = 1_000
@@ -193,13 +192,13 @@ def _one_of(options: type[StrEnum]) -> Callable[[str], object]:
 
 
 def _check_http(url: str) -> None:
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an http or https URL with a host is wanted")
 
 
 def _check_redis(url: str) -> None:
-    parts = urlsplit(url)
+    parts = split_url(url)
     if not (parts.scheme in ("redis", "rediss") and parts.hostname) and not (parts.scheme == "unix" and parts.path):
         raise ValueError("a redis or rediss URL with a host, or unix:// and a socket's path, is wanted")
 

@@ -36,9 +36,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
-from adapters.section import Section
+from adapters.section import Section, split_url
 
 # Somebody is writing a file as long as it grows; a copy over a slow line stalls for seconds.
 DEFAULT_SETTLE_S: Final = 10.0
@@ -212,7 +211,8 @@ def _sql(section: Section, reveal: Reveal) -> SqlPlace:
 
 
 def _rest(section: Section, reveal: Reveal) -> RestPlace:
-    paging = _one_of(section, "paging", Paging.NONE)
+    paging, url = _one_of(section, "paging", Paging.NONE), section.text("url")
+    _check_secretly(section, "url", url, _check_http)
     parameter, after_next, since = section.text("parameter", ""), section.text("next", ""), section.text("since", "")
     if paging in (Paging.PAGE, Paging.CURSOR) and not parameter:
         section.note("parameter", f"paging by {paging} needs the name of a parameter of the query")
@@ -223,7 +223,7 @@ def _rest(section: Section, reveal: Reveal) -> RestPlace:
         section.note("after", "since and after are of use only together")
     return RestPlace(
         is_whole=not since,
-        url=section.text("url", check=_check_http),
+        url=url,
         token=_revealed(section, "token", section.text("token", ""), reveal),
         items=section.text("items", ""),
         paging=paging,
@@ -274,13 +274,13 @@ def _check_marker(marker: str) -> None:
 
 
 def _check_http(url: str) -> None:
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ValueError("an http or https URL with a host, without credentials in it, is wanted")
 
 
 def _check_database(url: str) -> None:
-    parts = urlsplit(url)
+    parts = split_url(url)
     is_sqlite = parts.scheme == "sqlite" and len(parts.path) > 1 and not parts.netloc
-    if not is_sqlite and not (parts.scheme == "postgresql" and parts.path.strip("/")):
+    if not is_sqlite and not (parts.scheme == "postgresql" and parts.netloc and parts.path.strip("/")):
         raise ValueError("postgresql://USER@HOST/DATABASE, or sqlite:////PATH of a file, is wanted")
