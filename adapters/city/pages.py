@@ -3,6 +3,7 @@
 All feeds of a node follow the same stream by the same account, and those that keep up stand at the same place: they share one
 request. Each page is kept for a moment, because feeds come to it one after another. At the end of the stream there is a little
 pause before the next look: single changes then come in bunches, and the registry is asked ten times a second, not a thousand.
+While much is registered the pause is longer, because then every page and every delivery is paid for by who registers.
 """
 
 import asyncio
@@ -20,6 +21,11 @@ WAIT_S: Final = 2.0
 # Between a page that reached the end of the stream and the next look.
 GATHER_S: Final = 0.1
 
+# The same after a page with so many changes: some hundreds are registered a second. Every page and every delivery has a price
+# of its own, a millisecond of processor time for each feed, however little is in it.
+BUSY_CHANGES: Final = 50
+GATHER_BUSY_S: Final = 0.25
+
 # Pages kept: feeds that keep up are at most one apart; a slow one reads for itself.
 KEPT_PAGES: Final = 2
 
@@ -32,6 +38,7 @@ class Pages:
         self._kept: OrderedDict[str, Page] = OrderedDict()
         self._flights: dict[str, asyncio.Task[Page]] = {}
         self._end = ""
+        self._gather_s = GATHER_S
 
     async def after(self, cursor: str) -> Page:
         """The page after a cursor; without changes if none came for a while. Raises `Unreachable`, `NotTaken`."""
@@ -54,10 +61,11 @@ class Pages:
 
     async def _fetch(self, cursor: str) -> Page:
         if cursor == self._end:
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(self._gather_s)
         page = await self._client.changes(cursor, PAGE_CHANGES, WAIT_S)
         if page.cursor == page.head:
             self._end = page.cursor
+            self._gather_s = GATHER_BUSY_S if len(page.changes) >= BUSY_CHANGES else GATHER_S
         return page
 
     def _landed(self, cursor: str, done: asyncio.Task[Page]) -> None:

@@ -1,12 +1,16 @@
 """What a system is told of a row: selection, mask, and events whose ids are made of their content."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from adapters.city.core.event import event_of, events_of
+from adapters.city.core.event import compose_json, event_of, events_of
 from adapters.city.core.selection import Interest, Selection, Share, share_class
+from adapters.city.core.shape import Shape
+from adapters.city.industry.mapping import map_noun
+from adapters.city.registry_client import Page
 from proto.model.feed import FeedKind
 from tests.support.rows import make_profile, noun_row, record_row, value
 
@@ -111,6 +115,37 @@ def test_a_change_is_told_row_by_row() -> None:
     change = {"time": "2026-01-01T00:00:00.000Z", "rows": [*rows, noun_row("prefix", "88.118", registrant="")]}
     events = list(events_of(change, make_profile()))
     assert [event.key for event in events] == [("record", f"88.118.1001/{number}") for number in range(3)]
+
+
+def test_feeds_that_tell_the_same_of_a_page_compose_it_once_and_each_under_its_own_source() -> None:
+    page = Page([{"rows": [record_row("88.118.1001/a", URL, PRICE)]}, {"rows": []}], "", "")
+    first, second, other = make_profile(), replace(make_profile(), name="second"), make_profile(shape={"fields": ["state"]})
+    assert page.news(second) is page.news(first)
+    assert page.news(other) is not page.news(first)
+    events = {
+        profile.name: [[news.told_by(compose_json(profile.source)) for news in told] for told in page.news(profile)]
+        for profile in (first, second)
+    }
+    for profile in (first, second):
+        assert events[profile.name] == [[*events_of(change, profile)] for change in page.changes]
+    told_first, told_second = (json.loads(events[profile.name][0][0].body) for profile in (first, second))
+    assert told_second == {**told_first, "source": second.source} != told_first
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ('{"a": "\\ud800"}', {"a": "?"}),
+        ('{"a": 123456789012345678901234567890}', {"a": 123456789012345678901234567890}),
+        ('{"a": "油\\u0001\\"/"}', {"a": '油\x01"/'}),
+    ],
+)
+def test_whatever_the_json_of_a_value_holds_the_event_is_json_in_utf_8(text: str, rendered: dict[str, Any]) -> None:
+    row = record_row("88.118.1001/a", value(1, "META", text))
+    profile = make_profile()
+    event = event_of(row, replace(profile, shape=Shape(mapping=map_noun)))
+    assert event is not None
+    assert json.loads(event.body.decode())["data"]["parameters"] == {"META": rendered}
 
 
 def test_what_is_never_shared_cannot_be_selected() -> None:

@@ -11,7 +11,7 @@ is composed once, as `News`, and each of them only puts its source in.
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import orjson
 

@@ -24,9 +24,9 @@ from adapters.city.transports.told import learn, told
 from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Held, Unknowable
 from proto.model.change import START
 
-# KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, and all events: of each the length of its id,
-# the id, the length of the event, the event. One long argument is packed at once where a thousand short ones cost a microsecond
-# each; the script's `struct` takes the parts out (`c0`: as many bytes as the number before says).
+# KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, and all events: of each the length of its
+# id, the id, the length of the event, the event. One long argument is packed at once, where each of a thousand short ones costs
+# a microsecond; the script's `struct` takes the parts out (`c0`: as many bytes as the number before says).
 _SCRIPT: Final = """
 local delivered = tonumber(redis.call('HGET', KEYS[2], 'delivered') or '-1')
 if delivered < tonumber(ARGV[1]) and tonumber(ARGV[1]) > 0 then
@@ -66,7 +66,7 @@ class RedisTransport:
 
     async def deliver(self, batch: Batch) -> Receipt:
         told = batch.delivered + len(batch.events)
-        arguments = [batch.delivered, told, batch.end, self._place.max_length, _pack(batch.events)]
+        arguments: list[Any] = [batch.delivered, told, batch.end, self._place.max_length, _pack(batch.events)]
         try:
             answer = await self._script(keys=[self._place.stream, self._mark], args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
