@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.string cimport memcpy
 
-from proto.growing cimport Growing, begin, finish, put, put_byte, put_varint, release, varint_size
+from proto.growing cimport Growing, begin, finish, make_room, put, put_byte, put_bytes, put_varint, release, varint_size
 from proto.packed_record cimport PackedValue, Part, Record, read_record, read_value, uint16
 
 from proto.compiled import pure
@@ -34,6 +34,8 @@ cdef enum:
     IS_ABSOLUTE = 0x28
     TIMESTAMP = 0x30
     PERMISSIONS = 0x38
+    # What a result has beside the bytes of its record, mostly: the question, and keys and lengths.
+    AROUND_BYTES = 96
 
 
 def compose_public_response(bytes raw not None, str asked not None, long long now_s):
@@ -67,6 +69,51 @@ def compose_public_result(bytes raw not None, str asked not None, long long now_
         release(&into)
         release(&whole)
     return pure(_PURE, "compose_public_result")(raw, asked, now_s)
+
+
+def compose_public_results(records, asked, now_s, bytes absent not None):
+    """As `proto.packed_messages.compose_public_results`."""
+    cdef list stored = list(records), identifiers = list(asked)
+    cdef Py_ssize_t place, count = len(stored), room = 0, size
+    cdef long long now = now_s
+    cdef Growing into, one
+    cdef bytes raw
+    cdef bint is_common = True
+    if len(identifiers) != count:
+        return pure(_PURE, "compose_public_results")(records, asked, now_s, absent)
+    for each in stored:
+        if each is None:
+            return None
+        room += AROUND_BYTES + len(<bytes?> each)
+    begin(&into)
+    begin(&one)
+    try:
+        make_room(&into, room)  # of nearly all of them, so that it need not move
+        for place in range(count):
+            raw = stored[place]
+            one.size = 0
+            if raw:
+                if not put_response(&one, raw, <str?> identifiers[place], now):
+                    is_common = False
+                    break
+                size = 1 + varint_size(one.size) + one.size
+                put_byte(&into, RESULT)
+                put_varint(&into, size)
+                put_byte(&into, ANSWER)
+                put_varint(&into, one.size)
+                put(&into, one.at, one.size)
+            else:
+                put_byte(&into, RESULT)
+                put_varint(&into, len(absent))
+                put_bytes(&into, absent)
+        if is_common:
+            return finish(&into)
+    except UnicodeError:
+        pass  # which of several faults is named, plain Python decides
+    finally:
+        release(&into)
+        release(&one)
+    return pure(_PURE, "compose_public_results")(records, asked, now_s, absent)
 
 
 def join_results(list results not None):

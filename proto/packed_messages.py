@@ -7,6 +7,7 @@ Fields stand in the order of their numbers and defaults are left out, so the byt
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from proto import compiled
@@ -55,6 +56,22 @@ def compose_public_result(raw: bytes, asked: str, now_s: int) -> bytes:
     """`biaojie.v1.ResolveResult` that holds the response."""
     response = compose_public_response(raw, asked, now_s)
     return b"%b%b%b" % (_ANSWER, VARINTS[len(response)], response)
+
+
+@compiled.preferred
+def compose_public_results(
+    records: Sequence[bytes | None], asked: Sequence[str], now_s: int, absent: bytes
+) -> bytes | None:
+    """`biaojie.v1.BatchResolveResponse` of records for what was `asked`, in order; `absent` is the result for an empty one.
+
+    None if one of them is None.
+    """
+    results: list[bytes] = []
+    for raw, identifier in zip(records, asked, strict=True):
+        if raw is None:
+            return None
+        results.append(compose_public_result(raw, identifier, now_s) if raw else absent)
+    return join_results(results)
 
 
 @compiled.preferred

@@ -17,7 +17,7 @@ from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
 from proto.model.change import parse_cursor
 from proto.model.query import Query
-from proto.packed_messages import compose_public_response, compose_public_result, join_results
+from proto.packed_messages import compose_public_response, compose_public_results, join_results
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, parse_bearer
 from proto.wire.grpc.resolution import VARINTS, compose_resolution, plain_identifier
@@ -143,7 +143,11 @@ class Lookups:
             if start:
                 await asyncio.sleep(0)
             part = identifiers[start : start + BATCH_SLICE]
-            looked_up = self._look_up(part, ask, read) if start or not known else [*known, *self._look_up(part[1:], ask, read)]
+            looked_up = self._look_up(part, ask, read, room) if start or not known else [*known, *self._ask_all(part[1:], ask)]
+            if isinstance(looked_up, bytes):
+                results.append(looked_up)
+                room -= len(looked_up)
+                continue
             for place, found in enumerate(looked_up, start):
                 if isinstance(found, bytes):
                     result = found
@@ -153,27 +157,36 @@ class Lookups:
                     if isinstance(answer, Refused) and _ends_call(answer.refusal):
                         abandon([each[1] for each in looked_up if not isinstance(each, bytes)])
                         return fail_with(refusal_failure(answer.refusal, query.explain or ()))
-                    result = _result(answer, query)
+                    result = join_results([_result(answer, query)])
                 if len(result) > room:
-                    result = self._no_room(place)
+                    result = join_results([self._no_room(place)])
                 else:
                     room -= len(result)
                 results.append(result)
-        return answer_with(join_results(results))
+        return answer_with(results[0] if len(results) == 1 else b"".join(results))
 
-    def _look_up(self, identifiers: Sequence[str], ask: Callable[[str], Query], read: _Read | None) -> list[bytes | _Asked]:
-        """What each comes to: a result as it is sent, or an answer, now or later, beside its question."""
+    def _look_up(
+        self, identifiers: Sequence[str], ask: Callable[[str], Query], read: _Read | None, room: int
+    ) -> bytes | list[bytes | _Asked]:
+        """What they come to: all of it as it is sent, or for each so much, or an answer, now or later, beside its question."""
         if self._plain is None or read is None:
-            queries = [*map(ask, identifiers)]
-            return [*zip(queries, self._resolve_many(queries), strict=True)]
+            return self._ask_all(identifiers, ask)
         records = read(identifiers)
         now_s = self._plain.now_s()
-        queries = [ask(name) for name, raw in zip(identifiers, records, strict=True) if raw is None]
-        others = iter(zip(queries, self._resolve_many(queries) if queries else (), strict=True))
+        whole = compose_public_results(records, identifiers, now_s, _ABSENT_RESULT)
+        if whole is not None and len(whole) <= room:
+            return whole
+        asked = [name for name, raw in zip(identifiers, records, strict=True) if raw is None]
+        others = iter(self._ask_all(asked, ask) if asked else ())
         return [
-            next(others) if raw is None else compose_public_result(raw, name, now_s) if raw else _ABSENT_RESULT
+            next(others) if raw is None else compose_public_results((raw,), (name,), now_s, _ABSENT_RESULT) or b""
             for raw, name in zip(records, identifiers, strict=True)
         ]
+
+    def _ask_all(self, identifiers: Sequence[str], ask: Callable[[str], Query]) -> list[bytes | _Asked]:
+        """What the chain comes to for each."""
+        queries = [*map(ask, identifiers)]
+        return [*zip(queries, self._resolve_many(queries), strict=True)]
 
     def _no_room(self, place: int) -> bytes:
         refusal = Refusal(Reason.MESSAGE_TOO_LARGE, "this answer is full: ask for it again", f"identifiers[{place}]", place)
