@@ -59,9 +59,7 @@ def compose_public_result(raw: bytes, asked: str, now_s: int) -> bytes:
 
 
 @compiled.preferred
-def compose_public_results(
-    records: Sequence[bytes | None], asked: Sequence[str], now_s: int, absent: bytes
-) -> bytes | None:
+def compose_public_results(records: Sequence[bytes | None], asked: Sequence[str], now_s: int, absent: bytes) -> bytes | None:
     """`biaojie.v1.BatchResolveResponse` of records for what was `asked`, in order; `absent` is the result for an empty one.
 
     None if one of them is None.

@@ -67,6 +67,7 @@ class Lookups:
         self._refused = refused
         self._kept = kept
         self._batches = asyncio.Semaphore(MAX_BATCHES)
+        self._answered_now = 0  # batches, in this turn of the event loop
 
     def way(self, new_id: Callable[[], str]) -> Way | None:
         """How the commonest calls of `resolve` are answered in one piece; None if there is no such way."""
@@ -111,14 +112,43 @@ class Lookups:
         plain.offer(self._kept, key, identifier, raw, response, response.size)
         return response
 
-    async def batch(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response:
-        """`BatchResolve`. Raises `Refusal`."""
+    def batch(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response | Awaitable[Response]:
+        """`BatchResolve`, at once if it is short and all it takes is there. Raises `Refusal`."""
         request = parse_message(resolver_pb2.BatchResolveRequest, raw, MAX_BATCH_BYTES)
-        if len(request.identifiers) > MAX_RESOLVE_BATCH:
-            why = f"{len(request.identifiers)} identifiers; the limit is {MAX_RESOLVE_BATCH}"
+        identifiers = request.identifiers[:]
+        if len(identifiers) > MAX_RESOLVE_BATCH:
+            why = f"{len(identifiers)} identifiers; the limit is {MAX_RESOLVE_BATCH}"
             raise Refusal(Reason.BATCH_TOO_LARGE, why, "identifiers")
         ask = _asker(request, head, request_id, peer)
-        first = ask(request.identifiers[0]) if request.identifiers else None
+        first = ask(identifiers[0]) if identifiers else None
+        if self._plain is None or first is None or not is_plain(first):
+            return self._answer_behind(identifiers, ask, first)
+        read = partial(self._plain.look_up_many, wants_private=first.wants_private)
+        records: list[bytes | None] | None = None
+        if len(identifiers) <= BATCH_SLICE and self._may_answer_now():
+            records = read(identifiers)
+            whole = compose_public_results(records, identifiers, self._plain.now_s(), _ABSENT_RESULT)
+            if whole is not None and len(whole) <= MAX_ANSWERS_BYTES:
+                return answer_with(whole)
+        return self._answer_in_turn(identifiers, ask, [], read, records)
+
+    def _may_answer_now(self) -> bool:
+        """Whether another batch may be worked on in this turn of the event loop: as many as if each were a task of its own.
+
+        So of those whose records are read and that have to wait for more there are at most that many.
+        """
+        if self._batches.locked() or self._answered_now >= MAX_BATCHES:
+            return False
+        if not self._answered_now:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._answered_now += 1
+        return True
+
+    def _begin_turn(self) -> None:
+        self._answered_now = 0
+
+    async def _answer_behind(self, identifiers: Sequence[str], ask: Callable[[str], Query], first: Query | None) -> Response:
+        """The answer to a batch that may have to wait for its `first`."""
         # It is with its first that a batch waits for a position, and it takes no turn from others meanwhile; nor does one with
         # a wrong key. For all others no answer is to lie here until their turn comes.
         known: list[_Asked] = []
@@ -127,23 +157,41 @@ class Lookups:
             if isinstance(answer, Refused) and _ends_call(answer.refusal):
                 return fail_with(refusal_failure(answer.refusal, first.explain or ()))
             known = [(first, answer)]
-        read: _Read | None = None
-        if self._plain is not None and first is not None and is_plain(first):
-            read = partial(self._plain.look_up_many, wants_private=first.wants_private)
+        return await self._answer_in_turn(identifiers, ask, known)
+
+    async def _answer_in_turn(
+        self,
+        identifiers: Sequence[str],
+        ask: Callable[[str], Query],
+        known: list[_Asked],
+        read: _Read | None = None,
+        records: list[bytes | None] | None = None,
+    ) -> Response:
         async with self._batches:
-            return await self._answer_batch(request.identifiers, ask, known, read)
+            return await self._answer_batch(identifiers, ask, known, read, records)
 
     async def _answer_batch(
-        self, identifiers: Sequence[str], ask: Callable[[str], Query], known: list[_Asked], read: _Read | None
+        self,
+        identifiers: Sequence[str],
+        ask: Callable[[str], Query],
+        known: list[_Asked],
+        read: _Read | None,
+        records: list[bytes | None] | None,
     ) -> Response:
-        """The results of a batch, in order; `known` is what the first ones came to already."""
+        """The results of a batch, in order; `known` is what the first came to already, `records` what is read for them."""
         results: list[bytes] = []
         room = MAX_ANSWERS_BYTES
         for start in range(0, len(identifiers), BATCH_SLICE):
             if start:
                 await asyncio.sleep(0)
             part = identifiers[start : start + BATCH_SLICE]
-            looked_up = self._look_up(part, ask, read, room) if start or not known else [*known, *self._ask_all(part[1:], ask)]
+            if read is not None:
+                looked_up = self._complete(part, records or read(part), ask, room)
+                records = None
+            elif start or not known:
+                looked_up = self._ask_all(part, ask)
+            else:
+                looked_up = [*known, *self._ask_all(part[1:], ask)]
             if isinstance(looked_up, bytes):
                 results.append(looked_up)
                 room -= len(looked_up)
@@ -165,14 +213,11 @@ class Lookups:
                 results.append(result)
         return answer_with(results[0] if len(results) == 1 else b"".join(results))
 
-    def _look_up(
-        self, identifiers: Sequence[str], ask: Callable[[str], Query], read: _Read | None, room: int
+    def _complete(
+        self, identifiers: Sequence[str], records: Sequence[bytes | None], ask: Callable[[str], Query], room: int
     ) -> bytes | list[bytes | _Asked]:
         """What they come to: all of it as it is sent, or for each so much, or an answer, now or later, beside its question."""
-        if self._plain is None or read is None:
-            return self._ask_all(identifiers, ask)
-        records = read(identifiers)
-        now_s = self._plain.now_s()
+        now_s = self._plain.now_s() if self._plain is not None else 0
         whole = compose_public_results(records, identifiers, now_s, _ABSENT_RESULT)
         if whole is not None and len(whole) <= room:
             return whole
