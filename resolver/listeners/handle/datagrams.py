@@ -53,8 +53,8 @@ class Datagrams:
 
     def __init__(self, dialogue: Dialogue, limits: HandleLimits, clock: Clock) -> None:
         self._dialogue = dialogue
-        self._limits = limits
-        self._clock = clock
+        self._max_bytes = max(PACKET_BYTES, ENVELOPE_BYTES + limits.max_udp_packets * PART_BYTES)
+        self._monotonic = clock.monotonic
         self._reassembly = Reassembly()
         self._budget = SourceBudget(limits.udp_source_bytes_per_s, limits.udp_source_burst_bytes, limits.max_udp_sources)
         self._transport: Transport | None = None
@@ -93,7 +93,7 @@ class Datagrams:
 
     def sweep(self) -> None:
         """Forget what will not be completed any more; whoever sent it has asked again by now, and is not told."""
-        for _ in range(self._reassembly.expire(self._clock.monotonic())):
+        for _ in range(self._reassembly.expire(self._monotonic())):
             self._dialogue.count(Reason.MALFORMED_MESSAGE)
 
     def datagrams_received(self, received: Sequence[tuple[bytes, Source]]) -> None:
@@ -109,7 +109,7 @@ class Datagrams:
     def _receive(self, data: bytes, addr: Source) -> None:
         """Take one packet in, whatever it is."""
         try:
-            message = self._reassembly.accept(data, addr, self._clock.monotonic())
+            message = self._reassembly.accept(data, addr, self._monotonic())
         except Refusal as refusal:
             self._reject(data, addr, refusal)
             return
@@ -155,23 +155,20 @@ class Datagrams:
             self._transport.sendto(self._dialogue.reject(parse_envelope(packet), refusal), addr)
 
     def _send(self, reply: bytes, addr: Source, *, mark_truncated: bool) -> None:
-        if self._transport is None:
+        transport = self._transport
+        if transport is None:
             return
-        if len(reply) <= PACKET_BYTES and self._budget.spend(addr[0], len(reply), self._clock.monotonic()):
-            self._transport.sendto(reply, addr)
-            return
-        for packet in split_message(self._affordable(reply, addr), mark_truncated):
-            self._transport.sendto(packet, addr)
-
-    def _affordable(self, reply: bytes, addr: Source) -> bytes:
-        """The reply itself, or the small one that sends its client to TCP."""
-        if len(reply) > ENVELOPE_BYTES + self._limits.max_udp_packets * PART_BYTES:
+        if len(reply) > self._max_bytes:
             self._dialogue.count(Reason.MESSAGE_TOO_LARGE)
-        elif not self._budget.spend(addr[0], len(reply), self._clock.monotonic()):
+            reply = _ask_over_tcp(reply)
+        elif not self._budget.spend(addr[0], len(reply), self._monotonic()):
             self._dialogue.count(Reason.QUOTA_EXCEEDED)
+            reply = _ask_over_tcp(reply)
+        if len(reply) <= PACKET_BYTES:
+            transport.sendto(reply, addr)
         else:
-            return reply
-        return compose_instead(reply, ResponseCode.ERROR, _ASK_OVER_TCP)
+            for packet in split_message(reply, mark_truncated):
+                transport.sendto(packet, addr)
 
     def _reached(self, addr: Source) -> str:
         """The address of the node that the client sent to; on a wildcard socket the one that answers go out from."""
@@ -182,3 +179,8 @@ class Datagrams:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(addr)  # sends nothing: it asks the routing table
             return str(probe.getsockname()[0])
+
+
+def _ask_over_tcp(reply: bytes) -> bytes:
+    """The small reply that sends a client to TCP, instead of a longer one."""
+    return compose_instead(reply, ResponseCode.ERROR, _ASK_OVER_TCP)
