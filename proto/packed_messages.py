@@ -64,12 +64,11 @@ def compose_public_results(records: Sequence[bytes | None], asked: Sequence[str]
 
     None if one of them is None.
     """
-    results: list[bytes] = []
-    for raw, identifier in zip(records, asked, strict=True):
-        if raw is None:
-            return None
-        results.append(compose_public_result(raw, identifier, now_s) if raw else absent)
-    return join_results(results)
+    if None in records:
+        return None
+    return join_results(
+        [compose_public_result(raw, name, now_s) if raw else absent for raw, name in zip(records, asked, strict=True)]
+    )
 
 
 @compiled.preferred

@@ -195,6 +195,18 @@ def test_results_are_joined_the_same(results: list[bytes]) -> None:
     assert quick(results) == plain(results)
 
 
+@unhurried
+@given(
+    st.lists(st.tuples(st.one_of(STORED, st.sampled_from([b"", b"", None])), st.text(max_size=20)), max_size=5),
+    NOW_S,
+    st.binary(max_size=140),
+)
+def test_the_results_of_a_batch_are_the_same(batch: list[tuple[bytes | None, str]], now_s: int, absent: bytes) -> None:
+    plain, quick = both_ways("proto.packed_messages", "compose_public_results")
+    records, asked = [each[0] for each in batch], [each[1] for each in batch]
+    assert outcome(quick, records, asked, now_s, absent) == outcome(plain, records, asked, now_s, absent)
+
+
 NAMES = st.sampled_from(["88.1/a", "88.1/b", "88.1/é", "88.1/c", ""])
 LAYERS = st.lists(st.dictionaries(NAMES.map(record_key), st.sampled_from([b"", b"one", b"two"])), max_size=3).map(tuple)
 

@@ -48,6 +48,25 @@ async def test_the_largest_questions_and_answers_pass(worker: Worker, stub: "Res
     assert all(sum(len(result.answer.values[0].data) for result in reply.results) == 15 * 250_000 for reply in replies)
 
 
+async def test_many_batches_at_a_time_each_get_their_own_results(worker: Worker, stub: "ResolverAsyncStub") -> None:
+    for number in range(40):
+        worker.reader.put_record(f"88.118.1/{number}", Value(1, "N", str(number).encode()))
+
+    async def ask(number: int) -> list[tuple[bytes, str]]:
+        # Some hold only what is found, others what is not, what is not homed here, and what is no identifier.
+        names = [f"88.118.1/{number}", "88.118.1/none", f"88.118.1/{(number + 1) % 40}", "10.1/x", "/"][: 1 + number % 5]
+        reply = await stub.BatchResolve(BatchResolveRequest(identifiers=names))
+        return [
+            (result.answer.values[0].data if result.HasField("answer") else b"", result.failure.reason)
+            for result in reply.results
+        ]
+
+    for number, results in enumerate(await asyncio.gather(*map(ask, range(40)))):
+        found, after = str(number).encode(), str((number + 1) % 40).encode()
+        expected = [(found, ""), (b"", "NOT_FOUND"), (after, ""), (b"", "NOT_HOMED"), (b"", "INVALID_IDENTIFIER")]
+        assert results == expected[: 1 + number % 5]
+
+
 async def test_many_calls_of_many_clients_at_a_time_each_get_their_own_answer(worker: Worker) -> None:
     for number in range(50):
         worker.reader.put_record(f"88.118.1/{number}", Value(1, "N", str(number).encode() * (number + 1)))
