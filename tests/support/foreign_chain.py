@@ -19,8 +19,9 @@ from tests.support.reader import DictReader, StoppedClock
 
 LOCAL = "127.0.0.1"
 
-# Long enough for a loaded machine to answer, short enough for a test of silence.
-LIMITS = UpstreamLimits(total_s=20.0, attempt_s=10.0)
+# For a machine under load, on which a process may stand still for more than the second that a connection has in a node's own
+# limits: that ends an attempt although the other side has accepted. What a test wants to reach sooner it takes in its place.
+PATIENT = UpstreamLimits(total_s=60.0, attempt_s=30.0, connect_s=20.0, stale_wait_s=10.0)
 
 
 class ForeignChain:
@@ -29,7 +30,7 @@ class ForeignChain:
     def __init__(
         self,
         *root: Endpoint,
-        limits: UpstreamLimits = LIMITS,
+        limits: UpstreamLimits = PATIENT,
         terms: Terms | None = None,
         share: Callable[["ForeignChain"], Shared] | None = None,
         home: str = "88.118",

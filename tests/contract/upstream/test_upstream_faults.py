@@ -16,14 +16,13 @@ from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.envelope import ENVELOPE_BYTES, compose_envelope, parse_envelope
 from proto.wire.handle.message import Message, compose_message, compose_reply, parse_message
 from proto.wire.handle.resolution import compose_resolution_body
-from resolver.upstream.limits import UpstreamLimits
 from resolver.upstream.sites import Endpoint
-from tests.support.foreign_chain import foreign_chain, refusal
+from tests.support.foreign_chain import PATIENT, foreign_chain, refusal
 from tests.support.foreign_node import ForeignNode, error, open_nodes, packed, refer, site_value
 from tests.support.handle import until
 
 URL = Value(1, "URL", b"https://example.org/x", ttl=100)
-BRISK = UpstreamLimits(total_s=20.0, attempt_s=0.3, failure_s=2.0)
+BRISK = dataclasses.replace(PATIENT, attempt_s=0.3)
 """For servers that will never answer: what they are waited for in vain."""
 
 HUGE = 100 * 1024 * 1024
@@ -132,8 +131,7 @@ async def test_a_fault_is_told_and_counted_and_the_next_answer_is_true(fault: st
     node = await ForeignNode().open()
     node.put("99.1/x", URL)
     node.misbehave = misbehave
-    # An attempt is long enough for an honest answer on a loaded machine wherever silence is not the point.
-    limits = BRISK if outcome == "timeout" else dataclasses.replace(BRISK, attempt_s=10.0)
+    limits = BRISK if outcome == "timeout" else PATIENT
     async with foreign_chain(node, limits=limits) as chain:
         assert refusal(await chain.ask("99.1/x")) == Reason.UPSTREAM_FAILED
         assert chain.requests(outcome) == 1
@@ -246,7 +244,7 @@ async def test_the_whole_walk_has_a_limit() -> None:
     for node, after in itertools.pairwise(nodes):
         node.answers["99.1/x"] = refer(site_value(after.site))
     nodes[-1].misbehave = stay_silent
-    async with foreign_chain(*nodes, limits=UpstreamLimits(total_s=0.3, attempt_s=60.0)) as chain:
+    async with foreign_chain(*nodes, limits=dataclasses.replace(PATIENT, total_s=0.3)) as chain:
         answer = await chain.ask("99.1/x")
         assert refusal(answer) == Reason.UPSTREAM_FAILED
         assert isinstance(answer, Refused)
@@ -266,7 +264,7 @@ async def test_a_failure_is_not_tried_again_at_once() -> None:
 async def test_walks_under_way_are_bounded() -> None:
     node = await ForeignNode().open()
     node.misbehave = stay_silent
-    limits = UpstreamLimits(total_s=60.0, attempt_s=60.0, max_walks=3)
+    limits = dataclasses.replace(PATIENT, max_walks=3)
     async with foreign_chain(node, limits=limits) as chain:
         waiting = [asyncio.ensure_future(chain.ask(f"99.1/{number}")) for number in range(3)]
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """Resolving what lives on other nodes: over real sockets, through the whole chain."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +12,7 @@ from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.trailer import LifeCycle
 from proto.wire.handle.value import parse_value
 from resolver.upstream.copies import Terms
-from resolver.upstream.limits import UpstreamLimits
-from tests.support.foreign_chain import foreign_chain
+from tests.support.foreign_chain import PATIENT, foreign_chain
 from tests.support.foreign_node import NOT_FOUND, ForeignNode, error, open_nodes, packed, refer, site, site_value
 
 URL = Value(1, "URL", b"https://example.org/x", ttl=100)
@@ -83,7 +83,7 @@ async def test_questions_side_by_side_share_a_bounded_number_of_connections() ->
     node = await ForeignNode().open()
     for number in range(200):
         node.put(f"99.1/{number}", URL)
-    async with foreign_chain(node, limits=UpstreamLimits(total_s=20, attempt_s=20, max_connections=4)) as chain:
+    async with foreign_chain(node, limits=replace(PATIENT, max_connections=4)) as chain:
         answers = await asyncio.gather(*(chain.ask(f"99.1/{number}") for number in range(200)))
         assert all(isinstance(answer, Found) for answer in answers)
         assert node.connections <= 4

@@ -5,6 +5,7 @@ the other node has got.
 """
 
 import asyncio
+from dataclasses import replace
 
 from proto.errors import Reason
 from proto.model.answer import Found, NotFound, Source
@@ -12,8 +13,7 @@ from proto.model.value import Value
 from proto.wire.handle.value import parse_value
 from resolver.upstream.breaker import FAILURES, FIRST_PAUSE_S, LAST_PAUSE_S
 from resolver.upstream.copies import Terms
-from resolver.upstream.limits import UpstreamLimits
-from tests.support.foreign_chain import LIMITS, ForeignChain, foreign_chain, refusal
+from tests.support.foreign_chain import PATIENT, ForeignChain, foreign_chain, refusal
 from tests.support.foreign_node import NOT_FOUND, ForeignNode, packed, refer, site_value
 from tests.support.handle import until
 
@@ -152,7 +152,7 @@ async def test_a_slow_node_is_waited_for_a_moment_only_and_what_it_says_is_kept(
         await answering.wait()
         writer.write(reply)
 
-    async with foreign_chain(node, limits=UpstreamLimits(total_s=60, attempt_s=60, stale_wait_s=0.05)) as chain:
+    async with foreign_chain(node, limits=replace(PATIENT, stale_wait_s=0.05)) as chain:
         await chain.find("99.1/x")
         node.put("99.1/x", NEWER)
         node.misbehave = wait
@@ -162,12 +162,12 @@ async def test_a_slow_node_is_waited_for_a_moment_only_and_what_it_says_is_kept(
         # The walk is old by now: nobody else waits for it.
         chain.pass_s(1)
         assert chain.ask_now("99.1/x").__class__ is Found
-        assert len(node.questions) == 2
         answering.set()
         await until(lambda: chain.upstream.walks == 0)
         late = chain.ask_now("99.1/x")
         assert isinstance(late, Found)
         assert late.values == packed(NEWER)
+        assert len(node.questions) == 2
 
 
 async def test_a_copy_that_nears_its_end_is_fetched_anew_while_it_is_shown() -> None:
@@ -197,7 +197,7 @@ async def test_the_breaker_is_of_one_server_and_not_of_all() -> None:
         top.answers[f"98.1/{number}"] = refer(site_value(alive.site))
         alive.put(f"98.1/{number}", URL)
     await dead.close()
-    async with foreign_chain(top, limits=LIMITS) as chain:
+    async with foreign_chain(top, limits=PATIENT) as chain:
         for number in range(FAILURES):
             assert refusal(await chain.ask(f"99.1/{number}")) == Reason.UPSTREAM_FAILED
         assert chain.counts.of("upstream_breakers_open") == 1
