@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import proto
 from proto.metrics import CATALOGUE, Kind, Metrics
@@ -85,6 +86,15 @@ def test_the_project_speaks_for_itself_alone() -> None:
         if path.suffix in {".py", ".md", ".toml", ".proto", ".sh", ".yml", ""} and path.name != "LICENSE":
             found = foreign.search(path.read_text(errors="replace"))
             assert not found, f"{path}: {found and found.group()}"
+
+
+def test_examples_are_timed_nowhere_and_no_test_says_so_by_itself() -> None:
+    in_force = settings()
+    assert in_force.deadline is None
+    assert HealthCheck.too_slow in in_force.suppress_health_check
+    saying = re.compile(r"\bdeadline=|HealthCheck\.too_slow")
+    known = {Path(__file__), ROOT / "tests" / "conftest.py"}
+    assert not [path for path in sources("tests") if path not in known and saying.search(path.read_text())]
 
 
 def test_links_in_the_documents_lead_somewhere() -> None:

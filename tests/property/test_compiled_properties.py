@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proto import compiled
@@ -32,9 +32,6 @@ from resolver.tallies import Tallies
 from tests.support.packed_records import damaged_records, packed_records
 from tests.support.ways import both_ways, outcome
 
-# However busy the machine is.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
 STORED = st.one_of(packed_records(), damaged_records())
 NOW_S = st.one_of(st.just(1_700_000_000), st.integers(0, 2**33))
 SEEN = b"h/api/handles/88.1/seen HTTP/1.1"
@@ -52,14 +49,12 @@ ROUTES = (b"/api/handles/", b"/api/v1/resolve/")
         ("resolver.listeners.http.public_replies", "render_resolution"),
     ],
 )
-@unhurried
 @given(raw=STORED, asked=st.one_of(st.text(max_size=200), st.just("88.118.1/\ud800")), now_s=NOW_S)
 def test_a_record_is_written_the_same(module: str, name: str, raw: bytes, asked: str, now_s: int) -> None:
     plain, quick = both_ways(module, name)
     assert outcome(quick, raw, asked, now_s) == outcome(plain, raw, asked, now_s)
 
 
-@unhurried
 @given(raw=st.one_of(STORED, st.binary(max_size=50)), wants_private=st.booleans())
 def test_a_record_shows_the_same(raw: bytes, wants_private: bool) -> None:
     plain, quick = both_ways("proto.packing", "shows_all")
@@ -85,7 +80,6 @@ CALLERS = st.sampled_from([
 ])  # fmt: skip
 
 
-@unhurried
 @given(rows=st.lists(ROWS, max_size=3), caller=CALLERS, below=st.sampled_from(["", "", "88.118"]))
 def test_rows_of_a_change_are_written_the_same(rows: list[Row], caller: Caller, below: str) -> None:
     plain, quick = both_ways("registry.doors.rest.packed_changes", "render_rows")
@@ -93,7 +87,6 @@ def test_rows_of_a_change_are_written_the_same(rows: list[Row], caller: Caller, 
     assert outcome(quick, payload, Sights(caller), below) == outcome(plain, payload, Sights(caller), below)
 
 
-@unhurried
 @given(rows=st.lists(ROWS, min_size=1, max_size=2), caller=CALLERS, data=st.data())
 def test_a_damaged_payload_comes_to_the_same(rows: list[Row], caller: Caller, data: st.DataObject) -> None:
     plain, quick = both_ways("registry.doors.rest.packed_changes", "render_rows")
@@ -111,7 +104,6 @@ TARGETS = st.one_of(
 )
 
 
-@unhurried
 @given(
     method=st.sampled_from(["GET ", "HEAD ", "GET", "POST ", "get ", " GET "]),
     route=st.sampled_from(["/api/handles/", "/api/v1/resolve/", "/api/handles", "/", "", "/api/v1/%72esolve/"]),
@@ -132,7 +124,6 @@ def test_a_long_request_line_asks_for_the_same(size: int) -> None:
     assert quick(line, ROUTES) == plain(line, ROUTES)
 
 
-@unhurried
 @given(line=st.binary(max_size=60))
 def test_garbage_asks_for_nothing(line: bytes) -> None:
     plain, quick = both_ways("proto.wire.http.plain", "parse_name")
@@ -176,7 +167,6 @@ SUFFIXES = st.one_of(
 )
 
 
-@unhurried
 @given(prefix=PREFIXES, slash=st.sampled_from(["/", "/", "/", ""]), suffix=SUFFIXES)
 @example("88.118", "/", "x" * 2_041)
 @example("88.118", "/", "x" * 2_042)
@@ -188,7 +178,6 @@ def test_an_identifier_is_stored_under_the_same(prefix: str, slash: str, suffix:
     assert outcome(quick, identifier, homing) == outcome(plain, identifier, homing)
 
 
-@unhurried
 @given(st.lists(st.one_of(st.binary(max_size=5), st.binary(min_size=126, max_size=130)), max_size=6))
 def test_results_are_joined_the_same(results: list[bytes]) -> None:
     plain, quick = both_ways("proto.packed_messages", "join_results")
@@ -211,7 +200,6 @@ NAMES = st.sampled_from(["88.1/a", "88.1/b", "88.1/é", "88.1/c", ""])
 LAYERS = st.lists(st.dictionaries(NAMES.map(record_key), st.sampled_from([b"", b"one", b"two"])), max_size=3).map(tuple)
 
 
-@unhurried
 @given(
     names=st.lists(st.one_of(NAMES, st.just("88.1/\ud800")), max_size=6),
     layers=LAYERS,
@@ -240,7 +228,6 @@ ASKED = st.one_of(
 )
 
 
-@unhurried
 @given(
     questions=st.lists(st.tuples(ASKED, st.booleans()), max_size=12),
     stored=st.dictionaries(st.sampled_from(["88.1/a", "88.1/b", "88.2/a", "0.NA/88.2"]), STORED, max_size=4),
@@ -319,7 +306,6 @@ HEADS = st.one_of(
 )
 
 
-@unhurried
 @given(
     a=STORED, b=packed_records(), heads=st.lists(HEADS, max_size=6), cut=st.integers(0, 3), begin=st.integers(0, 2),
     before=st.sampled_from([[], [], [b"x" * 65_537], [b""] * 31]),
@@ -351,7 +337,6 @@ MESSAGES = st.one_of(
 )
 
 
-@unhurried
 @given(
     raw=STORED, message=MESSAGES, stream=st.integers(1, 2**31 - 1),
     prefix=st.one_of(st.none(), st.binary(min_size=0, max_size=6)),
@@ -389,7 +374,6 @@ FRAME_HEADS = st.builds(
 )  # fmt: skip
 
 
-@unhurried
 @given(st.lists(st.one_of(FRAME_HEADS, st.binary(max_size=4), st.just(b"abc")), max_size=5).map(b"".join), st.integers(0, 12))
 @example(HEAD.pack(0, 3, 1, 4, 1) + b"abc" + HEAD.pack(0, 2, 0, 1, 1) + b"de" + b"more", 0)
 @example(HEAD.pack(64, 1, 1, 4, 1) + b"x" * 16_385 + HEAD.pack(0, 2, 0, 1, 1) + b"de", 0)
@@ -400,7 +384,6 @@ def test_the_same_is_a_whole_call(data: bytes, at: int) -> None:
     assert outcome(quick, data, at) == outcome(plain, data, at)
 
 
-@unhurried
 @given(
     st.binary(max_size=300),
     st.one_of(st.binary(max_size=300), st.just(b"x" * 70_000)),

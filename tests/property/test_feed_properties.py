@@ -1,6 +1,6 @@
 """Whatever a system answers and whenever a feed is killed: at least once, in order, nothing lost, nothing older after newer."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.city.core.backlog import Backlog
@@ -38,7 +38,7 @@ class System:
         return newest
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(streams(), st.data())
 def test_a_feed_tells_everything_in_order_over_all_its_lives(stream: list[list[Event]], data: st.DataObject) -> None:
     system, committed = System(), "0"

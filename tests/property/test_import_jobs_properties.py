@@ -68,7 +68,7 @@ async def registered(table: list[Row]) -> tuple[list[str], dict[str, bytes | Non
     return outcomes, stored(world)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows, st.integers(1, 6))
 def test_an_import_comes_to_what_its_rows_come_to_one_by_one(table: list[Row], chunk_rows: int) -> None:
     with tempfile.TemporaryDirectory() as folder:

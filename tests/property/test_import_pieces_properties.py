@@ -62,7 +62,7 @@ async def read_ahead(data: bytes, rows: int) -> tuple[list[str], list[int]]:
     return [line.rsplit(",", 4)[0].strip('"') for chunk in chunks for line in chunk.lines], [chunk.end for chunk in chunks]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(tables, st.integers(1, 5), st.booleans())
 def test_pieces_hold_the_rows_of_the_whole_table(table: list[str], rows: int, ends: bool) -> None:
     text = "\n".join(f"{PREFIX}/{number},{row}" if row.strip(",\r") else row for number, row in enumerate(table))

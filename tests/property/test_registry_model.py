@@ -230,4 +230,4 @@ class RegistryMachine(RuleBasedStateMachine):
 
 
 TestRegistryModel = RegistryMachine.TestCase
-TestRegistryModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestRegistryModel.settings = settings(max_examples=60, stateful_step_count=25)

@@ -64,7 +64,6 @@ def applied(plan: Plan, stored: dict[str, dict[str, Any]]) -> dict[str, dict[str
     return after
 
 
-@settings(deadline=None)
 @given(ROWS, RECORDS)
 def test_a_plan_ends_where_the_rows_say_and_a_second_one_does_nothing(
     rows: list[tuple[str, str, str]], records: dict[str, tuple[str, list[dict[str, Any]]]]
@@ -116,7 +115,6 @@ def said_of(expression: str, maps: Maps, cells: Cells) -> str:
 PIECES = st.lists(st.sampled_from(["{", "}", "|", "'", "%Y", " ", "a", "b", *STEPS]), max_size=20).map("".join)
 
 
-@settings(deadline=None)
 @given(PIECES, st.dictionaries(st.text(max_size=3), st.text(max_size=5)))
 def test_no_expression_does_anything_but_make_a_text_or_say_what_is_wrong(text: str, cells: dict[str, str]) -> None:
     assert said_of(text, {"a": {"*": "b"}}, cells) != "nothing was said"
@@ -133,7 +131,7 @@ ARGUMENTS = {
 
 
 @pytest.mark.parametrize("name", STEPS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(CELLS)
 def test_no_step_does_anything_with_any_cell_but_that(name: str, cell: object) -> None:
     said = said_of("{a | " + name + ARGUMENTS.get(name, "") + "}", {"m": {"a": "b"}}, {"a": cell})

@@ -44,7 +44,7 @@ def state(store: Store) -> dict[bytes, bytes]:
 
 
 @given(steps)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much])
 def test_drivers_agree(steps: list[tuple[list[Transaction], int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         memory, rocksdb = MemoryStore(FIRST), RocksdbStore(Path(folder) / "store", FIRST)
@@ -60,7 +60,6 @@ def test_drivers_agree(steps: list[tuple[list[Transaction], int]]) -> None:
 
 
 @given(steps)
-@settings(deadline=None)
 def test_the_log_is_a_chain_without_gaps_and_times_never_fall(steps: list[tuple[list[Transaction], int]]) -> None:
     store = MemoryStore(FIRST)
     for group, now_ms in steps:

@@ -5,7 +5,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proto.errors import Reason, Refusal
@@ -106,7 +106,7 @@ class Model:
                 self.world.clock.now += DAY_MS
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(STEPS)
 def test_every_count_that_was_handed_on_is_kept_once(steps: list[tuple[object, ...]]) -> None:
     async def live() -> None:

@@ -81,7 +81,7 @@ def test_what_is_missing_different_and_superfluous_is_named() -> None:
     assert (second.missing, second.different, second.superfluous) == ((), ("changed",), ())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(1, 3)),
     st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(1, 3)),

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.listeners.seats import SILENCE_LIMIT_S, Seat, Seats, emptiest
@@ -37,7 +37,6 @@ def test_a_connection_goes_to_who_has_fewer(own: int, others: list[Seat], to: in
     assert emptiest(own, others) == to
 
 
-@settings(deadline=None)
 @given(st.integers(2, 8).flatmap(lambda count: st.tuples(st.just(count), st.lists(st.integers(0, count - 1), max_size=100))))
 def test_wherever_connections_come_all_have_as_many(comes: tuple[int, list[int]]) -> None:
     count, arrivals = comes
