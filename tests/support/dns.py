@@ -24,6 +24,7 @@ from proto.wire.dns import codes
 from proto.wire.dns.identifier_name import name_of
 from proto.wire.dns.pieces import parse_piece
 from proto.wire.handle.value import parse_value
+from tests.support.packets import UdpClient
 from tests.support.reader import DictReader
 
 WAIT_S: Final = 20.0
@@ -196,31 +197,8 @@ class Caller:
                 return b""
 
 
-class PacketCaller(asyncio.DatagramProtocol):
-    """A client on one UDP socket; packets that come are in `packets`."""
-
-    def __init__(self) -> None:
-        self.packets: asyncio.Queue[bytes] = asyncio.Queue()
-        self.transport: asyncio.DatagramTransport
-
-    @classmethod
-    async def connect(cls, host: str, port: int) -> "PacketCaller":
-        loop = asyncio.get_running_loop()
-        transport, caller = await loop.create_datagram_endpoint(cls, remote_addr=(host, port))
-        caller.transport = transport
-        return caller
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        self.packets.put_nowait(data)
-
-    async def exchange(self, raw: bytes) -> bytes:
-        """Send a packet; the next packet that comes."""
-        self.transport.sendto(raw)
-        return await self.packet()
-
-    async def packet(self) -> bytes:
-        async with asyncio.timeout(WAIT_S):
-            return await self.packets.get()
+class PacketCaller(UdpClient):
+    """A client on one UDP socket."""
 
     async def ask(self, query: dns.message.Message) -> dns.message.Message:
         return read(query, await self.exchange(query.to_wire()))

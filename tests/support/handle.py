@@ -9,6 +9,7 @@ from proto.wire.handle.codes import OpCode
 from proto.wire.handle.envelope import ENVELOPE_BYTES, envelope_for, parse_envelope
 from proto.wire.handle.message import Message, compose_message, parse_message
 from proto.wire.handle.resolution import ResolutionRequest, compose_resolution_request
+from tests.support.packets import UdpClient
 
 WAIT_S: Final = 20.0
 """How long a test waits for what must come; only a failing test waits that long."""
@@ -90,29 +91,9 @@ class Caller:
         self.writer.close()
 
 
-class PacketCaller(asyncio.DatagramProtocol):
-    """A client on one UDP socket; packets that come are in `packets`."""
-
-    def __init__(self) -> None:
-        self.packets: asyncio.Queue[bytes] = asyncio.Queue()
-        self.transport: asyncio.DatagramTransport
-
-    @classmethod
-    async def connect(cls, host: str, port: int) -> "PacketCaller":
-        loop = asyncio.get_running_loop()
-        transport, caller = await loop.create_datagram_endpoint(cls, remote_addr=(host, port))
-        caller.transport = transport
-        return caller
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        self.packets.put_nowait(data)
+class PacketCaller(UdpClient):
+    """A client on one UDP socket."""
 
     async def ask(self, *packets: bytes) -> bytes:
         """Send packets; the next packet that comes."""
-        for packet in packets:
-            self.transport.sendto(packet)
-        return await self.packet()
-
-    async def packet(self) -> bytes:
-        async with asyncio.timeout(WAIT_S):
-            return await self.packets.get()
+        return await self.exchange(*packets)

@@ -14,7 +14,7 @@ import dns.rcode
 import pytest
 
 from proto.errors import Reason
-from proto.model.answer import Answer, Found, NotFound
+from proto.model.answer import Answer, Found
 from proto.model.query import Query
 from proto.model.value import Value
 from proto.wire.dns.message import MAX_QUERY_BYTES
@@ -24,6 +24,7 @@ from resolver.listeners.dns.limits import MAX_DESCRIPTOR_SHARE
 from tests.contract.dns.conftest import Serve, Served
 from tests.support.dns import HUGE, WAIT_S, WHOLE, Caller, asked, framed, question, read, unframed
 from tests.support.handle import until
+from tests.support.withheld import Withheld
 
 # A sweep that comes soon, and limits that the stopped clock reaches only when a test moves it.
 SWEPT = DnsLimits(sweep_s=0.01)
@@ -210,24 +211,6 @@ async def test_a_client_that_never_reads_is_cut_off(serve: Serve) -> None:
 
     await until(is_cut_off)
     assert served.refused(Reason.TIMEOUT) == 1
-
-
-class Withheld:
-    """A resolver whose answers come when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, asyncio.Future[Answer]] = {}
-        self.asked: list[str] = []
-
-    def __call__(self, query: Query) -> Answer | Awaitable[Answer]:
-        self.asked.append(query.identifier)
-        if "later" not in query.identifier:
-            return NotFound(query.identifier)
-        self.waiting[query.identifier] = asyncio.get_running_loop().create_future()
-        return self.waiting[query.identifier]
-
-    def release(self, identifier: str) -> None:
-        self.waiting.pop(identifier).set_result(NotFound(identifier))
 
 
 async def test_answers_that_are_there_do_not_wait_for_those_that_are_not(serve: Serve) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 import pytest
 
 from proto.errors import Reason
-from proto.model.answer import Answer, Found, NotFound
+from proto.model.answer import Answer, Found
 from proto.model.query import Query
 from proto.model.value import Value
 from proto.wire.handle.value import compose_value
@@ -18,6 +18,7 @@ from resolver.listeners.handle import HandleLimits
 from resolver.listeners.handle.limits import MAX_DESCRIPTOR_SHARE
 from tests.contract.handle.conftest import Serve, Served
 from tests.support.handle import WAIT_S, Caller, question, read_message, read_messages, until
+from tests.support.withheld import Withheld
 
 RECORD = "88.118.1/LOAD0000042"
 # A sweep that comes soon, and limits that the stopped clock reaches only when a test moves it.
@@ -131,24 +132,6 @@ async def test_a_client_that_never_reads_is_cut_off(serve: Serve) -> None:
 
     await until(is_cut_off)
     assert served.refused(Reason.TIMEOUT) == 1
-
-
-class Withheld:
-    """A resolver whose answers come when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[str, asyncio.Future[Answer]] = {}
-        self.asked: list[str] = []
-
-    def __call__(self, query: Query) -> Answer | Awaitable[Answer]:
-        self.asked.append(query.identifier)
-        if "later" not in query.identifier:
-            return NotFound(query.identifier)
-        self.waiting[query.identifier] = asyncio.get_running_loop().create_future()
-        return self.waiting[query.identifier]
-
-    def release(self, identifier: str) -> None:
-        self.waiting.pop(identifier).set_result(NotFound(identifier))
 
 
 async def test_answers_that_come_late_keep_their_place(serve: Serve) -> None:
