@@ -25,9 +25,10 @@ from load_tests import cores
 from load_tests.alternation import Speed, alternate, speed_of
 from load_tests.consumer import consuming
 from load_tests.figure import Figure
-from load_tests.peers.process import HOST, free_port, serving
+from load_tests.peers.process import HOST, serving
 from load_tests.running import Node, running_node
 from load_tests.stores import filled_folder
+from node.started import free_port
 
 BACKLOG: Final = 300_000
 BATCH: Final = 1_000

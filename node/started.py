@@ -7,6 +7,7 @@ node is its supervisor (`supervisor.py`).
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ START_LIMIT_S: Final = 60.0
 END_LIMIT_S: Final = 60.0
 # A request that takes longer than this is not answered any more.
 _ANSWER_LIMIT_S: Final = 30.0
+_LOOPBACK: Final = "127.0.0.1"
 _POLL_S: Final = 0.02
 # Of what a program has printed, so much is shown where it did not do what it should.
 _LAST_WORDS_BYTES: Final = 6_000
@@ -126,7 +128,7 @@ class StartedNode(Started):
 
     def url(self, key: str) -> str:
         """Of the HTTP listener under a configuration key."""
-        return f"http://127.0.0.1:{self.ports[key]}"
+        return f"http://{_LOOPBACK}:{self.ports[key]}"
 
     def fetch(
         self,
@@ -177,6 +179,14 @@ class StartedNode(Started):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise NotReady(f"the node did not get ready:\n{self.last_words}")
             time.sleep(_POLL_S)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def serving(data: Path, *settings: str, workers: int, sample: bool = False) -> list[str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import uvloop
 from aiohttp import web
 
-from load_tests.peers.process import HOST, Peer, free_port, serving
+from load_tests.peers.process import HOST, Peer, serving
+from node.started import free_port
 
 
 @contextmanager

@@ -15,7 +15,8 @@ import grpc
 import uvloop
 from grpc import aio
 
-from load_tests.peers.process import HOST, Peer, free_port, serving
+from load_tests.peers.process import HOST, Peer, serving
+from node.started import free_port
 
 
 @contextmanager

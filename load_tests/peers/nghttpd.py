@@ -9,7 +9,8 @@ from typing import Final
 
 from load_tests import cores
 from load_tests.generator.loop import WrongAnswerError
-from load_tests.peers.process import HOST, Peer, free_port, serving
+from load_tests.peers.process import HOST, Peer, serving
+from node.started import free_port
 
 CONNECTIONS: Final = 32
 _RATE: Final = re.compile(r", ([\d.]+) req/s")

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from load_tests.peers.process import HOST, Peer, free_port, serving
+from load_tests.peers.process import HOST, Peer, serving
+from node.started import free_port
 
 _CONFIGURATION: Final = """
 daemon off;

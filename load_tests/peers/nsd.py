@@ -9,9 +9,10 @@ import dns.exception
 import dns.message
 import dns.query
 
-from load_tests.peers.process import HOST, Peer, free_port, serving
+from load_tests.peers.process import HOST, Peer, serving
 from load_tests.records import mark_of, name_of
 from node.config import Config
+from node.started import free_port
 from proto.limits import DEFAULT_TTL_S
 from proto.wire.dns.identifier_name import name_of as dns_name_of
 

@@ -29,13 +29,6 @@ class MissingPeerError(Exception):
     """The program of a peer is not installed."""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def serving(command: list[str], port: int, folder: Path) -> Iterator[Peer]:
     """Run a server on the core of servers until the end of the block; gives it once it accepts.

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from load_tests import cores
-from load_tests.peers.process import Peer, free_port, serving
+from load_tests.peers.process import Peer, serving
+from node.started import free_port
 
 KEYS: Final = 100_000
 CLIENTS: Final = 32

@@ -16,8 +16,9 @@ from typing import Any, Final
 from node.child import SOURCE_ROOT
 from node.cli.feeds import READERS, SYSTEMS
 from node.cli.table import columns
-from node.demo.neighbours import Postgres, Redis, free_port
+from node.demo.neighbours import Postgres, Redis
 from node.demo.stage import DemoFailed, Node, Stage
+from node.started import free_port
 
 PROFILES: Final = Path(SOURCE_ROOT) / "deploy" / "profiles"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from node.demo.stage import DemoFailed, Stage
-from node.started import Started
+from node.started import Started, free_port
 
 # Debian does not put the server's programs on the path: they are of one version each.
 _POSTGRES_FOLDERS: Final = "/usr/lib/postgresql"
@@ -79,14 +79,6 @@ class Postgres:
         )  # fmt: skip
         if done.returncode:
             raise DemoFailed(f"{program}: {done.stderr}")
-
-
-def free_port() -> int:
-    """A port of loopback that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _takes_connections(port: int) -> bool:
