@@ -184,7 +184,6 @@ def test_results_are_joined_the_same(results: list[bytes]) -> None:
     assert quick(results) == plain(results)
 
 
-@unhurried
 @given(
     st.lists(st.tuples(st.one_of(STORED, st.sampled_from([b"", b"", None])), st.text(max_size=20)), max_size=5),
     NOW_S,
