@@ -171,7 +171,8 @@ class Run:
                     self._over_brake, self._touched = "", 0  # what was meant to be touched does not count against the rest
                 result = await self._report("done", plan.note, bookmark)
                 self._reported = self._counts.copy(), list(self._faults), self._touched
-        return result or await self._report("done", "", self._stored.bookmark)
+        gone = f"plan {self._over_brake} may pass, and there is nothing left to do" if self._over_brake else ""
+        return result or await self._report("done", gone, self._stored.bookmark)
 
     def _stopped_by(self, plan: Plan) -> str:
         """Why a plan is not applied; empty if it is. Whoever reads it finds what has to be known to let it pass."""

@@ -1,13 +1,15 @@
 """The brake of sources: which plans it holds, what lets one pass, and that another never passes in its place."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.sources.core import plan
 from adapters.sources.readers import files as reader_of_files
 from tests.support.rest import RestNode
-from tests.support.sources import PREFIX, ROWS, RunningSource, folder_of, profile, whole, write_csv
+from tests.support.sources import PREFIX, ROWS, RunningSource, folder_of, profile, values_of, whole, write_csv
+from tests.support.world import World
 
 
 @pytest.mark.parametrize("then", ["suspend", "retire"])
@@ -57,6 +59,45 @@ async def test_only_the_plan_that_was_seen_passes_the_brake_and_another_is_told(
     healed = await source.run(over_brake=third.plan_digest)
     assert (healed.state, "1 to create; nothing holds it" in healed.message) == ("stopped", True)
     assert (await source.run()).counts["created"] == 1
+
+
+async def test_what_others_write_while_a_plan_passes_stops_what_is_left_of_it(
+    node: RestNode, world: World, tmp_path: Path
+) -> None:
+    source = RunningSource(node, profile(folder_of(tmp_path)))
+    write_csv(tmp_path / "1.csv", ROWS)
+    await source.run()
+    write_csv(tmp_path / "2.csv", [[serial, "?", note] for serial, _, note in ROWS])
+    held = await source.run()
+    theirs = {"set": [{"index": 9, "type": "CHECK", "data": "passed"}]}
+    asked, call = 0, world.registry.register_batch
+
+    async def interfere(*arguments: Any, **named: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 2:  # the first is the rehearsal
+            assert (await node("PATCH", f"/api/v1/identifiers/{PREFIX}/T-1", theirs)).status == 200
+        return await call(*arguments, **named)
+
+    world.registry.register_batch = interfere  # type: ignore[method-assign]  # somebody comes in between
+    result = await source.run(over_brake=held.plan_digest)
+    assert (result.state, "this is another" in result.message, "1 to replace" in result.message) == ("stopped", True, True)
+    assert values_of(await source.record("T-1")) == {1: "https://erp.example/T-1", 2: "变压器 1", 9: "passed"}
+    assert values_of(await source.record("T-2"))[2] == "?"
+    # One is few enough.
+    assert (await source.run()).counts["replaced"] == 1
+
+
+async def test_a_plan_that_nothing_is_left_of_is_told(node: RestNode, tmp_path: Path) -> None:
+    source = RunningSource(node, profile(folder_of(tmp_path)))
+    write_csv(tmp_path / "1.csv", ROWS)
+    await source.run()
+    write_csv(tmp_path / "2.csv", [[serial, "?", note] for serial, _, note in ROWS])
+    held = await source.run()
+    (tmp_path / "2.csv").unlink()
+    result = await source.run(over_brake=held.plan_digest)
+    assert (result.state, "nothing left to do" in result.message) == ("done", True)
+    assert {version for _, version in (await source.states()).values()} == {1}
 
 
 async def test_what_is_read_behind_the_plan_that_passed_is_held_again(
