@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.city.brain.mapping import Watch
+from adapters.city.brain.mapping import UNSEEN_S, Watch
 from adapters.city.core.event import Event
 from adapters.city.core.indicators import Indicators
 from adapters.city.core.profile import parse_profile
@@ -91,9 +91,24 @@ def test_the_first_look_tells_how_everything_stands_and_the_next_what_changed() 
     watching.settle()
     assert told(watching.look(statistics(0, 0, 1), {"88.118.5": True, "88.118.6": False}, 1)).keys() == {"node"}
     watching.settle()
-    changed = told(watching.look(statistics(0, 0, 2, added=4), {"88.118.6": False}, 2))
+    changed = told(watching.look(statistics(0, 0, 2, added=4), {"88.118.5": False, "88.118.6": False}, 2))
     assert changed.keys() == {"node", "2026-11-25", "enterprise-node/88.118.5"}
-    assert changed["enterprise-node/88.118.5"]["state"] == "cleared", "it was taken back"
+    assert changed["enterprise-node/88.118.5"]["state"] == "cleared"
+
+
+def test_a_node_of_which_nothing_is_said_for_a_moment_is_not_said_to_be_back() -> None:
+    """Who asks it died, and whoever is in its place has not asked yet; only long after, the prefix was taken back."""
+    watching, last = watch(), 10 + int(UNSEEN_S)
+    watching.look(statistics(0, 0), {"88.118.5": True}, 0)
+    watching.settle()
+    alarm = "enterprise-node/88.118.5"
+    for second in (5, 10, 50):
+        said = told(watching.look(statistics(0, 0, second), {}, second))
+        assert (alarm in said, said["node"]["alarms"]) == (False, [alarm])
+    watching.look(statistics(0, 0, 60), {"88.118.5": True}, 60)
+    assert alarm not in told(watching.look(statistics(0, 0, 70), {}, 70))
+    assert alarm not in told(watching.look(statistics(0, 0, last), {}, last)), "it was heard of in between"
+    assert told(watching.look(statistics(0, 0, 70 + last), {}, 70 + last))[alarm]["state"] == "cleared"
 
 
 def test_what_was_not_taken_is_told_again_as_it_is_then() -> None:

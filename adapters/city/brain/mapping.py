@@ -35,6 +35,11 @@ _FIGURES: Final = ("registered", "active", "resolved", "missed")
 MAX_SAMPLES: Final = 10_000
 
 
+# A prefix of which nothing is said any more was taken back, or whoever watches its node died and has not asked it yet: some
+# seconds for a restart, and half a minute for a thousand nodes that do not answer.
+UNSEEN_S: Final = 120.0
+
+
 class AlarmState(StrEnum):
     """How an alarm stands."""
 
@@ -61,11 +66,13 @@ class Watch:
         self._alarms: dict[str, Document] = {}
         self._days: dict[str, Document] = {}
         self._told: dict[str, object] = {}
+        self._unseen: dict[str, float] = {}
+        """Prefixes with an alarm of which nothing is said, and since when."""
 
     def look(self, statistics: Document, down: Mapping[str, bool], now_s: float) -> list[Event]:
         """The events of a look: `statistics` as the registry gives them, `down` by prefix whether its node does not answer."""
         success = self._success(Sample(now_s, statistics["total"]["resolved"], statistics["total"]["missed"]))
-        for name, alarm in self._judge(success, down):
+        for name, alarm in self._judge(success, down, now_s):
             self._alarms[name] = alarm
         self._days = {day["day"]: day for day in statistics["days"]}
         at = statistics["at"]
@@ -105,15 +112,17 @@ class Watch:
             return None
         return round(found / (found + missed), 4)
 
-    def _judge(self, success: float | None, down: Mapping[str, bool]) -> Iterator[tuple[str, Document]]:
+    def _judge(self, success: float | None, down: Mapping[str, bool], now_s: float) -> Iterator[tuple[str, Document]]:
         if success is not None:
             is_low = success < self._indicators.least_success
             yield SUCCESS, {"state": _state(is_low), "value": success, "least": self._indicators.least_success}
         for prefix, is_down in down.items():
+            self._unseen.pop(prefix, None)
             yield f"{LIVENESS}/{prefix}", {"state": _state(is_down), "prefix": prefix}
         for name, alarm in list(self._alarms.items()):
-            # A prefix that was taken back has no other node any more.
-            if "prefix" in alarm and alarm["prefix"] not in down:
+            if "prefix" not in alarm or alarm["prefix"] in down:
+                continue
+            if now_s - self._unseen.setdefault(alarm["prefix"], now_s) >= UNSEEN_S:
                 yield name, {"state": AlarmState.CLEARED, "prefix": alarm["prefix"]}
 
     def _compose(self, kind: str, subject: str, at: str, data: Document) -> Event:

@@ -108,7 +108,7 @@ async def test_alarms_come_and_go_with_the_nodes_of_enterprises(
         asked, told = served.asked, len(brain.deliveries)
         await until(lambda: served.asked >= asked + 3)
         assert len(brain.deliveries) <= told + 1
-        served.is_broken, served.down = False, {}
+        served.is_broken, served.down = False, {"88.118.7": 0}
         await until(lambda: indicators(brain)["alarms"] == [])
     assert alarms(brain) == [("enterprise-node/88.118.7", state) for state in ("cleared", "raised", "cleared")]
 
