@@ -302,6 +302,7 @@ def shows_all(raw: bytes, wants_private: bool) -> bool:
     return record.state is State.ACTIVE and count > 0 and (not wants_private or count == record.value_count)
 
 
+@compiled.preferred
 def has_absolute_ttl(raw: bytes) -> bool:
     """Whether a TTL of a packed record's public values ends at a certain second."""
     return any(raw[begin + TTL_FIELD.start] for begin, _, _ in PackedRecord(raw).public_places)

@@ -57,6 +57,12 @@ def test_a_record_shows_the_same(raw: bytes, wants_private: bool) -> None:
     assert outcome(quick, raw, wants_private) == outcome(plain, raw, wants_private)
 
 
+@given(st.one_of(STORED, st.binary(max_size=50)))
+def test_a_ttl_that_ends_at_a_certain_second_is_seen_the_same(raw: bytes) -> None:
+    plain, quick = both_ways("proto.packing", "has_absolute_ttl")
+    assert outcome(quick, raw) == outcome(plain, raw)
+
+
 TARGETS = st.one_of(
     st.text("aZ09-._~!$&'()*+,;=:@/?%", max_size=30),
     st.text(max_size=20),

@@ -10,6 +10,7 @@ import logging
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import compress
 from typing import Final
 
 from proto.errors import Reason, Refusal
@@ -164,10 +165,8 @@ class Dialogue:
             rows = [row for row in zip(keys, asked, found, replies, strict=True) if row[3] is not None]
             keys, asked, found, replies = zip(*rows, strict=True)
         again = self._kept.are_seen_again(keys)
-        if True not in again:
-            return
-        for is_again, key, (identifier, _), stored, reply in zip(again, keys, asked, found, replies, strict=True):
-            if is_again and stored is not None and reply is not None:
+        for key, (identifier, _), stored, reply in compress(zip(keys, asked, found, replies, strict=True), again):
+            if stored is not None and reply is not None:
                 body = body_of(reply)
                 kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,))
                 plain.keep(self._kept, key, identifier, stored, kept, len(body))
