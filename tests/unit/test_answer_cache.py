@@ -134,6 +134,22 @@ def test_a_hit_is_counted_as_the_answer_it_is(kept: Kept, answer: Answer, outcom
     assert (kept.counted(outcome), kept.hits()) == (1, 1)
 
 
+def test_the_questions_of_a_turn_find_what_each_would_find_alone_and_are_counted_the_same() -> None:
+    keys = [b"h/a", b"h/none", b"h/b", b"h/b", b"h/lost", b"h/a", b"h/old"]
+
+    def looked_up(at_once: bool) -> tuple[object, ...]:
+        kept = Kept(monotonic=lambda: 0.0)
+        kept.cache.put(b"h/old", Found, [], "old", 3)
+        kept.cache.forget_all()
+        for key, kind, until_s in ((b"h/a", Found, None), (b"h/b", NotFound, None), (b"h/lost", Found, 0.0)):
+            kept.cache.put(key, kind, [], key.decode(), 3, until_s, kept.cache.tallies.counter("88.118", kind))
+        found = kept.shelf.get_many(keys) if at_once else [kept.shelf.get(key) for key in keys]
+        return found, kept.hits(), kept.counted("found"), kept.counted("not_found"), kept.cache.tallies.take(), kept.cache.size
+
+    assert looked_up(at_once=True) == looked_up(at_once=False)
+    assert looked_up(at_once=True)[:4] == (["h/a", None, "h/b", "h/b", None, "h/a", None], 4, 2, 2)
+
+
 def test_what_is_not_there_is_not_counted(kept: Kept) -> None:
     assert kept.shelf.get(KEY) is None
     assert (kept.counted("found"), kept.hits()) == (0, 0)

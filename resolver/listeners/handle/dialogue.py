@@ -123,14 +123,22 @@ class Dialogue:
             self._keep_plainly(self._plain, keys, asked, found, [replies[place] for place in places])
         else:
             replies = [None] * len(packets)
-        for place, key in known:
-            kept = self._kept.get(key)
-            if kept is not None:
-                flags = kept.flags | self._primary_flag if kept.is_own else kept.flags
-                replies[place] = compose_plain(packets[place], kept.code, b"".join(kept.body), self._serial, flags, now_s)
-            else:  # it was stale, and has gone
-                replies[place] = self.respond_plainly(packets[place])
+        if known:
+            self._answer_kept(packets, known, replies, now_s)
         return replies
+
+    def _answer_kept(
+        self, packets: Sequence[bytes], known: Sequence[tuple[int, bytes]], replies: list[bytes | None], now_s: int
+    ) -> None:
+        """Put the kept replies to the packets at these places, with their keys, where they belong."""
+        serial, own = self._serial, self._primary_flag
+        for (place, _), kept in zip(known, self._kept.get_many([key for _, key in known]), strict=True):
+            if kept is None:  # it was stale, and has gone
+                replies[place] = self.respond_plainly(packets[place])
+                continue
+            code, body, flags, is_own = kept
+            whole = body[0] if len(body) == 1 else b"".join(body)
+            replies[place] = compose_plain(packets[place], code, whole, serial, flags | own if is_own else flags, now_s)
 
     def _compose_plainly(
         self, packets: Sequence[bytes], places: Sequence[int], found: Sequence[bytes | None], now_s: int
