@@ -1,4 +1,4 @@
-# cython: language_level=3, binding=True, embedsignature=False
+# cython: language_level=3, binding=True, embedsignature=False, auto_pickle=False
 """`resolver.service`, compiled: where an identifier in ASCII is stored that has a slash and names no prefix."""
 
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
