@@ -27,9 +27,9 @@ from resolver.chain.order import build_chain
 from resolver.chain.plain import PlainLookups
 from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.dialogue import Dialogue
-from resolver.listeners.handle.limits import HandleLimits
+from resolver.listeners.handle.limits import MAX_TURN, HandleLimits
 from resolver.listeners.handle.site import node_site
-from resolver.listeners.handle.turn import Turn
+from resolver.listeners.turn import Turn
 from tests.interop.handle_replay import RECORDINGS, exchanges
 from tests.support.garbage import SEEDS, mutate
 from tests.support.handle import question
@@ -245,7 +245,7 @@ class Hosting:
 
     def __init__(self, dialogue: Dialogue) -> None:
         self.dialogue = dialogue
-        self.turn = Turn(dialogue)
+        self.turn = Turn(dialogue.respond_plainly_to, MAX_TURN)
         self.limits = HandleLimits()
         self.now_s = 0.0
 

@@ -1,10 +1,10 @@
 """One TCP connection: kept open, read in turns, answered in order.
 
-Replies that are ready at once are joined into one write for all questions of a turn; a reply is never spread over two
-writes, because two stock clients read it with a single read. A question that comes alone is answered together with those of
-other connections at the end of the turn (`turn.py`). A reply that has to be waited for keeps its place in a queue, and so do
-those behind it. A connection is not read while its queue is full, while its client does not take what was written, or until its
-turn comes again: the kernel then slows the client down.
+Replies that are ready at once are joined into one write for all questions of a turn; a reply is never spread over two writes,
+because two stock clients read it with a single read. A question that comes alone is answered together with those of other
+connections at the end of the turn (`resolver.listeners.turn`). A reply that has to be waited for keeps its place in a queue,
+and so do those behind it. A connection is not read while its queue is full, while its client does not take what was written,
+or until its turn comes again: the kernel then slows the client down.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from proto.wire.handle.fields import malformed
 from proto.wire.handle.stream import StreamParser, is_whole
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_TURN, HandleLimits
-from resolver.listeners.handle.turn import MAX_GATHERED_BYTES, Turn
+from resolver.listeners.turn import MAX_GATHERED_BYTES, Turn
 
 _NEVER: Final = -1.0
 
@@ -27,7 +27,7 @@ class Host(Protocol):
     """What a connection knows of its listener."""
 
     dialogue: Dialogue
-    turn: Turn
+    turn: Turn[bytes, bytes]
     limits: HandleLimits
     now_s: float
     """Coarse monotonic seconds, moved on by the listener's sweep."""

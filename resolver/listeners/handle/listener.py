@@ -15,10 +15,10 @@ from resolver.chain.step import Resolve
 from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
-from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, HandleLimits
-from resolver.listeners.handle.turn import Turn
+from resolver.listeners.handle.limits import LISTEN_BACKLOG, MAX_DESCRIPTOR_SHARE, MAX_TURN, HandleLimits
 from resolver.listeners.neighbours import Make, Neighbours
 from resolver.listeners.packets import Packets
+from resolver.listeners.turn import Turn
 from resolver.listeners.twin_sockets import bind_both
 
 SiteOf = Callable[[str, int], SiteInfo]
@@ -71,7 +71,7 @@ class HandleListener:
             return Dialogue(resolve, protocol, metrics.refused, clock, site_at, kept, plain(protocol))
 
         self.dialogue = dialogue(self.protocol)
-        self.turn = Turn(self.dialogue)
+        self.turn = Turn(self.dialogue.respond_plainly_to, MAX_TURN)
         self._datagram_dialogue = dialogue(self.datagram_protocol)
 
     async def open(self, host: str, port: int) -> int:

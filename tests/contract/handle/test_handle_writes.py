@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,9 +18,8 @@ from resolver.chain.order import build_chain
 from resolver.chain.plain import PlainLookups
 from resolver.listeners.handle import HandleLimits, HandleListener, node_site
 from resolver.listeners.handle.connection import Connection
-from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_TURN
-from resolver.listeners.handle.turn import Turn
+from resolver.listeners.turn import Turn
 from tests.interop.handle_replay import resolutions
 from tests.support.handle import question, read_messages, until
 from tests.support.reader import DictReader, StoppedClock
@@ -86,7 +84,7 @@ class Plainly:
             self.asked.append(len(packets))
             return answer(packets)
 
-        self._listener.turn = Turn(cast(Dialogue, SimpleNamespace(respond_plainly_to=noted)))
+        self._listener.turn = Turn(noted, MAX_TURN)
 
     def connect(self) -> tuple[Connection, Transport]:
         made, transport = Connection(self._listener), Transport()
