@@ -12,6 +12,11 @@ SEED_BYTES: Final = 8
 """Random bytes that `RequestIds` begins with: no two processes draw the same."""
 
 
+def compose_id(own: str, number: int) -> str:
+    """What `RequestIds` makes of what its process drew, and a count."""
+    return f"{own}{number:016x}"
+
+
 class RequestIds:
     """Ids for requests that bring none: what this process drew once, and a count. Nobody else's, and no secret.
 
@@ -26,5 +31,11 @@ class RequestIds:
 
     def new(self) -> str:
         """32 hexadecimal digits, as many as a W3C trace id has."""
-        self._count += 1
-        return f"{self._own}{self._count:016x}"
+        own, number = self.reserve(1)
+        return compose_id(own, number)
+
+    def reserve(self, count: int) -> tuple[str, int]:
+        """The same for many: what `compose_id` makes them of, the number being that of the first."""
+        first = self._count + 1
+        self._count += count
+        return self._own, first

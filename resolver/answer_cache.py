@@ -235,12 +235,7 @@ class Shelf(Generic[T]):
     def get(self, key: bytes) -> T | None:
         """The reply kept under `key`, counted; None: the question has to be asked."""
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry.generation != self._cache.generation or (
-            entry.until_s is not None and self._cache.monotonic() >= entry.until_s
-        ):
-            self._cache.drop(key)
+        if entry is None or not self._holds(key, entry):
             return None
         entry.is_used = True
         self._hits.inc()
@@ -249,30 +244,30 @@ class Shelf(Generic[T]):
         rendered: T = entry.rendered
         return rendered
 
-    def get_many(self, keys: Sequence[bytes]) -> list[T | None]:
-        """`get` for the keys of one turn, in order."""
-        entries, generation = self._entries, self._cache.generation
-        found: list[T | None] = []
-        kind: type[Answer] | None = None
-        hits = run = 0
-        for key in keys:
-            entry = entries.get(key)
-            if entry is None or entry.generation != generation or entry.until_s is not None:
-                found.append(self.get(key))
+    def get_turn(self, keys: Sequence[bytes]) -> list[T | None]:
+        """As `get` for each, in order; they are counted together."""
+        entries = [*map(self._entries.get, keys)]
+        found: list[T | None] = [None] * len(entries)
+        hits: dict[type[Answer], int] = {}
+        for place, entry in enumerate(entries):
+            if entry is None or not self._holds(keys[place], entry):
                 continue
-            if entry.kind is not kind:
-                if kind is not None:
-                    self._requests[kind].inc(run)
-                kind, run = entry.kind, 0
             entry.is_used = True
             entry.count.n += 1
-            run += 1
-            hits += 1
-            found.append(entry.rendered)
-        if kind is not None:
-            self._requests[kind].inc(run)
-            self._hits.inc(hits)
+            hits[entry.kind] = hits.get(entry.kind, 0) + 1
+            found[place] = entry.rendered
+        for kind, count in hits.items():
+            self._hits.inc(count)
+            self._requests[kind].inc(count)
         return found
+
+    def _holds(self, key: bytes, entry: _Entry) -> bool:
+        """Whether an entry may still be told; one that may not is let go."""
+        if entry.generation == self._cache.generation and (entry.until_s is None or self._cache.monotonic() < entry.until_s):
+            return True
+        if self._entries.get(key) is entry:  # a key may be asked for twice in one turn
+            self._cache.drop(key)
+        return False
 
     def keep_plain(self, key: bytes, kind: type[Answer], name: str, home: str, rendered: T, size: int) -> None:
         """Keep a reply for anybody that rests on the record `name` alone, homed under `home`, and holds until that changes."""

@@ -8,27 +8,11 @@ from proto import compiled
 from proto.errors import Reason, Refusal
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Delegation, Prefix, PrefixState
-from proto.model.record import Record, State
-from proto.model.value import Value
-from proto.packing import pack_record
-from proto.request_id import RequestIds
-from proto.v1.model_pb2 import Failure
-from proto.v1.resolver_pb2 import ResolveRequest
-from proto.wire.grpc.message import compose_message
-from proto.wire.grpc.response import answer_with, compose_tail, fail_with
-from proto.wire.http2.frames import HEAD, compose_headers
-from resolver.listeners.grpc import plain_calls
-from resolver.listeners.http import public_replies
-from resolver.listeners.http.public_replies import render_handle, render_resolution
-from resolver.listeners.http.reply import Rendered
-from tests.support.packed_records import damaged_records, packed_records
+from proto.wire.http2.frames import HEAD
+from tests.support.packed_records import PLAIN, STORED
 from tests.support.ways import both_ways, outcome
 
-STORED = st.one_of(packed_records(), damaged_records())
 NOW_S = st.one_of(st.just(1_700_000_000), st.integers(0, 2**33))
-SEEN = b"h/api/handles/88.1/seen HTTP/1.1"
-VALUES = (Value(1, "URL", b"https://example.cn/\\"), Value(2, "TITLE", '油 "x"\n'.encode(), timestamp=1_709_164_800))
-PLAIN = pack_record(Record("88.118/x", 3, State.ACTIVE, VALUES, "91411000MA40XCDL1K", 1, 2))
 ROUTES = (b"/api/handles/", b"/api/v1/resolve/")
 
 
@@ -155,125 +139,6 @@ def test_the_results_of_a_batch_are_the_same(batch: list[tuple[bytes | None, str
     plain, quick = both_ways("proto.packed_messages", "compose_public_results")
     records, asked = [each[0] for each in batch], [each[1] for each in batch]
     assert outcome(quick, records, asked, now_s, absent) == outcome(plain, records, asked, now_s, absent)
-
-
-class Desk:
-    """What runs and calls are answered with: a few records, and notes of all that was asked of it."""
-
-    def __init__(self, records: dict[str, bytes], seen: set[bytes]) -> None:
-        self.records = records
-        self.seen = seen
-        self.asked: list[object] = []
-        self.ids = RequestIds(b"\x01" * 8)
-
-    def look_up(self, identifier: str) -> bytes | None:
-        self.asked.append(identifier)
-        return self.records.get(identifier)
-
-    def render(self, place: int, raw: bytes, identifier: str) -> Rendered:
-        self.asked.append((place, identifier))
-        rendered = outcome((render_handle, render_resolution)[place], raw, identifier, 1_700_000_000)
-        return rendered if isinstance(rendered, Rendered) else Rendered(b"failed", "", b"")
-
-    def note(self, key: bytes) -> None:
-        self.asked.append(key)
-
-    def get(self, key: bytes) -> Rendered | None:
-        return Rendered(b"kept\r\nX-Request-Id: ", "tag", b"body") if key == KEPT else None
-
-    def has_seen(self, key: bytes) -> bool:
-        return key in self.seen
-
-    def http(self) -> public_replies.Way:
-        return public_replies.Way(
-            ROUTES, (render_handle, render_resolution), {b"Host: a\r\n\r\n", b"\r\n"}, self.get, self.look_up, self.render,
-            self.has_seen, self.note, self.ids.new, lambda: b"\r\nDate: now",
-        )  # fmt: skip
-
-    def grpc(self) -> plain_calls.Way:
-        return plain_calls.Way(
-            KEPT_CALLS.get, self.has_seen, self.note, self.look_up, b"absent", self.ids.new, lambda: 1_700_000_000
-        )
-
-
-KEPT_CALLS = {
-    b"gR" + ResolveRequest(identifier=f"88.1/{name}").SerializeToString(): answer
-    for name, answer in (("kept", answer_with(b"kept")), ("denied", fail_with(Failure(code=5, reason="NOT_FOUND"))))
-}
-KEPT = b"h/api/handles/88.1/kept HTTP/1.1"
-ODD_NAMES = ("88.1/a?", "%zz", "%ff", "\x00", "")
-HEADS = st.one_of(
-    st.builds(
-        "{} {}{}{}\r\n{}\r\n".format,
-        st.sampled_from(["GET", "GET", "GET", "GET", "HEAD", "get", "POST"]),
-        st.sampled_from(["/api/handles/", "/api/v1/resolve/", "/api/handles/", "/other/"]),
-        st.sampled_from(["88.1/a", "88.1/b", "88.1/%61", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", *ODD_NAMES]),
-        st.sampled_from([" HTTP/1.1", " HTTP/1.1", " HTTP/1.1", " HTTP/1.0", ""]),
-        st.sampled_from(["Host: a\r\n", "Host: a\r\n", "", "Host: b\r\n", "Host: a\r\nX: y\r\n", "\r", "\r\n"]),
-    ).map(lambda text: text.encode("latin-1")),
-    st.sampled_from([b"\r\n", b"\r", b"GET", b"GET /api/handles/88.1/a HTTP/1.1\r\nHost: a\r\n\r", b"\x00" * 5]),
-)
-
-
-@given(
-    a=STORED, b=packed_records(), heads=st.lists(HEADS, max_size=6), cut=st.integers(0, 3), begin=st.integers(0, 2),
-    before=st.sampled_from([[], [], [b"x" * 65_537], [b""] * 31]),
-)  # fmt: skip
-@example(b"", b"", [b"GET /api/handles/88.1/a HTTP/1.1\r\nHost: a\r\n\r\n"] * 40, 0, 0, [])
-def test_a_run_of_requests_is_answered_the_same(
-    a: bytes, b: bytes, heads: list[bytes], cut: int, begin: int, before: list[bytes]
-) -> None:
-    plain, quick = both_ways("resolver.listeners.http.public_replies", "answer_run")
-    stream = b"".join(heads)
-    data = b"x" * begin + stream[: len(stream) - cut]
-    came_to = []
-    for way in (plain, quick):
-        records = {"88.1/a": a or PLAIN, "88.1/b": b or PLAIN, "88.1/absent": b"", "88.1/seen": PLAIN}
-        desk, replies = Desk(records, {SEEN}), [*before]
-        came_to.append(
-            (outcome(way, data, begin, desk.http(), replies), replies, [each for each in desk.asked if type(each) is not tuple])
-        )
-    assert came_to[0] == came_to[1]
-
-
-MESSAGES = st.one_of(
-    st.sampled_from(
-        ["88.1/a", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", "", "x" * 127, "x" * 128, "x" * 3_000]
-    ).map(lambda name: ResolveRequest(identifier=name).SerializeToString()),
-    st.binary(max_size=8),
-    st.just(b"\x0a\x01\xff"),
-    st.just(KEPT),
-)
-
-
-@given(
-    raw=STORED, message=MESSAGES, stream=st.integers(1, 2**31 - 1),
-    prefix=st.one_of(st.none(), st.binary(min_size=0, max_size=6)),
-)  # fmt: skip
-@example(b"", b"\x0a\x0688.1/a", 1, None)
-@example(b"", b"\x0a\x0988.1/kept", 1, None)
-@example(b"", b"\x0a\x0b88.1/denied", 1, None)
-def test_a_call_is_answered_the_same(raw: bytes, message: bytes, stream: int, prefix: bytes | None) -> None:
-    plain, quick = both_ways("resolver.listeners.grpc.plain_calls", "answer_call")
-    data = compose_message(message) if prefix is None else prefix + message
-    came_to = []
-    for way in (plain, quick):
-        desk = Desk(
-            {"88.1/a": raw or PLAIN, "88.1/absent": b""}, {b"gR" + ResolveRequest(identifier="88.1/seen").SerializeToString()}
-        )
-        came_to.append((outcome(way, stream, data, desk.grpc()), desk.asked))
-    assert came_to[0] == came_to[1]
-    answered = came_to[1][0]
-    if isinstance(answered, plain_calls.Answered) and answered.data_bytes:
-        found = answered.response()
-        number = stream.to_bytes(4)
-        first, second, third, last = found.parts
-        frames = (first, number, second, number, third, number, last, compose_tail(answered.request_id))
-        assert answered.frames == b"".join(frames)
-        assert found.data_bytes == answered.data_bytes
-    elif isinstance(answered, plain_calls.Answered):
-        block = answered.response().trailers + compose_tail(answered.request_id)
-        assert answered.frames == compose_headers(stream, block, ends=True)
 
 
 FRAME_HEADS = st.builds(

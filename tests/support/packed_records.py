@@ -53,3 +53,8 @@ def damaged_records(draw: st.DrawFn) -> bytes:
         raw[place] = draw(st.one_of(st.sampled_from([0, 1, 0x7F, 0xFF]), st.integers(0, 255)))
     cut = draw(st.one_of(st.none(), st.integers(1, len(raw))))
     return bytes(raw[:cut]) + draw(st.sampled_from([b"", b"", b"\x00\x00\x00\x00more"]))
+
+
+STORED = st.one_of(packed_records(), damaged_records())
+VALUES = (Value(1, "URL", b"https://example.cn/\\"), Value(2, "TITLE", '油 "x"\n'.encode(), timestamp=1_709_164_800))
+PLAIN = pack_record(Record("88.118/x", 3, State.ACTIVE, VALUES, "91411000MA40XCDL1K", 1, 2))

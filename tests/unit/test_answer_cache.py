@@ -143,7 +143,7 @@ def test_the_questions_of_a_turn_find_what_each_would_find_alone_and_are_counted
         kept.cache.forget_all()
         for key, kind, until_s in ((b"h/a", Found, None), (b"h/b", NotFound, None), (b"h/lost", Found, 0.0)):
             kept.cache.put(key, kind, [], key.decode(), 3, until_s, kept.cache.tallies.counter("88.118", kind))
-        found = kept.shelf.get_many(keys) if at_once else [kept.shelf.get(key) for key in keys]
+        found = kept.shelf.get_turn(keys) if at_once else [kept.shelf.get(key) for key in keys]
         return found, kept.hits(), kept.counted("found"), kept.counted("not_found"), kept.cache.tallies.take(), kept.cache.size
 
     assert looked_up(at_once=True) == looked_up(at_once=False)
@@ -276,3 +276,16 @@ def test_a_question_that_comes_back_after_very_long_is_new(kept: Kept, monkeypat
     assert kept.look(KEY) is None
     assert kept.look(KEY) is None
     assert kept.look(KEY) is not None
+
+
+def test_what_is_found_for_a_turn_is_what_each_would_have_found_and_counted_the_same(kept: Kept) -> None:
+    absent = NotFound(NAME)
+    kept.offer(KEY)
+    kept.offer(b"h/absent", absent)
+    found = [f"reply to {key!r}" if key else None for key in (KEY, b"", b"h/absent", KEY)]
+    assert kept.shelf.get_turn([KEY, b"h/other", b"h/absent", KEY]) == found
+    assert (kept.hits(), kept.counted("found"), kept.counted("not_found")) == (3, 2, 1)
+    kept.cache.forget_all()
+    assert kept.shelf.get_turn([KEY, KEY]) == [None, None]
+    assert kept.shelf.get_turn([]) == []
+    assert kept.hits() == 3

@@ -18,6 +18,7 @@ from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retir
 from proto.model.change import parse_cursor
 from proto.model.query import Query
 from proto.packed_messages import compose_public_response, compose_public_results, join_results
+from proto.request_id import RequestIds
 from proto.v1 import model_pb2, resolver_pb2
 from proto.wire.grpc.metadata import CallHead, parse_bearer
 from proto.wire.grpc.resolution import VARINTS, compose_resolution, plain_identifier
@@ -69,12 +70,12 @@ class Lookups:
         self._batches = asyncio.Semaphore(MAX_BATCHES)
         self._answered_now = 0  # batches, in this turn of the event loop
 
-    def way(self, new_id: Callable[[], str]) -> Way | None:
+    def way(self, ids: RequestIds) -> Way | None:
         """How the commonest calls of `resolve` are answered in one piece; None if there is no such way."""
         plain, kept = self._plain, self._kept
         if plain is None:
             return None
-        return Way(kept.get, kept.has_seen, kept.note, plain.look_up, _ABSENT.trailers, new_id, plain.now_s)
+        return Way(kept.get, kept.has_seen, kept.note, plain.look_up, _ABSENT.trailers, ids, plain.now_s)
 
     def resolve(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response | Awaitable[Response]:
         """`Resolve`. Raises `Refusal`."""

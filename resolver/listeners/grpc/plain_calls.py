@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from proto import compiled
 from proto.packed_messages import compose_public_response
+from proto.request_id import RequestIds
 from proto.wire.grpc.message import PREFIX_BYTES, compose_message
 from proto.wire.grpc.resolution import plain_identifier
 from proto.wire.grpc.response import HEAD, answer_with, compose_tail
@@ -31,7 +32,7 @@ class Way(NamedTuple):
     """A plain look-up (`PlainLookups.look_up`)."""
     absent: bytes
     """The block that ends the answer if nothing is registered, up to the request id: that is all of it."""
-    new_id: Callable[[], str]
+    ids: RequestIds
     now_s: Callable[[], int]
 
 
@@ -58,13 +59,13 @@ _DATA_AT: Final = 2 * HEAD_BYTES + len(HEAD)
 def answer_absent(stream: int, key: bytes, way: Way) -> Answered:
     """The answer to a call for what is not there."""
     way.note(key)
-    request_id = way.new_id()
+    request_id = way.ids.new()
     return Answered(compose_headers(stream, way.absent + compose_tail(request_id), ends=True), 0, request_id)
 
 
 def answer_kept(stream: int, kept: Response, way: Way) -> Answered:
     """The answer to a call whose answer is kept."""
-    request_id, number = way.new_id(), NUMBER.pack(stream)
+    request_id, number = way.ids.new(), NUMBER.pack(stream)
     tail = compose_tail(request_id)
     if not kept.data_bytes:
         return Answered(compose_headers(stream, kept.trailers + tail, ends=True), 0, request_id)
@@ -95,7 +96,7 @@ def answer_call(stream: int, data: bytes, way: Way) -> Answered | None:
         return answer_absent(stream, key, way)
     response = answer_with(compose_public_response(raw, identifier, way.now_s()))
     way.note(key)
-    request_id, number = way.new_id(), NUMBER.pack(stream)
+    request_id, number = way.ids.new(), NUMBER.pack(stream)
     first, second, third, last = response.parts
     parts = (first, number, second, number, third, number, last, compose_tail(request_id))
     return Answered(b"".join(parts), response.data_bytes, request_id)

@@ -132,7 +132,7 @@ class Dialogue:
     ) -> None:
         """Put the kept replies to the packets at these places, with their keys, where they belong."""
         serial, own = self._serial, self._primary_flag
-        for (place, _), kept in zip(known, self._kept.get_many([key for _, key in known]), strict=True):
+        for (place, _), kept in zip(known, self._kept.get_turn([key for _, key in known]), strict=True):
             if kept is None:  # it was stale, and has gone
                 replies[place] = self.respond_plainly(packets[place])
                 continue

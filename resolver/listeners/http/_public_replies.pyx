@@ -52,11 +52,11 @@ def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None
     cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(data)
     cdef Py_ssize_t size = PyBytes_GET_SIZE(data), begun = begin, line, end, answered = 0
     cdef bytes key, raw, reply
-    cdef str identifier
+    cdef str identifier, own
     cdef int place = 0
     if begun < 0 or not isinstance(way, tuple):
         return pure(_PURE, "answer_run")(data, begin, way, replies)
-    routes, renders, silent, get, read, render, has_seen, note, new_id, date = <tuple> way
+    routes, renders, silent, get, _, look_up, _, render, is_seen_again, _, ids, date = <tuple> way
     for reply in replies:
         answered += len(reply)
     while len(replies) < _MAX_TURN and answered <= _MAX_TURN_BYTES:
@@ -68,27 +68,107 @@ def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None
         rendered = get(key)
         if rendered is None:
             identifier = _read_name(at + begun + 4, line - begun - 4, <tuple> routes, &place)
-            if identifier is None or has_seen(key):
+            if identifier is None:
                 break
-            raw = read(identifier)
+            raw = look_up(identifier)
             if raw is None:
                 break
-            reply = _compose(renders[place], raw, identifier, new_id, date)
-            if reply is None:
-                reply = _join(render(place, raw, identifier), new_id, date)
-            note(key)
-        else:
-            reply = _join(rendered, new_id, date)
+            if is_seen_again(key):
+                rendered = render(place, raw, identifier, key)
+        own, number = ids.reserve(1)
+        reply = _compose(renders[place], raw, identifier, own, number, date()) if rendered is None else None
+        if reply is None:
+            rendered = render(place, raw, identifier, b"") if rendered is None else rendered
+            reply = _join(rendered, own, number, date())
         replies.append(reply)
         answered += len(reply)
         begun = end
     return begun
 
 
-cdef bytes _join(rendered, new_id, date):
-    """The whole reply around what was rendered."""
+def answer_turn(list reads not None, way):
+    """As `resolver.listeners.http.public_replies.answer_turn`."""
+    cdef Py_ssize_t count = len(reads), place, line, size, each
+    cdef const unsigned char* at
+    cdef bytes data, raw, now, reply
+    cdef str identifier, own
+    cdef unsigned long long first
+    cdef int route = 0
+    cdef list replies = [None] * count, keys = [], places = [], asked = [], routes_asked = [], found, again
+    if not isinstance(way, tuple):
+        return pure(_PURE, "answer_turn")(reads, way)
+    routes, renders, silent, _, get_turn, _, look_up_turn, render, _, are_seen_again, ids, date = <tuple> way
+    own, first = ids.reserve(count)
+    now = date()
+    for place in range(count):
+        data = reads[place]
+        at, size = <const unsigned char*> PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)
+        line = _line_end(at, 0, size)
+        if line < 4 or _head_end(at, line, size) != size or memcmp(at, b"GET ", 4) or data[line + 2:] not in silent:
+            continue
+        keys.append(_KEY + data[4:line])
+        places.append(place)
+    found = get_turn(keys)
+    # What is kept is answered; of all others what they ask for is noted, in the same three lists.
+    size = 0
+    for each in range(len(keys)):
+        place, rendered = places[each], found[each]
+        if rendered is not None:
+            replies[place] = _join(rendered, own, first + place, now)
+            continue
+        data = reads[place]
+        at = <const unsigned char*> PyBytes_AS_STRING(data)
+        identifier = _read_name(at + 4, PyBytes_GET_SIZE(<bytes> keys[each]) - 1, <tuple> routes, &route)
+        if identifier is None:
+            continue
+        asked.append((identifier, False))
+        routes_asked.append(route)
+        keys[size], places[size] = keys[each], places[each]
+        size += 1
+    if not size:
+        return replies
+    found = look_up_turn(asked)
+    del keys[size:]
+    again = are_seen_again(keys if None not in found else [keys[each] for each in range(size) if found[each] is not None])
+    settled = iter(again)
+    for each in range(size):
+        raw = found[each]
+        if raw is None:
+            continue
+        place, route, identifier = places[each], routes_asked[each], (<tuple> asked[each])[0]
+        if next(settled):
+            replies[place] = _join(render(route, raw, identifier, keys[each]), own, first + place, now)
+            continue
+        reply = _compose(renders[route], raw, identifier, own, first + place, now)
+        if reply is None:
+            reply = _join(render(route, raw, identifier, b""), own, first + place, now)
+        replies[place] = reply
+    return replies
+
+
+cdef bytes _join(rendered, str own, unsigned long long number, bytes date):
+    """The whole reply around what was rendered, under an id of our own."""
+    cdef bytes begin, body
+    cdef Growing whole
     begin, _, body = <tuple> rendered
-    return b"".join((begin, (<str> new_id()).encode(), date(), _HEAD_END, body))
+    start(&whole)
+    try:
+        put_bytes(&whole, begin)
+        _put_id(&whole, own, number)
+        put_bytes(&whole, date)
+        put_bytes(&whole, _HEAD_END)
+        put_bytes(&whole, body)
+        return finish(&whole)
+    finally:
+        release(&whole)
+
+
+cdef int _put_id(Growing* into, str own, unsigned long long number) except -1:
+    """As `compose_id`."""
+    cdef Py_ssize_t size
+    cdef const char* at = PyUnicode_AsUTF8AndSize(own, &size)
+    put(into, at, size)
+    return put_hexadecimal(into, number, 16)
 
 
 cdef Py_ssize_t _line_end(const unsigned char* at, Py_ssize_t begun, Py_ssize_t size) noexcept:
@@ -140,7 +220,7 @@ cdef str _read_name(const unsigned char* at, Py_ssize_t size, tuple routes, int*
     return None
 
 
-cdef bytes _compose(render, bytes raw, str identifier, new_id, date):
+cdef bytes _compose(render, bytes raw, str identifier, str own, unsigned long long number, bytes date):
     """The whole reply; None if it is not one of ours, or depends on the second in which it is asked for."""
     cdef Growing body, whole
     cdef Record record
@@ -161,8 +241,8 @@ cdef bytes _compose(render, bytes raw, str identifier, new_id, date):
         put_bytes(&whole, _TYPE)
         put_decimal(&whole, body.size)
         put_bytes(&whole, _END)
-        put_bytes(&whole, (<str> new_id()).encode())
-        put_bytes(&whole, date())
+        _put_id(&whole, own, number)
+        put_bytes(&whole, date)
         put_bytes(&whole, _HEAD_END)
         put(&whole, body.at, body.size)
         return finish(&whole)

@@ -69,7 +69,7 @@ class PlainAnswers:
         self._date = b""
         self.blocks: Final = Blocks()
         self.way: Final = self._make_way(shelf, plain) if plain is not None else None
-        """How runs of common requests are answered, if they are."""
+        """How common requests are answered, if they are."""
 
     def answer(self, line: bytes, block: Block, peer: str) -> bytes | Coroutine[None, None, bytes] | None:
         """The whole reply to a request from `peer` with this request line and header block, at once or to be waited for.
@@ -94,11 +94,13 @@ class PlainAnswers:
             self._render_public,
             self.blocks.silent,
             shelf.get,
+            shelf.get_turn,
             plain.look_up,
+            plain.look_up_turn,
             self._render_found,
-            shelf.has_seen,
-            shelf.note,
-            self._ids.new,
+            shelf.is_seen_again,
+            shelf.are_seen_again,
+            self._ids,
             self._dated,
         )
 
@@ -141,19 +143,22 @@ class PlainAnswers:
         raw = plain.look_up(identifier)
         if raw is None:
             return None
-        rendered = self._render_found(place, raw, identifier)
-        plain.offer(self._shelf, key, identifier, raw, rendered, len(rendered.head) + len(rendered.body))
-        return rendered
+        return self._render_found(place, raw, identifier, key if self._shelf.is_seen_again(key) else b"")
 
-    def _render_found(self, place: int, raw: bytes, identifier: str) -> Rendered:
-        """What was looked up plainly, as what is asked for below one of the routes."""
+    def _render_found(self, place: int, raw: bytes, identifier: str, key: bytes) -> Rendered:
+        """What was looked up plainly, as what is asked for below one of the routes; kept under its key, if there is one."""
         try:
-            if not raw:
-                return split_reply(self._lookups[place][1].render(NotFound(identifier), PLAIN, None, False))
-            return self._render_public[place](raw, identifier, self._now_s())
+            if raw:
+                rendered = self._render_public[place](raw, identifier, self._now_s())
+            else:
+                rendered = split_reply(self._lookups[place][1].render(NotFound(identifier), PLAIN, None, False))
+            if key and self._plain is not None:
+                size = len(rendered.head) + len(rendered.body)
+                self._plain.keep(self._shelf, key, identifier, raw, rendered, size)
         except Exception:
             log.exception(_FAILED, extra={"identifier": identifier})
             return self._refuse(_FAULT)
+        return rendered
 
     async def _wait(
         self, lookup: Lookup, asked: Asked, result: Awaitable[Answer], request_id: str, is_head: bool, block: Block

@@ -5,6 +5,9 @@ byte that is not answered yet, and stays there. That happens only between two re
 incomplete head waits here as long as it may still become a plain one. Whatever is to be said of bytes that are no request, of
 a head that takes too long or breaks off, aiohttp's connection says: there is one place for it.
 
+A request that comes alone is answered together with those of other connections at the end of the turn of the event loop
+(`resolver.listeners.turn`). Whatever happens to its connection before that, happens to one that is at work on it.
+
 Answers go out in the order of the questions, one write for all of a turn. One that has to be waited for holds up those behind
 it. A connection is not read while its client does not take what was written, while it waits for an answer, or until its turn
 comes again: the kernel then slows the client down, and what is held is one read's bytes and one turn's answers.
@@ -12,6 +15,7 @@ comes again: the kernel then slows the client down, and what is held is one read
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Final, cast
 
 from proto.errors import Reason, Refusal
@@ -19,7 +23,8 @@ from proto.wire.http.plain import may_become_plain
 from resolver.listeners.http.connection import ConnectionServer, admit
 from resolver.listeners.http.limits import MAX_TURN, MAX_TURN_BYTES
 from resolver.listeners.http.plain_answers import PlainAnswers
-from resolver.listeners.http.public_replies import answer_run
+from resolver.listeners.http.public_replies import answer_run, answer_turn
+from resolver.listeners.turn import MAX_GATHERED_BYTES, Turn
 
 _LINE_END: Final = b"\r\n"
 _HEAD_END: Final = b"\r\n\r\n"
@@ -42,6 +47,11 @@ class PlainHost:
         self.occupancy = successor.occupancy
         self.count = successor.count
         self.loop = asyncio.get_running_loop()
+        way = answers.way
+        self.turn: Turn[bytes, bytes] | None = None
+        """Where requests that come alone are answered together; None: nothing is looked up plainly."""
+        if way is not None:
+            self.turn = Turn(partial(answer_turn, way=way), MAX_TURN)
         self.connections: set[PlainConnection] = set()
         self._emptied = asyncio.Event()
 
@@ -74,17 +84,19 @@ class PlainConnection(asyncio.Protocol):
     """Driven by the event loop."""
 
     __slots__ = (
-        "_active_s", "_has_ended", "_head_due_s", "_head_timer", "_host", "_idle_timer", "_is_open", "_is_reading",
-        "_is_scheduled", "_loop", "_peer", "_pending", "_stall_timer", "_transport", "_waiting",
+        "_active_s", "_has_ended", "_head_due_s", "_head_timer", "_host", "_idle_timer", "_is_gathered", "_is_open",
+        "_is_reading", "_is_scheduled", "_loop", "_peer", "_pending", "_stall_timer", "_transport", "_turn", "_waiting",
     )  # fmt: skip
 
     def __init__(self, host: PlainHost) -> None:
         self._host = host
         self._loop = host.loop
+        self._turn = host.turn
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._pending = b""  # what has come and is not answered
         self._waiting: asyncio.Task[bytes] | None = None  # the answer that those behind it wait for
+        self._is_gathered = False  # a request is answered at the end of the turn
         self._is_open = True  # more requests are taken
         self._has_ended = False  # the client sends no more
         self._is_reading = True  # the transport reads
@@ -115,9 +127,15 @@ class PlainConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._active_s = self._loop.time()
         if not self._pending and self._is_at_ease():
+            turn = self._turn
+            if turn is not None and len(data) <= MAX_GATHERED_BYTES and data.find(_HEAD_END) == len(data) - len(_HEAD_END):
+                self._is_gathered = True
+                turn.add(self, data)
+                return
             data = self._answer_run(data)
             if not data:
                 return
+        self._ungather()
         self._pending = self._pending + data if self._pending else data
         if not self._is_scheduled:  # its turn comes
             self._work()
@@ -126,11 +144,30 @@ class PlainConnection(asyncio.Protocol):
         """Whether what comes can be answered now, as nearly always; what came before is answered."""
         return (
             self._is_open
+            and not self._is_gathered
             and not self._is_scheduled
             and self._waiting is None
             and self._stall_timer is None
             and not self._has_ended
         )
+
+    def take(self, data: bytes, reply: bytes | None) -> None:
+        """The turn's reply to what was gathered; None: it has to be worked on."""
+        self._is_gathered = False
+        transport = self._transport
+        if reply is None or transport is None:
+            self._pending = data
+            self._work(is_tried=True)
+            return
+        transport.write(reply)
+        if self._stall_timer is not None:
+            self._regulate()
+
+    def _ungather(self) -> None:
+        """Put what was gathered where everything else that comes is; who does so goes on to work."""
+        if self._is_gathered and self._turn is not None:
+            self._is_gathered = False
+            self._pending = self._turn.drop(self)
 
     def _answer_run(self, data: bytes) -> bytes:
         """Answer the run of requests that `data` begins with; what is left of it."""
@@ -148,10 +185,12 @@ class PlainConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Whether to keep our half open: a client may end its half and still wait for its answers."""
         self._has_ended = True
+        self._ungather()
         self._work()
         return True
 
     def pause_writing(self) -> None:
+        self._ungather()
         self._stall_timer = self._loop.call_later(self._host.limits.send_s, self._cut_off)
 
     def resume_writing(self) -> None:
@@ -160,6 +199,9 @@ class PlainConnection(asyncio.Protocol):
 
     def retire(self) -> None:
         """Take no more requests; close when those that were taken are answered."""
+        if self._is_gathered:
+            self._ungather()
+            self._work()
         self._is_open = False
         self._pending = b""
         self._regulate()
@@ -169,15 +211,15 @@ class PlainConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _work(self) -> None:
-        """Answer what has come, as far as this turn goes."""
+    def _work(self, *, is_tried: bool = False) -> None:
+        """Answer what has come, as far as this turn goes. What is tried could not be answered with the turn's."""
         self._is_scheduled = False
         transport = self._transport
         if transport is None or self._is_blocked():
             self._regulate()
             return
         replies: list[bytes] = []
-        is_ours = self._answer_turn(replies)
+        is_ours = self._answer_turn(replies, is_tried=is_tried)
         if len(replies) == 1:
             transport.write(replies[0])
         elif replies:
@@ -187,13 +229,13 @@ class PlainConnection(asyncio.Protocol):
         else:
             self._regulate()
 
-    def _answer_turn(self, replies: list[bytes]) -> bool:
+    def _answer_turn(self, replies: list[bytes], *, is_tried: bool) -> bool:
         """Answer requests while there are whole ones, and time in this turn. False: what comes next is not ours to answer."""
         answers, data = self._host.answers, self._pending
         parse, answer, way = answers.blocks.parse, answers.answer, answers.way
         begin = 0
         while self._is_open and begin < len(data):
-            if way is not None:
+            if way is not None and not is_tried:
                 begin = answer_run(data, begin, way, replies)
                 if begin == len(data):
                     break
@@ -271,6 +313,7 @@ class PlainConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         """Have nothing more to do with the connection."""
+        self._ungather()
         self._transport = None
         self._pending = b""
         self._stop_head_timer()
@@ -314,7 +357,7 @@ class PlainConnection(asyncio.Protocol):
 
     def _check_idle(self) -> None:
         due_s = self._active_s + self._host.limits.idle_s
-        if self._is_blocked() or due_s > self._loop.time():
+        if self._is_gathered or self._is_blocked() or due_s > self._loop.time():
             due_s = max(due_s, self._loop.time() + _IDLE_AGAIN_S)
             self._idle_timer = self._loop.call_at(due_s, self._check_idle)
         else:

@@ -57,7 +57,8 @@ def fill(served: Served) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every expectation holds whoever serves the connection: plain requests answered as such, or all of it by aiohttp."""
-    if metafunc.definition.path.name != "test_http_two_paths.py":  # which looks at both at once
+    # One looks at both at once, the other at what only plain requests do.
+    if metafunc.definition.path.name not in ("test_http_two_paths.py", "test_http_turns.py"):
         metafunc.parametrize("served_by", ["plain", "aiohttp"], indirect=True)
 
 
