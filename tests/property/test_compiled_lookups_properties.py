@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from proto.keys import record_key
 from resolver.tallies import Tallies
-from tests.property.test_compiled_properties import STORED, homing
+from tests.property.test_compiled_properties import homing
+from tests.support.packed_records import STORED
 from tests.support.ways import both_ways, outcome
 
 NAMES = st.sampled_from(["88.1/a", "88.1/b", "88.1/é", "88.1/c", ""])
