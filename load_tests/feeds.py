@@ -10,12 +10,11 @@ processor time of the registry's process. Everything shares all cores.
 
 import asyncio
 import itertools
-import json
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -90,13 +89,20 @@ def _count(data: Path) -> None:
     Raises `RuntimeError` if it never has.
     """
     with running_node(data=data, workers=1) as node:
-        url = f"http://{HOST}:{node.ports['registry.http_port']}/api/v1/statistics"
-        asking = urllib.request.Request(url, headers={"Authorization": f"Bearer {node.token}"})
         limit = time.monotonic() + COUNT_LIMIT_S
-        while json.load(urllib.request.urlopen(asking))["total"]["registered"] < BACKLOG:
+        while not _has_counted(node):
             if time.monotonic() > limit:
                 raise RuntimeError(f"the node does not count its store: {node.status()}")
             time.sleep(LOOK_S)
+
+
+def _has_counted(node: Node) -> bool:
+    authorisation = {"Authorization": f"Bearer {node.token}"}
+    reply = node.fetch("/api/v1/statistics", "registry.http_port", headers=authorisation)
+    if reply.status == HTTPStatus.SERVICE_UNAVAILABLE:  # it says that it is at it
+        return False
+    registered: int = reply.json()["total"]["registered"]
+    return registered >= BACKLOG
 
 
 def _drain(data: Path, profile: Path, name: str) -> tuple[float, float]:
@@ -153,8 +159,10 @@ def _for_all(node: Node, names: list[str], verb: str) -> None:
     """Pause or resume feeds."""
     headers = {"Authorization": f"Bearer {node.token}", "Content-Type": "application/json"}
     for name in names:
-        url = f"http://{HOST}:{node.ports['registry.http_port']}/api/v1/feeds/{name}/{verb}"
-        urllib.request.urlopen(urllib.request.Request(url, b"{}", headers, method="POST")).close()
+        path = f"/api/v1/feeds/{name}/{verb}"
+        reply = node.fetch(path, "registry.http_port", method="POST", headers=headers, body=b"{}")
+        if reply.status != HTTPStatus.OK:
+            raise RuntimeError(f"{path}: {reply.text}")
     time.sleep(NOTICE_S)
 
 
