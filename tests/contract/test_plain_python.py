@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SUITES = {
     "unit": ("test_packing", "test_service", "test_together", "test_tallies", "test_http2_connection"),
     "property": ("test_ways_properties", "test_grpc_properties", "test_handle_properties", "test_http_path_properties"),
+    "contract/rest": ("test_rest_pages",),
     "contract/http": ("test_http_answers", "test_http_kept", "test_http_two_paths", "test_http_turns"),
     "contract/grpc": ("test_grpc_batches",),
     "contract/handle": ("test_handle_udp",),
