@@ -1,15 +1,17 @@
 # cython: language_level=3, binding=True, embedsignature=False
-"""`resolver.answer_cache`, compiled: which keys have been asked for before."""
+"""`resolver.answer_cache`, compiled: which keys have been asked for often enough."""
 
 
-def note_sights(keys, set seen not None, set seen_before not None):
+def note_sights(keys, dict seen not None, dict seen_before not None, Py_ssize_t enough):
     """As `resolver.answer_cache.note_sights`."""
     cdef list again = []
-    cdef bint is_seen
+    cdef Py_ssize_t count
+    cdef bint is_enough
     for key in keys:
         sight = hash(key)
-        is_seen = sight in seen or sight in seen_before
-        if not is_seen:
-            seen.add(sight)
-        again.append(is_seen)
+        count = seen.get(sight, 0)
+        is_enough = count >= enough or count + <Py_ssize_t> seen_before.get(sight, 0) >= enough
+        if not is_enough:
+            seen[sight] = count + 1
+        again.append(is_enough)
     return again

@@ -112,11 +112,16 @@ def test_the_handle_replies_of_a_turn_are_the_same(
     assert outcome(quick, *asked) == outcome(plain, *asked)
 
 
-@given(st.lists(st.binary(max_size=1), max_size=8), st.sets(st.binary(max_size=1)), st.sets(st.binary(max_size=1)))
-def test_what_is_asked_again_is_known_the_same(keys: list[bytes], seen: set[bytes], before: set[bytes]) -> None:
+SIGHTS = st.dictionaries(st.binary(max_size=1), st.integers(1, 3))
+
+
+@given(st.lists(st.binary(max_size=1), max_size=8), SIGHTS, SIGHTS, st.integers(1, 3))
+def test_what_is_asked_again_is_known_the_same(
+    keys: list[bytes], seen: dict[bytes, int], before: dict[bytes, int], enough: int
+) -> None:
     def noted(note: Callable[..., object]) -> object:
-        lately = {hash(key) for key in seen}
-        return outcome(note, keys, lately, {hash(key) for key in before}), lately
+        lately = {hash(key): count for key, count in seen.items()}
+        return outcome(note, keys, lately, {hash(key): count for key, count in before.items()}, enough), lately
 
     plain, quick = both_ways("resolver.answer_cache", "note_sights")
     assert noted(quick) == noted(plain)

@@ -216,7 +216,7 @@ def test_a_new_generation_ends_everything(kept: Kept) -> None:
 
 def test_the_size_is_that_of_what_is_kept_and_bounded(kept: Kept) -> None:
     for key in many(0, 3 * ROOM):
-        kept.offer(key, FOUND, key.decode())
+        kept.offer(key, FOUND, key.decode(), times=3)
         assert kept.cache.size <= ROOM_BYTES
     assert len(kept.cache.entries) == ROOM
     kept.cache.forget(record_key(key.decode()) for key in many(0, 3 * ROOM))
@@ -226,7 +226,7 @@ def test_the_size_is_that_of_what_is_kept_and_bounded(kept: Kept) -> None:
 def test_long_names_take_the_room_that_they_take() -> None:
     kept = Kept(max_bytes=100_000)
     for key in many(0, 100):
-        kept.offer(key, NotFound(NAME), f"{key.decode()}{'x' * 2_000}")
+        kept.offer(key, NotFound(NAME), f"{key.decode()}{'x' * 2_000}", times=3)
     assert 30 < len(kept.cache.entries) < 40
 
 
@@ -234,6 +234,16 @@ def test_without_room_nothing_is_kept() -> None:
     kept = Kept(max_bytes=0)
     kept.offer(times=3)
     assert (kept.shelf.get(KEY), kept.cache.size) == (None, 0)
+
+
+def test_what_puts_another_out_has_to_be_asked_for_once_more(kept: Kept) -> None:
+    for key in many(0, ROOM):
+        kept.offer(key, FOUND, key.decode(), times=3)
+    before = [*kept.cache.entries]
+    kept.offer(KEY, times=2)
+    assert (kept.shelf.get(KEY), [*kept.cache.entries]) == (None, before)
+    kept.offer(KEY, times=1)
+    assert (kept.shelf.get(KEY) is None, len(kept.cache.entries)) == (False, ROOM)
 
 
 def test_a_scan_puts_nothing_out(kept: Kept) -> None:
@@ -249,21 +259,21 @@ def test_a_scan_puts_nothing_out(kept: Kept) -> None:
 def test_what_is_asked_for_outlives_what_is_not(kept: Kept) -> None:
     hot, cold = list(many(0, ROOM // 2)), list(many(1_000, ROOM // 2))
     for key in (*hot, *cold):
-        kept.offer(key, FOUND, key.decode())
+        kept.offer(key, FOUND, key.decode(), times=3)
     for start in range(0, 10 * ROOM, ROOM // 4):
         for key in hot:
             assert kept.look(key)
         for key in many(10_000 + start, ROOM // 4):
-            kept.offer(key, FOUND, key.decode())
+            kept.offer(key, FOUND, key.decode(), times=3)
     assert not any(kept.shelf.get(key) for key in cold)
 
 
 def test_when_everything_is_asked_for_something_goes_all_the_same(kept: Kept) -> None:
     keys = list(many(0, ROOM))
     for key in keys:
-        kept.offer(key, FOUND, key.decode())
+        kept.offer(key, FOUND, key.decode(), times=3)
         assert kept.look(key)
-    kept.offer(KEY)
+    kept.offer(KEY, times=3)
     assert kept.look() is not None
     assert len(kept.cache.entries) <= ROOM
 
