@@ -47,9 +47,9 @@ class Connection(asyncio.Protocol):
     """Driven by the event loop. Holds no timer of its own: the listener's sweep calls `check`."""
 
     __slots__ = (
-        "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_open", "_is_reading",
-        "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s", "_transport", "calls",
-        "core", "peer",
+        "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_old", "_is_open",
+        "_is_reading", "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s",
+        "_transport", "calls", "core", "peer",
     )  # fmt: skip
 
     def __init__(self, host: Host, number: int) -> None:
@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._has_ended = False  # the client sends no more
         self._is_reading = True  # the transport reads
         self._is_retiring = False
+        self._is_old = False  # retires because of its age: its client goes on elsewhere, and may not know it yet
         self._is_scheduled = False  # `_work` is about to be called
         self._is_working = False
         self._made_s = host.now_s + number % CONNECTION_AGE_SPREAD_S
@@ -207,7 +208,10 @@ class Connection(asyncio.Protocol):
                 self.forget(number)
             self._write()
         if (self._is_retiring or self._has_ended or core.is_leaving) and not core.is_behind and not core.open_streams:
-            self._close()
+            if not self._is_old:
+                self._close()
+            elif self._is_open:
+                self._end_gently()
         self._regulate()
 
     def _begin(self, number: int, call: Call, data: bytes, ends: bool) -> None:
@@ -325,13 +329,19 @@ class Connection(asyncio.Protocol):
         for exchange in self._exchanges.values():
             exchange.stop()
         self._forget_all()
+        self._write()
+        self._end_gently()
+
+    def _end_gently(self) -> None:
+        """Close our half, and read and throw away what still comes: a call that crosses our last word would be answered by a
+        reset, and its client could not know that it may ask again."""
         transport = self._transport
         if transport is None:
             return
-        self._write()
         if self._has_ended or not transport.can_write_eof():
             self._close()
-        else:
+        elif not transport.is_closing():
+            self._is_open = False
             transport.write_eof()
             self._ends_at_s = self._host.now_s + self.calls.limits.linger_s
 
@@ -352,6 +362,7 @@ class Connection(asyncio.Protocol):
             self.core.ping(_PROBE)
             self.wake()
         if now_s - self._made_s > limits.connection_age_s:
+            self._is_old = True
             self.retire()
             self._ends_at_s = now_s + limits.connection_grace_s
 
