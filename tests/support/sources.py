@@ -1,6 +1,7 @@
 """Sources of a registry in memory, run as a node runs them, without the node."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from adapters.sources.readers.reader import Reader
 from adapters.sources.registry_client import RegistryClient
 from adapters.sources.run import Run, RunResult
 from tests.support.rest import RestNode
+from tests.support.world import World
 
 PREFIX = "88.118.1001"
 
@@ -75,6 +77,29 @@ class RunningSource:
         """State and version of everything below the prefix, by suffix."""
         page = (await self.node("GET", f"/api/v1/identifiers?prefix={PREFIX}&limit=1000")).document
         return {each["identifier"].partition("/")[2]: (each["state"], each["version"]) for each in page["identifiers"]}
+
+
+@contextmanager
+def coming_between(world: World, node: RestNode, serials: Sequence[str], at: int = 0) -> Iterator[None]:
+    """Somebody else changes these records before the registry gets its `at`-th batch meanwhile, or before every one.
+
+    A part of a run is two batches, its rehearsal and its writing.
+    """
+    asked, call = 0, world.registry.register_batch
+
+    async def interfere(*arguments: Any, **named: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        for serial in serials if asked == at or not at else ():
+            theirs = {"set": [{"index": 9, "type": "CHECK", "data": f"passed {asked}"}]}
+            assert (await node("PATCH", f"/api/v1/identifiers/{PREFIX}/{serial}", theirs)).status == 200
+        return await call(*arguments, **named)
+
+    world.registry.register_batch = interfere  # type: ignore[method-assign]  # somebody comes in between
+    try:
+        yield
+    finally:
+        world.registry.register_batch = call  # type: ignore[method-assign]  # and leaves
 
 
 def values_of(record: Mapping[str, Any]) -> dict[int, str]:

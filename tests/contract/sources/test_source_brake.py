@@ -1,14 +1,13 @@
 """The brake of sources: which plans it holds, what lets one pass, and that another never passes in its place."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adapters.sources.core import plan
 from adapters.sources.readers import files as reader_of_files
 from tests.support.rest import RestNode
-from tests.support.sources import PREFIX, ROWS, RunningSource, folder_of, profile, values_of, whole, write_csv
+from tests.support.sources import PREFIX, ROWS, RunningSource, coming_between, folder_of, profile, values_of, whole, write_csv
 from tests.support.world import World
 
 
@@ -69,20 +68,10 @@ async def test_what_others_write_while_a_plan_passes_stops_what_is_left_of_it(
     await source.run()
     write_csv(tmp_path / "2.csv", [[serial, "?", note] for serial, _, note in ROWS])
     held = await source.run()
-    theirs = {"set": [{"index": 9, "type": "CHECK", "data": "passed"}]}
-    asked, call = 0, world.registry.register_batch
-
-    async def interfere(*arguments: Any, **named: Any) -> Any:
-        nonlocal asked
-        asked += 1
-        if asked == 2:  # the first is the rehearsal
-            assert (await node("PATCH", f"/api/v1/identifiers/{PREFIX}/T-1", theirs)).status == 200
-        return await call(*arguments, **named)
-
-    world.registry.register_batch = interfere  # type: ignore[method-assign]  # somebody comes in between
-    result = await source.run(over_brake=held.plan_digest)
+    with coming_between(world, node, ["T-1"], at=2):
+        result = await source.run(over_brake=held.plan_digest)
     assert (result.state, "this is another" in result.message, "1 to replace" in result.message) == ("stopped", True, True)
-    assert values_of(await source.record("T-1")) == {1: "https://erp.example/T-1", 2: "变压器 1", 9: "passed"}
+    assert values_of(await source.record("T-1")) == {1: "https://erp.example/T-1", 2: "变压器 1", 9: "passed 2"}
     assert values_of(await source.record("T-2"))[2] == "?"
     # One is few enough.
     assert (await source.run()).counts["replaced"] == 1

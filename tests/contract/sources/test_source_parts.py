@@ -1,17 +1,14 @@
 """A run of a source in parts: what the parts before have come to stands, whatever becomes of the next."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adapters.sources.core import plan
 from adapters.sources.readers import files as reader_of_files
 from tests.support.rest import RestNode
-from tests.support.sources import PREFIX, RunningSource, folder_of, profile, write_csv
+from tests.support.sources import ROWS, RunningSource, coming_between, folder_of, profile, write_csv
 from tests.support.world import World
-
-ROWS = [[f"T-{number}", f"变压器 {number}", ""] for number in range(40)]
 
 
 @pytest.mark.parametrize(("share", "state", "replaced"), [(1.0, "done", 40), (0.5, "stopped", 16)])
@@ -24,18 +21,8 @@ async def test_a_part_that_is_planned_anew_forgets_nothing_of_those_before_it(
     monkeypatch.setattr(plan, "MAX_PART_ROWS", 8)
     monkeypatch.setattr(reader_of_files, "PORTION_ROWS", 4)
     write_csv(tmp_path / "2.csv", [[serial, "?", note] for serial, _, note in ROWS])
-    asked, call = 0, world.registry.register_batch
-
-    async def interfere(*arguments: Any, **named: Any) -> Any:
-        nonlocal asked
-        asked += 1
-        if asked == 4:  # a rehearsal and a writing for each part: this is the second part's writing
-            for serial, _, _ in ROWS[8:16]:
-                await node("PATCH", f"/api/v1/identifiers/{PREFIX}/{serial}", {"set": [{"index": 9, "type": "N", "data": "n"}]})
-        return await call(*arguments, **named)
-
-    world.registry.register_batch = interfere  # type: ignore[method-assign]  # somebody comes in between
-    result = await source.run()
+    with coming_between(world, node, [serial for serial, _, _ in ROWS[8:16]], at=4):  # the second part's writing
+        result = await source.run()
     assert (result.state, result.counts["replaced"]) == (state, replaced)
     assert (await source.stored())["counts"]["replaced"] == replaced
     assert [version for _, version in (await source.states()).values()].count(1) == len(ROWS) - replaced

@@ -1,14 +1,13 @@
 """What a run of a source does to the registry: what is registered, kept, left to others, suspended."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adapters.sources.core import plan
 from adapters.sources.readers import files as reader_of_files
 from tests.support.rest import RestNode
-from tests.support.sources import PREFIX, ROWS, RunningSource, folder_of, profile, values_of, whole, write_csv
+from tests.support.sources import PREFIX, ROWS, RunningSource, coming_between, folder_of, profile, values_of, whole, write_csv
 from tests.support.world import World
 
 
@@ -188,20 +187,10 @@ async def test_what_others_write_between_plan_and_apply_is_read_and_not_overwrit
     write_csv(tmp_path / "1.csv", [["T-1", "a", ""]])
     await source.run()
     write_csv(tmp_path / "2.csv", [["T-1", "b", ""]])
-    theirs = {"set": [{"index": 9, "type": "CHECK", "data": "passed"}]}
-    asked, call = 0, world.registry.register_batch
-
-    async def interfere(*arguments: Any, **named: Any) -> Any:
-        nonlocal asked
-        asked += 1
-        if asked == 2:  # the first is the rehearsal
-            assert (await node("PATCH", f"/api/v1/identifiers/{PREFIX}/T-1", theirs)).status == 200
-        return await call(*arguments, **named)
-
-    world.registry.register_batch = interfere  # type: ignore[method-assign]  # somebody comes in between
-    result = await source.run()
+    with coming_between(world, node, ["T-1"], at=2):
+        result = await source.run()
     assert (result.state, result.counts["replaced"]) == ("done", 1)
-    assert values_of(await source.record("T-1")) == {1: "https://erp.example/T-1", 2: "b", 9: "passed"}
+    assert values_of(await source.record("T-1")) == {1: "https://erp.example/T-1", 2: "b", 9: "passed 2"}
 
 
 async def test_who_always_comes_in_between_fails_the_run_and_loses_nothing(
@@ -212,18 +201,9 @@ async def test_who_always_comes_in_between_fails_the_run_and_loses_nothing(
     await source.run()
     bookmark = (await source.stored())["bookmark"]
     write_csv(tmp_path / "2.csv", [["T-1", "b", ""]])
-    asked, call = 0, world.registry.register_batch
-
-    async def interfere(*arguments: Any, **named: Any) -> Any:
-        nonlocal asked
-        asked += 1
-        await node("PATCH", f"/api/v1/identifiers/{PREFIX}/T-1", {"set": [{"index": 9, "type": "N", "data": str(asked)}]})
-        return await call(*arguments, **named)
-
-    world.registry.register_batch = interfere  # type: ignore[method-assign]  # somebody comes in between
-    result = await source.run()
+    with coming_between(world, node, ["T-1"]):
+        result = await source.run()
     assert (result.state, "changed by others" in result.message) == ("failed", True)
-    world.registry.register_batch = call  # type: ignore[method-assign]  # and leaves
     assert (await source.stored())["bookmark"] == bookmark
     assert (await source.run()).counts["replaced"] == 1
 
