@@ -274,6 +274,20 @@ async def test_a_connection_that_has_grown_old_is_ended_politely(worker: Worker,
     assert last_of(await peer.end(), GOAWAY).number == ErrorCode.NO_ERROR
 
 
+@pytest.mark.parametrize("limits", [sweeping(connection_age_s=600, keepalive_s=10_000, handshake_s=10_000, linger_s=10_000)])
+async def test_a_call_that_crosses_the_end_of_an_old_connection_is_thrown_away_not_reset(worker: Worker, peer: Peer) -> None:
+    peer.say(compose_request(1, ASKED, RESOLVE))
+    await peer.until(is_answered)
+    worker.clock.now += 661_000
+    await peer.end()
+    peer.say(compose_request(3, ASKED, RESOLVE))
+    async with connected(worker, BEGIN) as other:  # answered behind what the old one has said
+        other.say(compose_request(1, ASKED, RESOLVE))
+        await other.until(is_answered)
+        peer.say(compose_request(5, ASKED, RESOLVE))
+        assert worker.counted("connections", protocol="grpc") == 2
+
+
 # A minute passes while a new connection may be half made or an old one half closed: no limit but that of age is to see it.
 NOTHING_BUT_AGE = sweeping(
     connection_age_s=0,
