@@ -107,8 +107,8 @@ class Lines:
     def closed_loop(self, numbers: Iterator[int], seconds: float) -> Answered:
         """Ask and ask again for so long. Raises `WrongAnswerError`, `ConnectionError`.
 
-        It never sleeps: to wake a generator that does costs a server that is slower than it as much as half of an answer. Nor does
-        it draw numbers meanwhile: while ten thousand are drawn by Zipf's law a server waits for more than ten milliseconds.
+        It never sleeps: to wake a generator that does costs a server that is slower than it as much as half of an answer. Nor
+        does it draw numbers meanwhile: while ten thousand are drawn by Zipf's law a server waits for ten milliseconds.
         """
         drawn = itertools.islice(numbers, int(seconds * MOST_PER_S))
         numbers = itertools.chain([*drawn], numbers)

@@ -12,12 +12,6 @@ from proto.wire.handle.envelope import ENVELOPE_BYTES, Envelope, check_envelope,
 from proto.wire.handle.fields import malformed
 
 _NOTHING: Final = b""
-_LENGTH: Final = slice(ENVELOPE_BYTES - 4, ENVELOPE_BYTES)
-
-
-def is_whole(data: bytes) -> bool:
-    """Whether bytes are as long as their envelope says that one message is; nothing else of them is looked at."""
-    return len(data) == ENVELOPE_BYTES + int.from_bytes(data[_LENGTH])
 
 
 class StreamParser:

@@ -15,7 +15,7 @@ from typing import Final, Protocol, cast
 from proto.errors import Reason, Refusal
 from proto.wire.handle.envelope import ENVELOPE_BYTES, parse_envelope
 from proto.wire.handle.fields import malformed
-from proto.wire.handle.stream import StreamParser, is_whole
+from proto.wire.handle.stream import StreamParser
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_TURN, HandleLimits
 from resolver.listeners.turn import MAX_GATHERED_BYTES, Turn
@@ -83,9 +83,8 @@ class Connection(asyncio.Protocol):
             and self._stalled_s == _NEVER
             and not self._parser.buffered
             and len(data) <= MAX_GATHERED_BYTES
-            and is_whole(data)
         ):
-            # Nearly always what comes is one question, and nothing stands before it.
+            # Nearly always what comes is one question, and nothing stands before it; what is not comes back from the turn.
             self._is_gathered = True
             host.turn.add(self, data)
         elif self._is_open:

@@ -123,9 +123,11 @@ async def test_a_reply_is_one_write_however_its_question_came(connection: Connec
 
 async def test_questions_that_come_together_are_answered_by_one_write(connection: Connection, transport: Transport) -> None:
     connection.data_received(b"".join(question("a/b", n + 1) for n in range(20)) + question("a/b")[:9])
+    await until(lambda: transport.writes)
     (write,) = transport.writes
     assert [answer.envelope.request for answer in read_messages(write)] == list(range(1, 21))
     connection.data_received(question("a/b")[9:])
+    await until(lambda: transport.answered == 21)
     assert len(transport.writes) == 2
 
 
