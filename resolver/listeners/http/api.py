@@ -10,16 +10,18 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from proto.errors import Reason, Refusal
-from proto.model.answer import Answer, Refused
+from proto.model.answer import Answer, NotFound, Refused
 from proto.model.query import Query
 from proto.wire.http.target import Target
 from resolver.chain.access import CREDENTIAL_FIELD
-from resolver.chain.step import Resolve, abandon
+from resolver.chain.plain import PlainLookups, is_plain
+from resolver.chain.step import Resolve, Result, abandon
 from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.http.documents import resolve_reply, resolve_text
-from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS
+from resolver.listeners.http.limits import BATCH_SLICE, BUSY_RETRY_S, MAX_BATCHES, MAX_REQUESTS, PIECE_BYTES
 from resolver.listeners.http.lookups import LOOKUPS, Lookup
 from resolver.listeners.http.openapi import DOCUMENT
+from resolver.listeners.http.public_replies import render_resolution
 from resolver.listeners.http.questions import parse_batch, parse_bearer
 from resolver.listeners.http.reply import NDJSON, Reply, compose_json, encode
 
@@ -91,11 +93,18 @@ class Slots:
 
 
 class Api:
-    """Serves every route of this listener by asking `resolve`."""
+    """Serves every route of this listener by asking `resolve`, but for what `plain` answers of a batch."""
 
-    def __init__(self, resolve: Resolve, readiness: Readiness, resolve_many: ResolveMany | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Resolve,
+        readiness: Readiness,
+        resolve_many: ResolveMany | None = None,
+        plain: PlainLookups | None = None,
+    ) -> None:
         self._resolve = resolve
         self._resolve_together = resolve_many or one_by_one(resolve)
+        self._plain = plain
         self._readiness = readiness
         single, batches = Slots(MAX_REQUESTS), Slots(MAX_BATCHES)
         self.single: Final = single
@@ -120,7 +129,10 @@ class Api:
         queries = parse_batch(await call.read_body(), parse_bearer(call.headers), call.request_id)
         for query in queries:
             query.peer = call.peer
-        first = await self._ask(queries[0]) if queries else None
+        first: bytes | Answer | None = None
+        if queries:
+            (first,) = self._look_up_plainly(queries[:1])
+            first = await self._ask(queries[0]) if first is None else first
         if isinstance(first, Refused) and _ends_batch(first.refusal):
             return resolve_reply(first, None, call.is_authorised)
         results = self._results(queries, first)
@@ -138,19 +150,46 @@ class Api:
     async def _openapi(self, _call: Call) -> Reply:
         return Reply(HTTPStatus.OK, _OPENAPI, headers={"Cache-Control": "no-cache"})
 
-    async def _results(self, queries: Sequence[Query], first: Answer | None) -> AsyncIterator[bytes]:
-        """The documents of a batch, in order; `first` is the first one's answer."""
+    async def _results(self, queries: Sequence[Query], first: bytes | Answer | None) -> AsyncIterator[list[bytes]]:
+        """The documents of a batch, in order, as many at a time as are there; `first` is what the first one came to."""
         for start in range(0, len(queries), BATCH_SLICE):
             if start:
                 await asyncio.sleep(0)
             part = queries[start : start + BATCH_SLICE]
-            found = self._resolve_together(part) if first is None or start else [first, *self._resolve_together(part[1:])]
+            found = self._look_up_together(part) if first is None or start else [first, *self._look_up_together(part[1:])]
+            ready: list[bytes] = []
             try:
                 for query, result in zip(part, found, strict=True):
-                    answer = await result if inspect.isawaitable(result) else result
-                    yield encode(resolve_text(answer, query.explain))
+                    if ready and (inspect.isawaitable(result) or sum(map(len, ready)) > PIECE_BYTES):
+                        yield ready
+                        ready = []
+                    if isinstance(result, bytes):
+                        ready.append(self._document(result, query.identifier))
+                    else:
+                        answer = await result if inspect.isawaitable(result) else result
+                        ready.append(encode(resolve_text(answer, query.explain)))
+                yield ready
             finally:
                 abandon(found)
+
+    def _look_up_together(self, queries: Sequence[Query]) -> list[bytes | Result]:
+        """What each of a batch comes to: the record of a plain look-up, or what the chain gives."""
+        records = self._look_up_plainly(queries)
+        others = [query for query, raw in zip(queries, records, strict=True) if raw is None]
+        results = iter(self._resolve_together(others) if others else ())
+        return [next(results) if raw is None else raw for raw in records]
+
+    def _look_up_plainly(self, queries: Sequence[Query]) -> Sequence[bytes | None]:
+        """As `PlainLookups.look_up_many`. What is asked for beside the identifier is the same of all."""
+        if self._plain is None or not queries or not is_plain(queries[0]):
+            return [None] * len(queries)
+        return self._plain.look_up_many([query.identifier for query in queries], queries[0].wants_private)
+
+    def _document(self, raw: bytes, identifier: str) -> bytes:
+        """What a plain look-up came to."""
+        if raw and self._plain is not None:
+            return render_resolution(raw, identifier, self._plain.now_s()).body
+        return encode(resolve_text(NotFound(identifier), None))
 
     async def _ask(self, query: Query) -> Answer:
         result = self._resolve(query)
@@ -162,15 +201,15 @@ def _ends_batch(refusal: Refusal) -> bool:
     return refusal.reason in _WHOLE_REQUEST or refusal.field == CREDENTIAL_FIELD
 
 
-async def _as_lines(results: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for document in results:
-        yield document + b"\n"
+async def _as_lines(results: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
+    async for documents in results:
+        yield b"".join([document + b"\n" for document in documents])
 
 
-async def _as_document(results: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _as_document(results: AsyncIterator[list[bytes]]) -> AsyncIterator[bytes]:
     before = b'{"results":['
-    async for document in results:
-        yield before + document
+    async for documents in results:
+        yield before + b",".join(documents)
         before = b","
     yield b"]}" if before == b"," else before + b"]}"
 

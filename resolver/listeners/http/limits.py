@@ -21,6 +21,9 @@ MAX_REQUESTS: Final = 4_096
 BUSY_RETRY_S: Final = 1.0
 # A batch yields to other questions after so many look-ups: about a millisecond of work.
 BATCH_SLICE: Final = 32
+# Results of a batch that are there are sent together up to so much, and the one that is then at hand: sending each by itself
+# costs more than to look it up.
+PIECE_BYTES: Final = 64 * 1024
 
 # Plain requests of one connection answered in a row, and the bytes of their answers; then other connections get their turn:
 # about half a millisecond, and what the transport takes before it asks to pause.

@@ -52,7 +52,7 @@ class HttpListener:
         self._plain_lookups = plain
         self._neighbours = neighbours
         self._limits = limits or HttpLimits()
-        self._api = Api(resolve, readiness, resolve_many)
+        self._api = Api(resolve, readiness, resolve_many, plain)
         self._ids = RequestIds(secrets.token_bytes(SEED_BYTES))
         self._exchange = Exchange(self._api.routes, metrics.refused, self._limits, self._ids)
         self._resolve = resolve

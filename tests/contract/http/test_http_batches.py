@@ -25,6 +25,23 @@ async def test_every_identifier_gets_its_result_in_order(served: Served) -> None
     assert results[0] == (await served.get(f"{BATCH}/88.118.1/nothing")).json()
 
 
+@pytest.mark.parametrize("first", ["88.118.1/nothing", SAMPLE, "10.1/x", "", "\ud800"])
+@pytest.mark.parametrize("wants_private", [False, True])
+async def test_plain_results_are_those_of_the_chain_and_counted_alike(
+    served: Served, caplog: pytest.LogCaptureFixture, first: str, wants_private: bool
+) -> None:
+    asked = [first, SAMPLE, "88.118.1/nothing", "88.118.1/retired", "88.118.1/old", "88.118.1/SAMPLE-1", "x", *[SAMPLE] * 40]
+    outcomes = ("found", "not_found", "retired", "refused")
+    plainly = await served.post(BATCH, {"identifiers": asked, "wants_private": wants_private})
+    counted = [served.resolved(outcome) for outcome in outcomes]
+    traced = await served.post(BATCH, {"identifiers": asked, "wants_private": wants_private, "explain": True})
+    results = traced.json()["results"]
+    assert any([each.pop("explanation") for each in results])
+    assert plainly.json()["results"] == results
+    assert [served.resolved(outcome) for outcome in outcomes] == [2 * count for count in counted]
+    assert sum(counted) and not caplog.records
+
+
 async def test_lines_are_the_same_results(served: Served) -> None:
     body = {"identifiers": [SAMPLE, "10.1/x"], "types": ["TITLE"]}
     lines = await served.post(BATCH, body, accept="application/x-ndjson")
