@@ -126,7 +126,16 @@ class PlainConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._active_s = self._loop.time()
-        if not self._pending and self._is_at_ease():
+        if (
+            self._is_open
+            and not self._pending
+            and not self._is_gathered
+            and not self._is_scheduled
+            and self._waiting is None
+            and self._stall_timer is None
+            and not self._has_ended
+        ):
+            # What comes can be answered now, as nearly always; what came before is answered.
             turn = self._turn
             if turn is not None and len(data) <= MAX_GATHERED_BYTES and data.find(_HEAD_END) == len(data) - len(_HEAD_END):
                 self._is_gathered = True
@@ -139,17 +148,6 @@ class PlainConnection(asyncio.Protocol):
         self._pending = self._pending + data if self._pending else data
         if not self._is_scheduled:  # its turn comes
             self._work()
-
-    def _is_at_ease(self) -> bool:
-        """Whether what comes can be answered now, as nearly always; what came before is answered."""
-        return (
-            self._is_open
-            and not self._is_gathered
-            and not self._is_scheduled
-            and self._waiting is None
-            and self._stall_timer is None
-            and not self._has_ended
-        )
 
     def take(self, data: bytes, reply: bytes | None) -> None:
         """The turn's reply to what was gathered; None: it has to be worked on."""
