@@ -18,8 +18,10 @@ HOST: Final = "127.0.0.1"
 READ_BYTES: Final = 1 << 18
 # Each may be sent about 2,000 answers in a burst and 500 a second: together more than any run asks for.
 NETWORKS_OF_A_LINE: Final = 32
-# A reply that takes longer has been lost (UDP) or will not come (TCP).
-SILENCE_S: Final = 0.5
+# A datagram that is not answered for so long has been lost, or its answer has.
+LOST_S: Final = 0.5
+# Over a connection nothing is lost: a server that says nothing for so long has failed, however busy its machine is.
+SILENT_S: Final = 10.0
 # More than any server here answers in a second: so many numbers are drawn before the clock runs.
 MOST_PER_S: Final = 200_000
 # Looking at the clock costs as much as a tenth of a question.
@@ -74,6 +76,7 @@ class Lines:
         self, port: int, make: Callable[[], Dialogue], count: int, *, datagrams: bool = False, host: str = HOST
     ) -> None:
         self._datagrams = datagrams
+        self._silence_s = LOST_S if datagrams else SILENT_S
         self._poll = select.epoll()
         self._lines: list[Line] = []
         self._by_descriptor: dict[int, tuple[socket.socket, Line]] = {}
@@ -129,7 +132,7 @@ class Lines:
                 now_s = time.perf_counter()
                 if count > answers:
                     heard_s, answers = now_s, count
-                elif now_s - heard_s > SILENCE_S:
+                elif now_s - heard_s > self._silence_s:
                     lost += self._ask_again(self._lines)
                     heard_s = now_s
         lost += self._hear_out(self._lines)
@@ -166,7 +169,7 @@ class Lines:
         missing = {id(line): line for line in lines}
         lost = 0
         while missing:
-            events = self._poll.poll(SILENCE_S)
+            events = self._poll.poll(self._silence_s)
             if not events:
                 lost += self._ask_again(missing.values())
             for descriptor, _ in events:
