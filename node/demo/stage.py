@@ -141,12 +141,12 @@ class Stage:
         if status:
             raise DemoFailed(said)
 
-    def show(self, *words: str) -> int:
-        """Show a command with what it prints; returns its exit status."""
+    def show(self, *words: str) -> tuple[int, str]:
+        """Show a command with what it prints: its exit status, and that."""
         self._show(words)
         status, said = self.command(*words)
         print(textwrap.indent(said.rstrip(), "  ") + "\n", flush=True)
-        return status
+        return status, said
 
     def resolve(self, identifier: str, node: Node, *words: str) -> dict[str, Any]:
         """What `biaojie resolve` gets from a node, as its JSON."""
