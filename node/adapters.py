@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -63,14 +63,14 @@ class Adapters:
         self._stops = AsyncExitStack()
 
     async def run(self) -> None:
-        config = self._assignment.config
+        makers: Mapping[str, Callable[[], Awaitable[Work]]] = {
+            "feeds": self._make_feeds,
+            "sources": self._make_sources,
+            "filing": self._make_filings,
+        }
         try:
-            if config.feeds.profiles:
-                self._works["feeds"] = await self._make_feeds()
-            if config.sources.profiles:
-                self._works["sources"] = self._make_sources()
-            if config.filing.server:
-                self._works["filing"] = await self._make_filings()
+            for section in self._assignment.config.adapters:
+                self._works[section] = await makers[section]()
         except (ProfileMistakes, FilingMistakes) as mistakes:
             raise RefusesToStart(str(mistakes)) from None
         except OSError as error:
@@ -119,7 +119,7 @@ class Adapters:
         self._stops.push_async_callback(feeds.close)
         return feeds
 
-    def _make_sources(self) -> Sources:
+    async def _make_sources(self) -> Sources:
         profiles = load_sources(self._assignment.config, os.environ)
 
         def make_client(profile: Profile) -> source_client.RegistryClient:

@@ -228,9 +228,10 @@ class Config:
     filing: FilingSection = FilingSection()
 
     @property
-    def needs_adapters(self) -> bool:
-        """Whether there is anything for the adapters' process to do."""
-        return bool(self.feeds.profiles or self.sources.profiles or self.filing.server)
+    def adapters(self) -> tuple[str, ...]:
+        """The sections that ask for an adapter: what there is to do for the adapters' process."""
+        asked = {"feeds": self.feeds.profiles, "sources": self.sources.profiles, "filing": self.filing.server}
+        return tuple(section for section, wish in asked.items() if wish)
 
     def to_document(self) -> dict[str, dict[str, Any]]:
         """The configuration as TOML or JSON would hold it, secrets in clear: for the node's own processes only."""

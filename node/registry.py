@@ -46,6 +46,9 @@ from resolver.view.view import View
 # sync of the disk takes.
 SWITCH_INTERVAL_S: Final = 0.0005
 
+# The accounts of adapters that have one for all they do, by the section that asks for the adapter, and the files of their keys.
+_LOGINS: Final = {"feeds": (FEEDS_ACCOUNT, FEEDS_TOKEN_FILE), "filing": (FILINGS_ACCOUNT, FILINGS_TOKEN_FILE)}
+
 # Of the time to drain: requests in flight. The rest is for the committer's queue and its last checkpoint.
 DOORS_SHARE: Final = 0.5
 
@@ -132,11 +135,8 @@ class RegistryPart:
     async def _first_start(self, registry: Registry) -> None:
         try:
             config = self._assignment.config
-            files = {OPERATOR_ACCOUNT: self._data / TOKEN_FILE}
-            if config.feeds.profiles:
-                files[FEEDS_ACCOUNT] = self._data / FEEDS_TOKEN_FILE
-            if config.filing.server:
-                files[FILINGS_ACCOUNT] = self._data / FILINGS_TOKEN_FILE
+            logins = ((OPERATOR_ACCOUNT, TOKEN_FILE), *(_LOGINS[name] for name in config.adapters if name in _LOGINS))
+            files = {account: self._data / file for account, file in logins}
             await bootstrap(registry.executor, config.node.homed, files)
         except (ValueError, OSError) as error:
             raise RefusesToStart(str(error)) from None

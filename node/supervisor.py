@@ -132,7 +132,7 @@ class Supervisor:
     def _make_children(self) -> None:
         descriptors = (self.folder.lock,)
         workers = [f"{WORKER}-{number}" for number in range(1, self._worker_count() + 1)]
-        adapters = [ADAPTERS] if self.config.needs_adapters else []
+        adapters = [ADAPTERS] if self.config.adapters else []
         for name in (REGISTRY, *workers, *adapters):
             program = Program(self._programs[_kind_of(name)], descriptors)
             assignment = Assignment(name, self.config, self.ports, self.sample, self._worker_count())
