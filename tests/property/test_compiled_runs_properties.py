@@ -103,6 +103,7 @@ HEADS = st.one_of(
     before=st.sampled_from([[], [], [b"x" * 65_537], [b""] * 31]),
 )  # fmt: skip
 @example(b"", b"", [b"GET /api/handles/88.1/a HTTP/1.1\r\nHost: a\r\n\r\n"] * 40, 0, 0, [])
+@example(b"", b"", [b"GET /api/handles/88.1/a? HTTP/1.1\r\nHost: a\r\n\r\n"], 0, 0, [])
 def test_a_run_of_requests_is_answered_the_same(
     a: bytes, b: bytes, heads: list[bytes], cut: int, begin: int, before: list[bytes]
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_run_of_requests_is_answered_the_same(
 
 
 @given(a=STORED, b=packed_records(), reads=st.lists(st.one_of(HEADS, st.builds(bytes.__add__, HEADS, HEADS)), max_size=8))
+@example(b"", b"", [b"GET /api/handles/88.1/a? HTTP/1.1\r\nHost: a\r\n\r\n"])
 def test_a_turn_of_requests_is_answered_the_same(a: bytes, b: bytes, reads: list[bytes]) -> None:
     plain, quick = both_ways("resolver.listeners.http.public_replies", "answer_turn")
     came_to = []

@@ -70,11 +70,11 @@ def parse_line(line: bytes) -> str | None:
 def parse_name(line: bytes, routes: tuple[bytes, ...]) -> tuple[int, str] | None:
     """Below which of `routes` a plain request line asks, by its place, and for what: the rest of its path, decoded once.
 
-    None if the line is not plain, is below none of them, says more in a query, or cannot be decoded.
+    None if the line is not plain, is below none of them, has a query (an empty one, too), or cannot be decoded.
     """
     raw = parse_line(line)
-    target = parse_target(raw) if raw is not None else None
-    if target is None or target.query:
+    target = parse_target(raw) if raw is not None and "?" not in raw else None
+    if target is None:
         return None
     for place, route in enumerate(routes):
         path = route.decode()
