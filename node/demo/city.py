@@ -215,6 +215,8 @@ def _reconcile(stage: Stage, node: Node, systems: Sequence[System], sentence: st
         if each.name == _BRAIN:
             continue
         held = _until_agreed(stage, node, each)
+        if not held:
+            raise DemoFailed(f"{each.name} holds nothing: no device of the demonstration is for it")
         rows.append((each.name, each.way, held))
     print("\n".join(columns(("system", "told by", "things on both sides"), rows)), flush=True)
     stage.check(True, f"{sentence}: {len(rows)} reconciled, nothing is missing, nothing different, nothing too much")

@@ -3,7 +3,7 @@
     kind = "webhook"
     url = "https://platform.example/events"
     secret = "env:PLATFORM_SECRET"       # signs; or file:PATH; empty: unsigned
-holdings_url = ""                    # where the system says what it holds, for reconciliation
+    holdings_url = ""                    # where the system says what it holds, for reconciliation
     timeout_s = 10                       # for a request and its answer
 
     kind = "redis"
