@@ -15,9 +15,10 @@ from proto.wire.handle.resolution import (
     parse_referral_body,
     parse_resolution_body,
 )
+from proto.wire.handle.status import REASON_CODES
 from proto.wire.handle.trailer import LifeCycle, parse_trailer
 from proto.wire.handle.value import compose_value
-from resolver.listeners.handle.replies import ANSWERS, REASON_CODES, Reply, refuse, render
+from resolver.listeners.handle.replies import ANSWERS, Reply, refuse, render
 
 URL = compose_value(Value(1, "URL", b"https://x"))
 SITE = compose_value(Value(1, "HS_SITE", b"site"))

@@ -4,7 +4,6 @@ import pytest
 
 from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, Found, NotFound, Referral, Refused, Retired, Suspended, ValuesNotFound
-from resolver.listeners.handle.replies import REASON_CODES
 from resolver.listeners.http.statuses import ANSWER_STATUSES, HANDLE_API_STATUSES, REASON_STATUSES, status_of
 
 RECORD = ("a", "A", 1, (), "", "")
@@ -47,7 +46,3 @@ def test_the_handle_json_api_differs_in_one_row_as_stock_servers_do() -> None:
     differing = {reason for reason in Reason if HANDLE_API_STATUSES[reason] != REASON_STATUSES[reason]}
     assert differing == {Reason.NOT_HOMED}
     assert status_of(refused(Reason.NOT_HOMED), HANDLE_API_STATUSES) == (400, 301)
-
-
-def test_a_reason_has_the_same_handle_code_in_every_protocol() -> None:
-    assert {reason: status.code for reason, status in REASON_STATUSES.items()} == REASON_CODES
