@@ -16,6 +16,7 @@ from node import kinds
 from node.kinds import NO_SECRET, Kind, Secret
 from proto.errors import Refusal
 from proto.limits import MAX_TTL_S
+from proto.model.day import start_of
 from proto.model.identifier import parse_prefix
 from proto.wire.dns.name import parse_written_name
 from resolver.upstream.sites import Endpoint, parse_endpoint
@@ -100,6 +101,13 @@ def _check_network(text: str) -> None:
         raise ValueError(f'"{text}" is not a network, such as 10.0.0.0/8: {error}') from None
 
 
+def _check_day(text: str) -> None:
+    try:
+        start_of(text)
+    except ValueError:
+        raise ValueError(f'"{text}" is not a day, such as 2026-11-25') from None
+
+
 def _check_file(name: str) -> None:
     if not name.strip():
         raise ValueError("expected the path of a file, not an empty string")
@@ -123,6 +131,7 @@ class NodeSection:
     seal_key: SecretText = NO_SECRET
     host: Host = "127.0.0.1"
     metrics_port: Port = 9464
+    clock_not_before: Annotated[str, kinds.checked_text(_check_day)] = ""
     drain_s: Annotated[float, kinds.seconds(0.1, 600)] = 10.0
     log_level: Annotated[LogLevel, kinds.choice(LogLevel)] = LogLevel.INFO
     log_format: Annotated[LogFormat, kinds.choice(LogFormat)] = LogFormat.AUTO

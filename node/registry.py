@@ -23,8 +23,10 @@ from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
 from proto.errors import Refusal
 from proto.metrics import Gauge
+from proto.model.day import start_of
 from proto.places import STREAM
 from proto.wake import GATHER_S
+from registry.commit.believed_clock import BelievedClock
 from registry.commit.primary import Primary
 from registry.doors.grpc.door import GrpcDoor
 from registry.doors.rest.door import RestDoor
@@ -69,7 +71,9 @@ class RegistryPart:
     def __init__(self, assignment: Assignment, announce: Announce) -> None:
         self._assignment = assignment
         self._announce = announce
-        self._clock, self._metrics = SystemClock(), build_metrics()
+        self._metrics = build_metrics()
+        day = assignment.config.node.clock_not_before
+        self._clock = BelievedClock(SystemClock(), start_of(day) if day else 0, self._metrics.clock_doubt_seconds)
         self._data = assignment.config.node.data
         self._view = View(self._data, self._clock, self._metrics, self._readiness_changed)
         self._doors: list[Door] = []
@@ -84,6 +88,8 @@ class RegistryPart:
         except Unusable as unusable:
             raise RefusesToStart(str(unusable)) from None
         self._stops.push_async_callback(primary.close)
+        if primary.head.position.sequence:
+            self._clock.carry_on_from(primary.head.time_ms)
         await primary.start()
         serving = asyncio.create_task(self._serve(primary))
         try:
@@ -100,7 +106,9 @@ class RegistryPart:
         await self._stops.aclose()
 
     def describe(self) -> Mapping[str, Any]:
-        return {"position": list(self._view.position)} if self._view.is_ready else {}
+        doubt = self._clock.look()
+        told = {"position": list(self._view.position)} if self._view.is_ready else {}
+        return told | ({"clock": doubt} if doubt else {})
 
     async def _serve(self, primary: Primary) -> None:
         gathering = asyncio.create_task(asyncio.sleep(GATHER_S))

@@ -96,6 +96,11 @@ CATALOGUE: Final[dict[str, Spec]] = {
     "overlay_entries": Spec(
         "biaojie_overlay_entries", Kind.GAUGE, "Entries in the largest overlay over a checkpoint.", merge=Merge.MAX
     ),
+    "clock_doubt_seconds": Spec(
+        "biaojie_clock_doubt_seconds", Kind.GAUGE,
+        "How far the machine's clock is from the time that the registry takes instead; 0 while the clock is believed.",
+        merge=Merge.MAX,
+    ),
     "commits": Spec(
         "biaojie_commits_total", Kind.COUNTER, "Commands by what became of them.", ("outcome",),
         (("committed",), ("replayed",), ("conflict",), ("refused",), ("failed",)),
@@ -204,6 +209,7 @@ class Metrics:
     view_lag_seconds: Gauge
     view_switches: Counter
     overlay_entries: Gauge
+    clock_doubt_seconds: Gauge
     commits: Counter
     commit_rows: Counter
     commit_groups: Counter
