@@ -39,6 +39,9 @@ class Host(Protocol):
     def admit(self, connection: "Connection") -> bool:
         """Take a new connection in; False: there are too many, and it is to be turned away."""
 
+    def conclude(self, connection: "Connection") -> None:
+        """Hear that a connection has said its last word, and that its client has been sent it."""
+
     def dismiss(self, connection: "Connection") -> None:
         """Forget a connection that is closed."""
 
@@ -47,9 +50,9 @@ class Connection(asyncio.Protocol):
     """Driven by the event loop. Holds no timer of its own: the listener's sweep calls `check`."""
 
     __slots__ = (
-        "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_old", "_is_open",
-        "_is_reading", "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s",
-        "_transport", "calls", "core", "peer",
+        "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_open", "_is_reading",
+        "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s", "_transport", "calls",
+        "core", "lingers", "peer",
     )  # fmt: skip
 
     def __init__(self, host: Host, number: int) -> None:
@@ -57,6 +60,7 @@ class Connection(asyncio.Protocol):
         self.calls = host.calls
         self.core: ServerConnection[Call] = ServerConnection(parse_call, host.calls.limits.http2)
         self.peer = ""
+        self.lingers = False  # the last word is said: what still comes is thrown away, until its client closes
         self._name = str(number)
         self._transport: asyncio.Transport | None = None
         self._exchanges: dict[int, Exchange] = {}
@@ -65,8 +69,7 @@ class Connection(asyncio.Protocol):
         self._is_open = True  # what comes is worked on
         self._has_ended = False  # the client sends no more
         self._is_reading = True  # the transport reads
-        self._is_retiring = False
-        self._is_old = False  # retires because of its age: its client goes on elsewhere, and may not know it yet
+        self._is_retiring = False  # its client goes on elsewhere, and may not know it yet
         self._is_scheduled = False  # `_work` is about to be called
         self._is_working = False
         self._made_s = host.now_s + number % CONNECTION_AGE_SPREAD_S
@@ -128,9 +131,11 @@ class Connection(asyncio.Protocol):
     # The listener's
 
     def retire(self) -> None:
-        """Take no more calls, finish those that have begun, then close."""
-        if self._is_open and not self._is_retiring:
+        """Take no more calls, finish those that have begun, then end gently."""
+        if self._is_open and not self._is_retiring and self._transport is not None:
             self._is_retiring = True
+            # Stalled from now on as long as anything waits for the client: what was answered is not cut short.
+            self._transport.set_write_buffer_limits(high=0)
             self.core.retire()
             self.wake()
 
@@ -208,9 +213,9 @@ class Connection(asyncio.Protocol):
                 self.forget(number)
             self._write()
         if (self._is_retiring or self._has_ended or core.is_leaving) and not core.is_behind and not core.open_streams:
-            if not self._is_old:
+            if not self._is_retiring:
                 self._close()
-            elif self._is_open:
+            elif self._stalled_s == _NEVER and self._is_open:
                 self._end_gently()
         self._regulate()
 
@@ -336,14 +341,14 @@ class Connection(asyncio.Protocol):
         """Close our half, and read and throw away what still comes: a call that crosses our last word would be answered by a
         reset, and its client could not know that it may ask again."""
         transport = self._transport
-        if transport is None:
-            return
-        if self._has_ended or not transport.can_write_eof():
+        if transport is None or self._has_ended or not transport.can_write_eof():
             self._close()
         elif not transport.is_closing():
             self._is_open = False
+            self.lingers = True
             transport.write_eof()
             self._ends_at_s = self._host.now_s + self.calls.limits.linger_s
+            self._host.conclude(self)
 
     def _forget_all(self) -> None:
         self._exchanges = {}
@@ -352,8 +357,11 @@ class Connection(asyncio.Protocol):
 
     def _check_open(self, now_s: float) -> None:
         limits = self.calls.limits
-        if self.core.open_streams:
-            self._end_stalled(int(limits.drain_timeout_s / limits.sweep_s))
+        for number in self.core.stalled(int(limits.drain_timeout_s / limits.sweep_s)) if self.core.open_streams else ():
+            self.calls.count(Reason.TIMEOUT)
+            self.core.reset(number, ErrorCode.CANCEL)
+            self.forget(number)
+            self.wake()
         silence_s = now_s - self._heard_s
         if silence_s > limits.keepalive_s + limits.keepalive_wait_s:
             self.abort()
@@ -362,16 +370,8 @@ class Connection(asyncio.Protocol):
             self.core.ping(_PROBE)
             self.wake()
         if now_s - self._made_s > limits.connection_age_s:
-            self._is_old = True
             self.retire()
             self._ends_at_s = now_s + limits.connection_grace_s
-
-    def _end_stalled(self, sweeps: int) -> None:
-        for number in self.core.stalled(sweeps):
-            self.calls.count(Reason.TIMEOUT)
-            self.core.reset(number, ErrorCode.CANCEL)
-            self.forget(number)
-            self.wake()
 
     def _time_out(self) -> None:
         self.calls.count(Reason.TIMEOUT)

@@ -69,6 +69,8 @@ class GrpcListener:
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
+        self._unfinished: set[Connection] = set()  # of those that are to be closed
+        self._finished = asyncio.Event()
         kept: Shelf[Response] = (answers or AnswerCache(0)).shelf(self.protocol, metrics)
         self._lookups = Lookups(resolve, metrics.refused, kept, resolve_many, plain)
         self._reflection = Reflection((*_SERVED, *reflection.SERVICES))
@@ -98,20 +100,23 @@ class GrpcListener:
         return port
 
     async def close(self, grace_s: float) -> None:
-        """Stop accepting at once, finish what is in flight for at most `grace_s`; watchers of the health are let go."""
+        """Stop accepting at once, finish what is in flight for at most `grace_s`; watchers of the health are let go.
+
+        Clients then close, as they are told to; who has not done so when nobody has been answered for the time to linger, or
+        when the grace is over, is cut off.
+        """
         if not self._servers:
             return
         await self._unbind()
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._health.end()
-        for connection in tuple(self._connections):
+        self._unfinished = {connection for connection in self._connections if not connection.lingers}
+        for connection in tuple(self._unfinished):
             connection.retire()
-        if self._connections:
-            self._emptied.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace_s):
-                    await self._emptied.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._empty()
         for connection in tuple(self._connections):
             connection.abort()
 
@@ -123,13 +128,30 @@ class GrpcListener:
         self._gauge.inc()
         return True
 
+    def conclude(self, connection: Connection) -> None:
+        """Hear that a connection has said its last word."""
+        self._unfinished.discard(connection)
+        if not self._unfinished:
+            self._finished.set()
+
     def dismiss(self, connection: Connection) -> None:
         """Forget a connection that is closed."""
+        self.conclude(connection)
         if connection in self._connections:
             self._connections.remove(connection)
             self._gauge.dec()
         if not self._connections:
             self._emptied.set()
+
+    async def _empty(self) -> None:
+        """Wait until all connections are closed. Raises `TimeoutError` when clients have had their time for it."""
+        if self._unfinished:
+            self._finished.clear()
+            await self._finished.wait()
+        if self._connections:
+            self._emptied.clear()
+            async with asyncio.timeout(self.limits.linger_s):
+                await self._emptied.wait()
 
     async def _bind(self, host: str, port: int) -> int:
         """Every address of the host, with one port for all of them."""

@@ -344,3 +344,79 @@ async def test_a_conversation_split_at_every_byte(worker: Worker) -> None:
             peer.say(raw[cut:])
             frames = await peer.until(lambda frames: is_answered(frames) and frames[-1].stream == 3)
             assert [frame.stream for frame in frames if frame.kind == DATA] == [1, 3]
+
+
+# A stop. What the kernel says of a client's socket tells whether anything was answered by a reset.
+
+
+@asynccontextmanager
+async def asked_once(worker: Worker, room_bytes: int = 65_536) -> AsyncIterator[socket.socket]:
+    """The socket of a client whose first call is answered."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
+        await loop.sock_connect(client, (HOST, worker.port))
+        await loop.sock_sendall(client, BEGIN + compose_request(1, ASKED, RESOLVE))
+        said = b""
+        while not is_answered(parse_frames(said)):
+            said += await loop.sock_recv(client, 65_536)
+        yield client
+
+
+async def rest_of(client: socket.socket) -> list[Frame]:
+    """Everything until the worker has closed its half."""
+    said = b""
+    async with asyncio.timeout(20):
+        while more := await asyncio.get_running_loop().sock_recv(client, 65_536):
+            said += more
+    return parse_frames(said)
+
+
+@pytest.mark.parametrize("limits", [GrpcLimits(linger_s=10_000)])
+async def test_a_call_that_crosses_a_stop_is_thrown_away_not_reset(worker: Worker) -> None:
+    async with asked_once(worker) as client:
+        closing = asyncio.create_task(worker.listener.close(10_000))
+        farewell = last_of(await rest_of(client), GOAWAY)
+        assert farewell.payload[:8] == (1).to_bytes(4) + int(ErrorCode.NO_ERROR).to_bytes(4)
+        await asyncio.get_running_loop().sock_sendall(client, compose_request(3, ASKED, RESOLVE))
+        client.shutdown(socket.SHUT_WR)
+        await asyncio.wait_for(closing, 20)
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    assert worker.counted("resolve_requests_total", protocol="grpc", outcome="found", scheme="handle") == 1
+
+
+@pytest.mark.parametrize("limits", [GrpcLimits(linger_s=10_000)])
+async def test_a_stop_waits_for_no_idle_client_that_closes_when_told_to(worker: Worker, stub: "ResolverAsyncStub") -> None:
+    assert (await stub.Resolve(PUMP)).version == 4
+    await asyncio.wait_for(worker.listener.close(10_000), 20)
+
+
+@pytest.mark.parametrize(("limits", "grace_s"), [(GrpcLimits(linger_s=0.01), 10_000), (GrpcLimits(linger_s=10_000), 0.01)])
+async def test_a_stop_cuts_off_who_does_not_close(worker: Worker, grace_s: float) -> None:
+    async with asked_once(worker) as client:
+        await asyncio.wait_for(worker.listener.close(grace_s), 20)
+        assert last_of(await rest_of(client), GOAWAY).number == ErrorCode.NO_ERROR
+    assert worker.counted("connections", protocol="grpc") == 0
+
+
+# Room for everything that is answered: nothing but a stop makes a client one that is waited for.
+@pytest.mark.parametrize("limits", [GrpcLimits(linger_s=0.01, write_buffer_bytes=1 << 30)])
+async def test_no_answer_is_cut_short_by_a_stop(worker: Worker) -> None:
+    worker.reader.put_record("88.118.1/large", Value(1, "BLOB", b"x" * LARGE))
+    asked = compose_message(ResolveRequest(identifier="88.118.1/large").SerializeToString())
+    calls = [*range(3, 63, 2)]
+    async with asked_once(worker, room_bytes=4_096) as client:
+        wide = compose_settings((4, (1 << 31) - 1)) + compose_number(WINDOW_UPDATE, 0, (1 << 31) - 65_536)
+        begun = b"".join(compose_request(stream, asked, RESOLVE) for stream in calls)
+        await asyncio.get_running_loop().sock_sendall(client, wide + begun)
+        found = {"protocol": "grpc", "outcome": "found", "scheme": "handle"}
+        await until(lambda: worker.counted("resolve_requests_total", **found) == 1 + len(calls))
+        closing = asyncio.create_task(worker.listener.close(10_000))
+        assert not (await asyncio.wait((closing,), timeout=0.1))[0]
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        frames = await rest_of(client)
+        assert [frame.stream for frame in frames if frame.kind == HEADERS and frame.flags & END_STREAM] == calls
+        assert sum(len(frame.payload) for frame in frames if frame.kind == DATA) > len(calls) * LARGE
+        client.close()
+        await asyncio.wait_for(closing, 20)
