@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import resource
 import socket
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from proto.ports import Clock, RecordReader
 from resolver.answer_cache import AnswerCache
 from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
+from resolver.listeners.crowd import Crowd
 from resolver.listeners.dns.connection import Connection
 from resolver.listeners.dns.datagrams import Datagrams
 from resolver.listeners.dns.dialogue import Dialogue, Room, datagram_room, stream_room
@@ -24,7 +24,7 @@ PlainOf = Callable[[str], PlainLookups | None]
 """Plain look-ups that are counted under a protocol's name; None: the chain answers everything."""
 
 
-class DnsListener:
+class DnsListener(Crowd[Connection]):
     """Serves one zone; implements `resolver.listeners.listener.Listener`.
 
     `plain` answers what need not pass the chain. `reader` tells the zone's serial and which prefixes are homed. Metrics name
@@ -46,15 +46,11 @@ class DnsListener:
         plain: PlainOf = lambda _protocol: None,
     ) -> None:
         self.limits = limits or DnsLimits()
-        self.now_s = clock.monotonic()
+        gauge = metrics.connections.labels(self.stream_protocol)
+        super().__init__(clock, gauge, self.limits.max_connections, MAX_DESCRIPTOR_SHARE, self.limits.sweep_s)
         self._clock = clock
-        self._max_connections = self.limits.max_connections
-        self._connections: set[Connection] = set()
-        self._gauge = metrics.connections.labels(self.stream_protocol)
         self._server: asyncio.Server | None = None
         self._datagrams: Datagrams | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._emptied = asyncio.Event()
         interiors = Interiors(reader, answers)
 
         def dialogue(protocol: str, room: Room) -> Dialogue:
@@ -78,10 +74,7 @@ class DnsListener:
         packets = Packets(datagram, self._datagrams)
         self._datagrams.connect(packets)
         packets.open()
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY:
-            self._max_connections = min(self.limits.max_connections, int(soft * MAX_DESCRIPTOR_SHARE))
-        self._sweep()
+        self._gather()
         return bound
 
     async def close(self, grace_s: float) -> None:
@@ -90,48 +83,19 @@ class DnsListener:
             return
         self._server.close()
         self._server = None
-        if self._sweeper:
-            self._sweeper.cancel()
         if self._datagrams:
             self._datagrams.retire()
-        for connection in tuple(self._connections):
-            connection.retire()
+        self._retire()
         await self._drain(grace_s)
-        for connection in tuple(self._connections):
-            connection.abort()
+        self._abort()
         if self._datagrams:
             self._datagrams.close()
         self._datagrams = None
-
-    def admit(self, connection: Connection) -> bool:
-        """Take a new connection in; False: there are too many."""
-        if len(self._connections) >= self._max_connections:
-            return False
-        self._connections.add(connection)
-        self._gauge.inc()
-        return True
-
-    def dismiss(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._gauge.dec()
-        if not self._connections:
-            self._emptied.set()
-
-    def _sweep(self) -> None:
-        """Move the coarse clock on and end what is overdue: now and then, for all connections at once."""
-        self.now_s = self._clock.monotonic()
-        for connection in tuple(self._connections):
-            connection.check(self.now_s)
-        self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)
 
     async def _drain(self, grace_s: float) -> None:
         """Wait until every connection is closed and every datagram answered, at most `grace_s` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                if self._connections:
-                    self._emptied.clear()
-                    await self._emptied.wait()
+                await self._empty()
                 if self._datagrams:
                     await self._datagrams.finish()

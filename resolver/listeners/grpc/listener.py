@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import resource
 import socket
 import ssl
 from typing import Final
@@ -17,6 +16,7 @@ from resolver.answer_cache import AnswerCache, Shelf
 from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
 from resolver.chain.together import ResolveMany
+from resolver.listeners.crowd import Crowd
 from resolver.listeners.grpc import health, reflection
 from resolver.listeners.grpc.calls import Calls, Unary
 from resolver.listeners.grpc.connection import Connection
@@ -35,7 +35,7 @@ from resolver.listeners.neighbours import Make, Neighbours
 _SERVED: Final = (SERVICE, health.SERVICE)
 
 
-class GrpcListener:
+class GrpcListener(Crowd[Connection]):
     """Serves the resolver, health and reflection. `resolve` is the chain; what never reaches it is counted here. `resolve_many`
     is the chain for batches (by default one by one), `plain` answers what of them need not pass it.
 
@@ -58,17 +58,13 @@ class GrpcListener:
         neighbours: Neighbours | None = None,
     ) -> None:
         self.limits = limits or GrpcLimits()
-        self.now_s = clock.monotonic()
+        gauge = metrics.connections.labels(self.protocol)
+        super().__init__(clock, gauge, self.limits.max_connections, MAX_DESCRIPTOR_SHARE, self.limits.sweep_s)
         self._clock = clock
         self._encryption = encryption
         self._neighbours = neighbours if encryption is None else None
-        self._gauge = metrics.connections.labels(self.protocol)
-        self._max_connections = self.limits.max_connections
-        self._connections: set[Connection] = set()
         self._made = 0
         self._servers: list[asyncio.Server] = []
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._emptied = asyncio.Event()
         self._unfinished: set[Connection] = set()  # of those that are to be closed
         self._finished = asyncio.Event()
         kept: Shelf[Response] = (answers or AnswerCache(0)).shelf(self.protocol, metrics)
@@ -93,10 +89,7 @@ class GrpcListener:
         except OSError as error:
             await self._unbind()
             raise OSError(f"gRPC cannot listen on {host}:{port}: {error}") from error
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY:
-            self._max_connections = min(self.limits.max_connections, int(soft * MAX_DESCRIPTOR_SHARE))
-        self._sweep()
+        self._gather()
         return port
 
     async def close(self, grace_s: float) -> None:
@@ -108,25 +101,13 @@ class GrpcListener:
         if not self._servers:
             return
         await self._unbind()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
         self._health.end()
-        self._unfinished = {connection for connection in self._connections if not connection.lingers}
-        for connection in tuple(self._unfinished):
-            connection.retire()
+        self._unfinished = {connection for connection in self._members if not connection.lingers}
+        self._retire()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                await self._empty()
-        for connection in tuple(self._connections):
-            connection.abort()
-
-    def admit(self, connection: Connection) -> bool:
-        """Take a new connection in; False: there are too many."""
-        if len(self._connections) >= self._max_connections:
-            return False
-        self._connections.add(connection)
-        self._gauge.inc()
-        return True
+                await self._finish()
+        self._abort()
 
     def conclude(self, connection: Connection) -> None:
         """Hear that a connection has said its last word."""
@@ -137,28 +118,22 @@ class GrpcListener:
     def dismiss(self, connection: Connection) -> None:
         """Forget a connection that is closed."""
         self.conclude(connection)
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._gauge.dec()
-        if not self._connections:
-            self._emptied.set()
+        super().dismiss(connection)
 
-    async def _empty(self) -> None:
+    async def _finish(self) -> None:
         """Wait until all connections are closed. Raises `TimeoutError` when clients have had their time for it."""
         if self._unfinished:
             self._finished.clear()
             await self._finished.wait()
-        if self._connections:
-            self._emptied.clear()
-            async with asyncio.timeout(self.limits.linger_s):
-                await self._emptied.wait()
+        async with asyncio.timeout(self.limits.linger_s):
+            await self._empty()
 
     async def _bind(self, host: str, port: int) -> int:
         """Every address of the host, with one port for all of them."""
         loop = asyncio.get_running_loop()
         make: Make = self._connect
         if self._neighbours is not None:
-            make = self._neighbours.open(make, lambda: len(self._connections))
+            make = self._neighbours.open(make, lambda: self.count)
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for address in dict.fromkeys(str(info[4][0]) for info in found):
             server = await loop.create_server(
@@ -183,10 +158,3 @@ class GrpcListener:
         self._health = health_
         self.calls.unary[f"/{health.SERVICE}/Check"] = Unary(health_.check, MAX_SMALL_QUESTION_BYTES)
         self.calls.streaming[f"/{health.SERVICE}/Watch"] = health_.watch
-
-    def _sweep(self) -> None:
-        """Move the coarse clock on and end what is overdue: now and then, for all connections at once."""
-        self.now_s = self._clock.monotonic()
-        for connection in tuple(self._connections):
-            connection.check(self.now_s)
-        self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)

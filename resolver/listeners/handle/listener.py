@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import resource
 import socket
 from collections.abc import Callable
 
@@ -12,6 +11,7 @@ from proto.wire.handle.typed import SiteInfo
 from resolver.answer_cache import AnswerCache
 from resolver.chain.plain import PlainLookups
 from resolver.chain.step import Resolve
+from resolver.listeners.crowd import Crowd
 from resolver.listeners.handle.connection import Connection
 from resolver.listeners.handle.datagrams import Datagrams
 from resolver.listeners.handle.dialogue import Dialogue
@@ -28,7 +28,7 @@ PlainOf = Callable[[str], PlainLookups | None]
 """Plain look-ups that are counted under a protocol's name; None: the chain answers everything."""
 
 
-class HandleListener:
+class HandleListener(Crowd[Connection]):
     """Serves resolutions over the Handle protocol; implements `resolver.listeners.listener.Listener`.
 
     `plain` answers what need not pass the chain. `site` is asked when a client wants to know the site: `node_site`, or anything
@@ -52,16 +52,12 @@ class HandleListener:
     ) -> None:
         self._neighbours = neighbours
         self.limits = limits or HandleLimits()
-        self.now_s = clock.monotonic()
+        gauge = metrics.connections.labels(self.protocol)
+        super().__init__(clock, gauge, self.limits.max_connections, MAX_DESCRIPTOR_SHARE, self.limits.sweep_s)
         self._clock = clock
         self._port = 0
-        self._max_connections = self.limits.max_connections
-        self._connections: set[Connection] = set()
-        self._gauge = metrics.connections.labels(self.protocol)
         self._server: asyncio.Server | None = None
         self._datagrams: Datagrams | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
-        self._emptied = asyncio.Event()
 
         def site_at(address: str) -> SiteInfo:
             return site(address, self._port)
@@ -83,16 +79,13 @@ class HandleListener:
         self.now_s = self._clock.monotonic()
         make: Make = self._make
         if self._neighbours is not None:
-            make = self._neighbours.open(make, lambda: len(self._connections))
+            make = self._neighbours.open(make, lambda: self.count)
         self._server = await loop.create_server(make, sock=stream, backlog=LISTEN_BACKLOG)
         self._datagrams = Datagrams(self._datagram_dialogue, self.limits, self._clock)
         packets = Packets(datagram, self._datagrams)
         self._datagrams.connect(packets)
         packets.open()
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != resource.RLIM_INFINITY:
-            self._max_connections = min(self.limits.max_connections, int(soft * MAX_DESCRIPTOR_SHARE))
-        self._sweep()
+        self._gather()
         return self._port
 
     async def close(self, grace_s: float) -> None:
@@ -103,53 +96,28 @@ class HandleListener:
         self._server = None
         if self._neighbours is not None:
             await self._neighbours.close()
-        if self._sweeper:
-            self._sweeper.cancel()
         if self._datagrams:
             self._datagrams.retire()
-        for connection in tuple(self._connections):
-            connection.retire()
+        self._retire()
         await self._drain(grace_s)
-        for connection in tuple(self._connections):
-            connection.abort()
+        self._abort()
         if self._datagrams:
             self._datagrams.close()
         self._datagrams = None
 
-    def admit(self, connection: Connection) -> bool:
-        """Take a new connection in; False: there are too many."""
-        if len(self._connections) >= self._max_connections:
-            return False
-        self._connections.add(connection)
-        self._gauge.inc()
-        return True
-
-    def dismiss(self, connection: Connection) -> None:
-        """Forget a connection that is closed."""
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._gauge.dec()
-        if not self._connections:
-            self._emptied.set()
-
     def _make(self) -> Connection:
         return Connection(self)
 
-    def _sweep(self) -> None:
-        """Move the coarse clock on and end what is overdue: now and then, for all connections at once."""
-        self.now_s = self._clock.monotonic()
-        for connection in tuple(self._connections):
-            connection.check(self.now_s)
+    def sweep(self) -> None:
+        """As of connections; also of packets that belong together."""
+        super().sweep()
         if self._datagrams:
             self._datagrams.sweep()
-        self._sweeper = asyncio.get_running_loop().call_later(self.limits.sweep_s, self._sweep)
 
     async def _drain(self, grace_s: float) -> None:
         """Wait until every connection is closed and every datagram answered, at most `grace_s` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                if self._connections:
-                    self._emptied.clear()
-                    await self._emptied.wait()
+                await self._empty()
                 if self._datagrams:
                     await self._datagrams.finish()
