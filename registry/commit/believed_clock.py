@@ -49,6 +49,7 @@ class BelievedClock:
         self._not_before_ms = max(RELEASED_MS, not_before_ms)
         self._max_ahead_ms = MAX_AHEAD_AT_FIRST_MS
         self._known = _Known(self._not_before_ms, clock.monotonic())
+        self._told_ms = 0
         self._ahead_s = 0.0
 
     def carry_on_from(self, last_ms: int) -> None:
@@ -63,13 +64,12 @@ class BelievedClock:
         ahead_ms = wall_ms - carried_ms
         if not -MAX_BEHIND_MS <= ahead_ms <= self._max_ahead_ms:
             self._say(ahead_ms / 1_000, wall_ms, carried_ms)
-            return carried_ms
+            return self._tell(carried_ms)
         if self._ahead_s:
             self._say(0.0, wall_ms, carried_ms)
-        if wall_ms < known.ms:
-            return known.ms
-        self._known, self._max_ahead_ms = _Known(wall_ms, at_s), MAX_AHEAD_MS
-        return wall_ms
+        if wall_ms >= known.ms:
+            self._known, self._max_ahead_ms = _Known(wall_ms, at_s), MAX_AHEAD_MS
+        return self._tell(self._known.ms)
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary moment, never backwards."""
@@ -81,6 +81,11 @@ class BelievedClock:
         if not self._ahead_s:
             return ""
         return f"the machine's clock says {_shown(self._clock.now_ms())} and is not believed: it is {_shown(instead_ms)}"
+
+    def _tell(self, now_ms: int) -> int:
+        """That time, or what was told before if it is later: a clock that is believed again may be behind what was carried on."""
+        self._told_ms = max(self._told_ms, now_ms)
+        return self._told_ms
 
     def _say(self, ahead_s: float, wall_ms: int, carried_ms: int) -> None:
         was_s, self._ahead_s = self._ahead_s, ahead_s

@@ -1,4 +1,7 @@
-"""Peers that mean harm, are broken, or are very slow: each is bounded and told so; everybody else is answered."""
+"""Peers that mean harm, are broken, or are very slow: each is bounded and told so; everybody else is answered.
+
+Length: one case after the other, which share what they say and listen with.
+"""
 
 import asyncio
 import socket

@@ -36,10 +36,12 @@ async def test_plain_results_are_those_of_the_chain_and_counted_alike(
     counted = [served.resolved(outcome) for outcome in outcomes]
     traced = await served.post(BATCH, {"identifiers": asked, "wants_private": wants_private, "explain": True})
     results = traced.json()["results"]
-    assert any([each.pop("explanation") for each in results])
+    explanations = [each.pop("explanation") for each in results]
+    assert any(explanations)
     assert plainly.json()["results"] == results
     assert [served.resolved(outcome) for outcome in outcomes] == [2 * count for count in counted]
-    assert sum(counted) and not caplog.records
+    assert sum(counted)
+    assert not caplog.records
 
 
 async def test_lines_are_the_same_results(served: Served) -> None:
