@@ -83,7 +83,7 @@ class BelievedClock:
         return f"the machine's clock says {_shown(self._clock.now_ms())} and is not believed: it is {_shown(instead_ms)}"
 
     def _tell(self, now_ms: int) -> int:
-        """That time, or what was told before if it is later: a clock that is believed again may be behind what was carried on."""
+        """That time, or what was told before if later: a clock that is believed again may be behind what was carried on."""
         self._told_ms = max(self._told_ms, now_ms)
         return self._told_ms
 
