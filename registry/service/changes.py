@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from proto.errors import Reason, Refusal
 from proto.limits import MAX_CHANGE_BYTES
 from proto.model.account import Account, Caller
 from proto.model.change import Change, Position, Row, Table
@@ -45,6 +46,9 @@ MAX_PASSED_OVER: Final = 5_000
 
 # A poll waits at most this long: shorter than the idle time-outs of the proxies in between.
 MAX_WAIT_S: Final = 60.0
+
+# The view of the registry is behind the stream by milliseconds; a request waits at most this long for it.
+RIGHTS_WAIT_S: Final = 5.0
 
 # Between two looks at a stream that does not move although it should.
 PAUSE_S: Final = 0.1
@@ -114,6 +118,9 @@ class Readout(Protocol):
 
 Found = TypeVar("Found", bound=Readout)
 
+Identify = Callable[[], Caller]
+"""Who asks, as of now. Raises `Refusal(UNAUTHENTICATED)` if that is nobody any more."""
+
 Read = Callable[[Caller, Position, int, str], Awaitable[tuple[Found, Position]]]
 """Reads up to so many changes after a position, as a caller may see them, below a prefix; and says where that ends."""
 
@@ -140,27 +147,32 @@ class Follower:
         self._stream = stream
         self._clock = clock
 
-    async def page(self, caller: Caller, after: Position, limit: int, wait_s: float, prefix: str) -> ChangesPage:
-        """The changes after a position as `caller` may see them; waits up to `wait_s` seconds if there are none.
+    async def page(self, identify: Identify, after: Position, limit: int, wait_s: float, prefix: str) -> ChangesPage:
+        """The changes after a position as the caller may see them; waits up to `wait_s` seconds if there are none.
+
+        What the caller may see is what it may when it is told, however long that was waited for and read.
 
         Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, INVALID_ARGUMENT for a position of another history, ...
         """
-        found, cursor, head = await self.follow(caller, after, limit, wait_s, prefix, self._see)
+        found, cursor, head = await self.follow(identify, after, limit, wait_s, prefix, self._see)
         return ChangesPage(found.changes, cursor, head)
 
     async def follow(
-        self, caller: Caller, after: Position, limit: int, wait_s: float, prefix: str, read: Read[Found]
+        self, identify: Identify, after: Position, limit: int, wait_s: float, prefix: str, read: Read[Found]
     ) -> tuple[Found, Position, Position]:
         """The same with what `read` reads, whatever that makes of the changes: it, where it ends, and the stream's end."""
-        enter(caller, Action.FOLLOW)
+        enter(identify(), Action.FOLLOW)
         check_limit(limit)
         below = parse_prefix(prefix) if prefix else ""
         until = self._clock.monotonic() + min(wait_s, MAX_WAIT_S)
         cursor = after
         while True:
-            before = cursor
-            found, cursor = await read(caller, cursor, limit, below)
-            head = self._stream.head()
+            before, caller = cursor, identify()
+            found, end = await read(caller, before, limit, below)
+            await self._know_rights(end)
+            if identify() != caller:
+                continue  # what was read is not what the caller may see
+            cursor, head = end, self._stream.head()
             left_s = until - self._clock.monotonic()
             if found or left_s <= 0:
                 return found, cursor, head
@@ -168,6 +180,12 @@ class Follower:
                 await asyncio.sleep(PAUSE_S)  # who reads does not see yet what there is
             elif cursor >= head:
                 await self._wait_beyond(cursor, left_s)
+
+    async def _know_rights(self, end: Position) -> None:
+        """Until the view shows what was read from the stream, which may be a moment ahead of it: nobody is told a change by
+        rights that are older than the change. Raises `Refusal(NOT_READY)`."""
+        if not await self._reader.reach(end, RIGHTS_WAIT_S):
+            raise Refusal(Reason.NOT_READY, "who may see these changes is not known yet", retry_after_s=RIGHTS_WAIT_S)
 
     async def _wait_beyond(self, cursor: Position, left_s: float) -> None:
         """Until there is a next change, or a little at least: a higher epoch alone brings the view on, but no change."""

@@ -30,7 +30,7 @@ from registry.policy.rules import Action, enter
 from registry.service import accounts, feeds, filings, prefixes, registrants, statistics
 from registry.service.access import AccessLog
 from registry.service.accounts import NewAccount, new_secret
-from registry.service.changes import ChangesPage, Follower, Found, Kind, Read, See, holders_of
+from registry.service.changes import ChangesPage, Follower, Found, Identify, Kind, Read, See, holders_of
 from registry.service.city import Enterprise, list_enterprises, list_products, show_enterprise
 from registry.service.context import Context
 from registry.service.delegation import plan_delegation
@@ -411,10 +411,19 @@ class Registry:
     # Changes
 
     async def changes(
-        self, context: Context, after: Position, limit: int = DEFAULT_PAGE, wait_s: float = 0, prefix: str = ""
+        self,
+        context: Context,
+        after: Position,
+        limit: int = DEFAULT_PAGE,
+        wait_s: float = 0,
+        prefix: str = "",
+        identify: Identify | None = None,
     ) -> ChangesPage:
-        """The changes after a position as the caller may see them; waits up to `wait_s` seconds if there are none."""
-        page = await self._follower.page(context.caller, after, limit, wait_s, prefix)
+        """The changes after a position as the caller may see them; waits up to `wait_s` seconds if there are none.
+
+        `identify` says who asks once that was waited for; without it, it is the context's caller all the time.
+        """
+        page = await self._follower.page(identify or (lambda: context.caller), after, limit, wait_s, prefix)
         await self.access.note(context, Reading.CHANGES, holders_of(page.changes), prefix)
         return page
 
@@ -461,10 +470,10 @@ class Registry:
         await self.access.note(context, Reading.IDENTIFIERS, [each.registrant for each in page.items], prefix)
 
     async def follow(
-        self, context: Context, after: Position, limit: int, wait_s: float, prefix: str, read: Read[Found]
+        self, context: Context, identify: Identify, after: Position, limit: int, wait_s: float, prefix: str, read: Read[Found]
     ) -> tuple[Found, Position, Position]:
         """The same as `read` reads and renders it: what it made of the changes, where they end, and the end of the stream."""
-        found, cursor, head = await self._follower.follow(context.caller, after, limit, wait_s, prefix, read)
+        found, cursor, head = await self._follower.follow(identify, after, limit, wait_s, prefix, read)
         await self.access.note(context, Reading.CHANGES, found.holders, prefix)
         return found, cursor, head
 

@@ -54,7 +54,7 @@ class Follow:
     async def _send_page(self, call: Call, request: changes_pb2.FollowRequest, after: Position) -> Position:
         """What follows `after`, or a heartbeat; returns where that ends."""
         context = call.context(request, "")
-        reading = self._registry.changes(context, after, FOLLOW_PAGE, HEARTBEAT_S, request.prefix)
+        reading = self._registry.changes(context, after, FOLLOW_PAGE, HEARTBEAT_S, request.prefix, call.caller)
         page: ChangesPage = await self._calls.unless_draining(reading)
         for change in page.changes:
             for part in change_parts(change, after.to_cursor()):

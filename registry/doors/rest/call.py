@@ -8,8 +8,9 @@ from typing import Any, Final, NoReturn, TypeVar
 from proto.errors import Reason, Refusal
 from proto.handle_json import Members
 from proto.limits import DEFAULT_PAGE, MAX_PAGE
-from proto.model.account import Role
+from proto.model.account import Caller, Role
 from proto.model.change import START, Position, parse_cursor
+from proto.wire.http.head import parse_bearer
 from proto.wire.http.target import Target
 from registry.doors.rest.route import Route
 from registry.policy.rules import EVERY_REGISTRANT
@@ -38,6 +39,10 @@ class Call:
     """The pieces of a streamed body. Raise `Refusal`: MESSAGE_TOO_LARGE, TIMEOUT, MALFORMED_MESSAGE."""
     count: Callable[[Reason], None] = field(default=lambda _: None, repr=False)
     """Counts what was refused within an answer: a row of a batch. A refusal of the whole call is counted by who answers it."""
+
+    def identify(self) -> Caller:
+        """Who asks, as of now: `context` has who asked when the call came. Raises `Refusal(UNAUTHENTICATED)`."""
+        return self.registry.authenticate(parse_bearer(self.headers))
 
     async def read(self, reading: Callable[[], Read]) -> Read:
         """What `reading` makes of this request; what it refuses is remembered under the idempotency key, as any refusal."""

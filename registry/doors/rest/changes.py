@@ -73,7 +73,9 @@ class ChangeResource:
     async def _page(self, call: Call, query: dict[str, str], wait_s: float) -> Reply:
         after, limit = parse_position(query), parse_limit(query)
         prefix = query.get("prefix", "")
-        rendered, cursor, head = await self._registry.follow(call.context, after, limit, wait_s, prefix, self._read)
+        rendered, cursor, head = await self._registry.follow(
+            call.context, call.identify, after, limit, wait_s, prefix, self._read
+        )
         ends = compose_json({"cursor": cursor.to_cursor(), "head": head.to_cursor()})
         body = b"".join((b'{"changes":[', rendered.documents, b"],", ends[1:]))
         return Reply(200, body, headers={"Cache-Control": "no-store"})

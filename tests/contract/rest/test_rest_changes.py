@@ -101,6 +101,64 @@ async def test_who_waits_in_vain_gets_an_empty_page_and_a_place_to_go_on(node: R
     assert page.document == {"changes": [], "cursor": cursor, "head": cursor}
 
 
+async def test_who_waits_while_its_account_is_closed_is_told_nothing_more(
+    node: RestNode, somebody_waits: asyncio.Event
+) -> None:
+    cursor = await start(node)
+    waiting = asyncio.create_task(node("GET", f"{CHANGES}?after={cursor}&wait_s=30", by="holder"))
+    await somebody_waits.wait()
+    await node("POST", "/api/v1/accounts/holder/disable")
+    await node("PUT", "/api/v1/identifiers/88.118.1001/A", values("x"))
+    assert (await waiting).status == 401
+
+
+async def test_who_waits_is_told_by_the_rights_of_then(node: RestNode, somebody_waits: asyncio.Event) -> None:
+    grant = f"/api/v1/accounts/city/groups/{HOLDER}/dealers"
+    await node("PUT", grant, by="holder")
+    cursor = await start(node)
+    waiting = asyncio.create_task(node("GET", f"{CHANGES}?after={cursor}&wait_s=30", by="city"))
+    await somebody_waits.wait()
+    await node("DELETE", grant, by="holder")
+    await node("PUT", "/api/v1/identifiers/88.118.1001/A", values("x"), by="holder")
+    [change] = (await waiting).document["changes"]
+    assert [value["index"] for value in change["rows"][0]["record"]["values"]] == [1]
+
+
+async def test_rights_that_end_while_a_page_is_made_end_for_that_page(
+    node: RestNode, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node("PUT", "/api/v1/identifiers/88.118.1001/A", values("x"), by="holder")
+    grant = f"/api/v1/accounts/city/groups/{HOLDER}/dealers"
+    await node("PUT", grant, by="holder")
+    read, made = world.registry.read_changes, []
+
+    async def made_slowly(see: Any, after: Position, limit: int) -> Any:
+        made.append(await read(see, after, limit))
+        if len(made) == 1:
+            await node("DELETE", grant, by="holder")
+        return made[-1]
+
+    monkeypatch.setattr(world.registry, "read_changes", made_slowly)
+    rows = [row for change in (await node("GET", CHANGES, by="city")).document["changes"] for row in change["rows"]]
+    [record] = [row["record"] for row in rows if row["kind"] == "record"]
+    assert [value["index"] for value in record["values"]] == [1]
+    assert len(made) == 2
+
+
+@pytest.fixture
+def somebody_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once a long poll has come to its wait for the next change."""
+    comes, reach = asyncio.Event(), world.view.reach
+
+    async def reach_and_tell(position: Position, timeout_s: float) -> bool:
+        if position > world.store.head().position:
+            comes.set()
+        return await reach(position, timeout_s)
+
+    monkeypatch.setattr(world.view, "reach", reach_and_tell)
+    return comes
+
+
 async def test_a_door_that_closes_lets_nobody_wait(node: RestNode) -> None:
     cursor = await start(node)
     waiting = asyncio.create_task(node("GET", f"{CHANGES}?after={cursor}&wait_s=60"))
