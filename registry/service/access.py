@@ -19,7 +19,7 @@ from proto.model.access import Access, Reading
 from proto.model.account import Caller, Role
 from proto.ports import Clock
 from registry.policy.rules import EVERY_REGISTRANT, Action, require
-from registry.service.access_files import LAST, AccessFiles, DayIsFull, Place
+from registry.service.access_files import LAST, AccessFiles, Place
 from registry.service.bootstrap import FEEDS_ACCOUNT
 from registry.service.context import Context
 from registry.service.imports.blobs import is_full
@@ -46,7 +46,7 @@ class AccessLog:
         self._files = AccessFiles(folder) if folder is not None else None
         self._clock = clock
         self._waiting: list[Access] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[frozenset[str]] | None = None
         self._turn = asyncio.Lock()
 
     async def note(self, context: Context, reading: Reading, registrants: Iterable[str], subject: str = "") -> None:
@@ -72,7 +72,9 @@ class AccessLog:
             # Whoever waited may have gone away: then nobody is left to be told.
             self._writing.add_done_callback(lambda done: done.cancelled() or done.exception())
         # One reader that goes away must not take the others' writing with it.
-        await asyncio.shield(self._writing)
+        if caller.account in await asyncio.shield(self._writing):
+            why = "the account has read as much today as its part of the day's access log holds"
+            raise Refusal(Reason.QUOTA_EXCEEDED, why, retry_after_s=TOMORROW_S)
 
     async def page(self, caller: Caller, registrant: str, after: str, limit: int) -> Page[Access]:
         """The readings of a registrant's things, newest first, with those of everybody's together.
@@ -98,15 +100,12 @@ class AccessLog:
         if self._files is not None:
             self._files.close()
 
-    async def _write(self, files: AccessFiles) -> None:
-        """Write down what waits; what comes meanwhile waits for the next."""
+    async def _write(self, files: AccessFiles) -> frozenset[str]:
+        """Write down what waits; what comes meanwhile waits for the next. Returns the accounts that may read no more today."""
         async with self._turn:
             accesses, self._waiting, self._writing = self._waiting, [], None
             try:
-                await in_thread(files.append, accesses, self._clock.now_ms())
-            except DayIsFull:
-                why = "as much as a day's access log may hold has been read today"
-                raise Refusal(Reason.QUOTA_EXCEEDED, why, retry_after_s=TOMORROW_S) from None
+                return await in_thread(files.append, accesses, self._clock.now_ms())
             except OSError as error:
                 reason = Reason.STORAGE_FULL if is_full(error) else Reason.STORE_FAILED
                 raise Refusal(reason, f"the reading cannot be written down: {error}", retry_after_s=RETRY_S) from error

@@ -12,7 +12,8 @@ here blocks: it belongs into a thread.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,8 +26,10 @@ from registry.service.imports.blobs import check_room, sync_folder
 # Days on which nothing was read do not count.
 KEPT_DAYS: Final = 184
 
-# A million readings or so. Who reads more in a day is refused until tomorrow: what is not written down is not shown.
+# A million readings or so. What is not written down is not shown, so who reads more is refused until tomorrow; alone, because
+# an account gets half of what the others have left of a day, and no number of accounts leaves the next one nothing.
 MAX_DAY_BYTES: Final = 256 * 1024 * 1024
+SHARE: Final = 2
 
 # Lines are looked for from the end, this much at a time.
 BLOCK_BYTES: Final = 256 * 1024
@@ -37,11 +40,9 @@ MAX_LOOKED_AT_BYTES: Final = 16 * 1024 * 1024
 _SUFFIX: Final = ".log"
 _MARK: Final = b"biaojie-access 1 "
 _NO_CHAIN: Final = bytes(SM3_BYTES).hex().encode()
+# Before each body: the chain's hash in hexadecimal and a blank; behind it the end of the line.
+_CHAIN_BYTES: Final = 2 * SM3_BYTES + 2
 _NAMES: Final = ("at_ms", "account", "reading", "registrant", "subject", "count", "request_id")
-
-
-class DayIsFull(Exception):
-    """No more can be written on this day."""
 
 
 class Place(NamedTuple):
@@ -69,21 +70,33 @@ class AccessFiles:
         self._descriptor: int | None = None
         self._day = ""
         self._size = 0
+        self._taken: Counter[str] = Counter()
+        """Bytes of the day's file by account."""
         self._chain = b""
 
-    def append(self, accesses: Sequence[Access], now_ms: int) -> None:
-        """Write readings down, durably. Raises `OSError`, `DayIsFull`; nothing is written then."""
+    def append(self, accesses: Sequence[Access], now_ms: int) -> frozenset[str]:
+        """Write readings down, durably. Returns the accounts that have had their part of the day: nothing of theirs is written.
+
+        Raises `OSError`; then nothing at all is written.
+        """
         # A clock that is set back must not write into a day that is over.
         day = max(day_of(now_ms), self._day)
         if self._descriptor is None or day != self._day:
             self._open(day)
+        bodies, sizes = [compose_access(access) for access in accesses], Counter[str]()
+        for access, body in zip(accesses, bodies, strict=True):
+            sizes[access.account] += len(body) + _CHAIN_BYTES
+        refused = self._beyond_their_part(sizes)
         chain, lines = self._chain, []
-        for access in accesses:
-            body = compose_access(access)
-            chain = sm3(chain, body).hex().encode()
-            lines.append(chain + b" " + body + b"\n")
-        self._write(b"".join(lines))
-        self._chain = chain
+        for access, body in zip(accesses, bodies, strict=True):
+            if access.account not in refused:
+                chain = sm3(chain, body).hex().encode()
+                lines.append(chain + b" " + body + b"\n")
+        if lines:
+            self._write(b"".join(lines))
+            self._chain = chain
+            self._taken.update({account: size for account, size in sizes.items() if account not in refused})
+        return refused
 
     def read(self, registrants: frozenset[str] | None, before: Place, limit: int) -> Found:
         """Up to `limit` readings of these registrants (None: all) before a place, newest first.
@@ -113,6 +126,17 @@ class AccessFiles:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _beyond_their_part(self, sizes: Mapping[str, int]) -> frozenset[str]:
+        """Those of some accounts that want to write more than the others leave them."""
+        refused, size = set(), self._size
+        for account, more in sizes.items():
+            taken = self._taken[account]
+            if taken + more > (MAX_DAY_BYTES - (size - taken)) // SHARE:
+                refused.add(account)
+            else:
+                size += more
+        return frozenset(refused)
+
     def _days(self) -> list[str]:
         try:
             names = os.listdir(self._folder)
@@ -132,6 +156,7 @@ class AccessFiles:
         path = self._folder / f"{day}{_SUFFIX}"
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._day, self._size = day, os.fstat(self._descriptor).st_size
+        self._taken = _taken_in(path)
         if not self._size:
             self._write(_MARK + self._chain + b"\n")
             sync_folder(self._folder)
@@ -144,8 +169,6 @@ class AccessFiles:
         descriptor = self._descriptor
         if descriptor is None:
             raise OSError("the access log is closed")
-        if self._size + len(data) > MAX_DAY_BYTES:
-            raise DayIsFull(self._day)
         check_room(descriptor, len(data))
         try:
             if os.write(descriptor, data) != len(data):
@@ -172,6 +195,17 @@ def parse_access(body: bytes) -> Access:
         return Access(**{**document, "reading": Reading(document["reading"])})
     except (KeyError, TypeError):
         raise ValueError("not a reading") from None
+
+
+def _taken_in(path: Path) -> Counter[str]:
+    """The bytes of a day's file by account."""
+    taken: Counter[bytes] = Counter()
+    with path.open("rb") as file:
+        for line in file:
+            # In front of all that others may have said.
+            account = line.partition(b'"account":')[2].partition(b',"reading":')[0]
+            taken[account] += len(line)
+    return Counter({json.loads(account): size for account, size in taken.items() if account})
 
 
 def verify_access(folder: Path) -> Iterator[str]:

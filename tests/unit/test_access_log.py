@@ -272,10 +272,47 @@ async def test_what_cannot_be_written_down_is_refused(tmp_path: Path, monkeypatc
         await log.note(CITY, Reading.IDENTIFIER, (HOLDER,))
     assert refused.value.reason is Reason.STORAGE_FULL
     monkeypatch.undo()
-    monkeypatch.setattr(module, "MAX_DAY_BYTES", 400)
     await log.note(CITY, Reading.IDENTIFIER, (HOLDER,))
-    with pytest.raises(Refusal) as refused:
-        await log.note(CITY, Reading.IDENTIFIER, (HOLDER,))
-    assert refused.value.reason is Reason.QUOTA_EXCEEDED
-    assert sum(path.stat().st_size for path in (tmp_path / "access").iterdir()) <= 400
+    await log.close()
+
+
+async def read_until_refused(log: AccessLog, city: Context) -> int:
+    """How often an account is let read."""
+    for read in range(1_000):
+        [refused] = await asyncio.gather(log.note(city, Reading.IDENTIFIER, (HOLDER,)), return_exceptions=True)
+        if refused is not None:
+            assert isinstance(refused, Refusal)
+            assert refused.reason is Reason.QUOTA_EXCEEDED
+            return read
+    raise AssertionError("it is never refused")
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_an_account_that_reads_without_end_is_refused_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restarts: bool
+) -> None:
+    monkeypatch.setattr(module, "MAX_DAY_BYTES", limit := 16_384)
+    clock = StoppedClock()
+    log = AccessLog(tmp_path, clock)
+    came_to = []
+    for account in ("first", "second", "third"):
+        city = Context(Caller(account, Role.CITY))
+        came_to.append(await read_until_refused(log, city))
+        if restarts:
+            await log.close()
+            log = AccessLog(tmp_path, clock)
+        # Another one reads at the same moment, in the same writing.
+        both = (log.note(each, Reading.IDENTIFIER, (HOLDER,)) for each in (city, CITY))
+        assert [type(result) for result in await asyncio.gather(*both, return_exceptions=True)] == [Refusal, type(None)]
+    # Each gets half of what the others have left, so the next one always gets something.
+    assert came_to[0] > came_to[1] > came_to[2] > 3
+    assert size_of(tmp_path) <= limit
+    assert holds(tmp_path)
+    # Another day begins with nothing.
+    clock.now += DAY_MS
+    await log.note(Context(Caller("first", Role.CITY)), Reading.IDENTIFIER, (HOLDER,))
     await log.close()
