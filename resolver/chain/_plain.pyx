@@ -1,5 +1,5 @@
 # cython: language_level=3, binding=True, embedsignature=False
-"""`resolver.chain.plain`, compiled: many look-ups, but for what reads the store."""
+"""`resolver.chain.plain`, compiled: look-ups, but for what reads the store."""
 
 from proto._packing cimport does_show_all
 from resolver._service cimport Last, find_place
@@ -7,6 +7,19 @@ from resolver._service cimport Last, find_place
 from resolver.service import Homes
 
 cdef bytes _ABSENT = b""
+
+
+def find_alone(str identifier not None, wants_private, homing, read, found_by_prefix, missed_by_prefix):
+    """As `resolver.chain.plain.find_alone`."""
+    cdef tuple where = find_place(identifier, homing, Last())
+    cdef bytes raw
+    if where is None:
+        return None
+    raw = read(where[0]) or _ABSENT
+    if raw and not does_show_all(raw, wants_private):
+        return None
+    _count(found_by_prefix if raw else missed_by_prefix, where[1], 1)
+    return raw
 
 
 def find_plainly(identifiers, wants_private, homing, read, found_by_prefix, missed_by_prefix):
@@ -19,8 +32,7 @@ def find_plainly(identifiers, wants_private, homing, read, found_by_prefix, miss
     cdef bint is_absent, run_is_absent = False
     if len(wanted) != count:
         raise ValueError("not as many wants as identifiers")
-    if count > 1:
-        homing = Homes(homing).__getitem__
+    homing = Homes(homing).__getitem__
     for each in asked:
         where = find_place(<str?> each, homing, last)
         if where is None:

@@ -70,6 +70,26 @@ def find_plainly(
     return found, len(found) - found.count(None) - absent, absent
 
 
+@compiled.preferred
+def find_alone(
+    identifier: str,
+    wants_private: bool,
+    homing: Homing,
+    read: Callable[[str], bytes | None],
+    found_by_prefix: Counters,
+    missed_by_prefix: Counters,
+) -> bytes | None:
+    """As `find_plainly` for one that is asked for alone, without what it takes to have many of them."""
+    place = stored_under(identifier, homing)
+    if place is None:
+        return None
+    raw = read(place[0]) or ABSENT
+    if raw and not shows_all(raw, wants_private):
+        return None
+    (found_by_prefix if raw else missed_by_prefix)[place[1].name].n += 1
+    return raw
+
+
 class PlainLookups:
     """Of one listener: its `protocol` is what answers are counted under; `tallies` count them by prefix."""
 
@@ -77,13 +97,15 @@ class PlainLookups:
         self, reader: RecordReader, clock: Clock, metrics: Metrics, protocol: str, tallies: Tallies | None = None
     ) -> None:
         self._homing = reader.homing
+        self._record = reader.record
         self._records = reader.records
         self._now_ms = clock.now_ms
         self._monotonic = clock.monotonic
         tally = Tally(metrics, protocol)
         self._count = tally.requests[Found].inc
         self._count_absent = tally.requests[NotFound].inc
-        self._observe = tally.seconds.observe_many
+        self._observe = tally.seconds.observe
+        self._observe_many = tally.seconds.observe_many
         tallies = tallies or Tallies()
         self._by_prefix = tallies.found
         self._missed_by_prefix = tallies.missed
@@ -95,10 +117,23 @@ class PlainLookups:
     def look_up(self, identifier: str, wants_private: bool = False) -> bytes | None:
         """The record whose public values are the answer, as it is stored, or `ABSENT` if nothing is registered; None: ask the
         chain."""
-        return self._look_up((identifier,), (wants_private,))[0]
+        begun = self._monotonic()
+        try:
+            raw = find_alone(identifier, wants_private, self._homing, self._record, self._by_prefix, self._missed_by_prefix)
+        except Refusal:
+            return None  # the chain will say so
+        except Exception:
+            log.exception(_FAULT)
+            return None
+        if raw is not None:
+            (self._count if raw else self._count_absent)()
+            self._observe(self._monotonic() - begun)
+        return raw
 
     def look_up_turn(self, asked: Sequence[tuple[str, bool]]) -> list[bytes | None]:
         """As `look_up`, in order, for the questions of one turn: identifiers, and whether private values are wanted."""
+        if len(asked) == 1:
+            return [self.look_up(*asked[0])]
         return self._look_up([each[0] for each in asked], [each[1] for each in asked])
 
     def look_up_many(self, identifiers: Sequence[str], wants_private: bool = False) -> list[bytes | None]:
@@ -134,5 +169,5 @@ class PlainLookups:
         if absent:
             self._count_absent(absent)
         if count or absent:
-            self._observe((self._monotonic() - begun) / len(identifiers), count + absent)
+            self._observe_many((self._monotonic() - begun) / len(identifiers), count + absent)
         return found

@@ -61,3 +61,26 @@ def test_many_are_looked_up_and_counted_the_same(questions: list[tuple[str, bool
 
     plain, quick = both_ways("resolver.chain.plain", "find_plainly")
     assert looked_up(quick) == looked_up(plain)
+
+
+@given(
+    question=st.tuples(ASKED, st.booleans()),
+    stored=st.dictionaries(st.sampled_from(["88.1/a", "88.1/b", "88.2/a", "0.NA/88.2"]), STORED, max_size=4),
+)
+def test_one_alone_is_looked_up_and_counted_as_one_of_many(question: tuple[str, bool], stored: dict[str, bytes]) -> None:
+    identifier, wants_private = question
+
+    def alone(find: Callable[..., object]) -> object:
+        tallies = Tallies()
+        return outcome(find, identifier, wants_private, homing, stored.get, tallies.found, tallies.missed), tallies.take()
+
+    def among_many(names: list[str]) -> list[bytes | None]:
+        return [*map(stored.get, names)]
+
+    plain, quick = both_ways("resolver.chain.plain", "find_alone")
+    came_to = alone(plain)
+    assert alone(quick) == came_to
+    many, _ = both_ways("resolver.chain.plain", "find_plainly")
+    tallies = Tallies()
+    found = outcome(many, [identifier], [wants_private], homing, among_many, tallies.found, tallies.missed)
+    assert (found[0][0] if isinstance(found, tuple) and isinstance(found[0], list) else found, tallies.take()) == came_to
