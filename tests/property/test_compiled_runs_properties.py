@@ -11,6 +11,7 @@ from proto.v1.resolver_pb2 import ResolveRequest
 from proto.wire.grpc.message import compose_message
 from proto.wire.grpc.response import answer_with, compose_tail, fail_with
 from proto.wire.http2.frames import compose_headers
+from proto.wire.http2.response import Response
 from resolver.listeners.grpc import plain_calls
 from resolver.listeners.http import public_replies
 from resolver.listeners.http.public_replies import render_handle, render_resolution
@@ -46,14 +47,8 @@ class Desk:
         rendered = outcome((render_handle, render_resolution)[place], raw, identifier, 1_700_000_000)
         return rendered if isinstance(rendered, Rendered) else Rendered(b"failed", "", b"")
 
-    def note(self, key: bytes) -> None:
-        self.asked.append(key)
-
     def get(self, key: bytes) -> Rendered | None:
         return Rendered(b"kept\r\nX-Request-Id: ", "tag", b"body") if key == KEPT else None
-
-    def has_seen(self, key: bytes) -> bool:
-        return key in self.seen
 
     def is_seen_again(self, key: bytes) -> bool:
         self.asked.append(key)
@@ -75,10 +70,15 @@ class Desk:
 
     def grpc(self) -> plain_calls.Way:
         return plain_calls.Way(
-            KEPT_CALLS.get, self.has_seen, self.note, self.look_up, b"absent", self.ids, lambda: 1_700_000_000
-        )
+            KEPT_CALLS.get, lambda keys: [*map(KEPT_CALLS.get, keys)], self.look_up, self.look_up_turn, self.is_seen_again,
+            self.are_seen_again, self.keep, ABSENT, self.ids, lambda: 1_700_000_000,
+        )  # fmt: skip
+
+    def keep(self, key: bytes, identifier: str, raw: bytes, response: Response) -> None:
+        self.asked.append((key, identifier, raw, response.data, response.trailers))
 
 
+ABSENT = fail_with(Failure(code=5, reason="NOT_FOUND"))
 KEPT_CALLS = {
     b"gR" + ResolveRequest(identifier=f"88.1/{name}").SerializeToString(): answer
     for name, answer in (("kept", answer_with(b"kept")), ("denied", fail_with(Failure(code=5, reason="NOT_FOUND"))))
@@ -143,12 +143,30 @@ def test_a_turn_of_requests_is_answered_the_same(a: bytes, b: bytes, reads: list
 
 MESSAGES = st.one_of(
     st.sampled_from(
-        ["88.1/a", "88.1/absent", "88.1/none", "88.1/kept", "88.1/seen", "", "x" * 127, "x" * 128, "x" * 3_000]
+        [
+            "88.1/a",
+            "88.1/absent",
+            "88.1/none",
+            "88.1/kept",
+            "88.1/denied",
+            "88.1/seen",
+            "88.1/seen-absent",
+            "",
+            "x" * 127,
+            "x" * 128,
+            "x" * 3_000,
+        ]
     ).map(lambda name: ResolveRequest(identifier=name).SerializeToString()),
     st.binary(max_size=8),
     st.just(b"\x0a\x01\xff"),
     st.just(KEPT),
 )
+
+
+def call_desk(raw: bytes) -> Desk:
+    seen = {b"gR" + ResolveRequest(identifier=f"88.1/{name}").SerializeToString() for name in ("seen", "seen-absent")}
+    stored = {"88.1/a": raw or PLAIN, "88.1/absent": b"", "88.1/seen": raw or PLAIN, "88.1/seen-absent": b""}
+    return Desk(stored, seen)
 
 
 @given(
@@ -163,9 +181,7 @@ def test_a_call_is_answered_the_same(raw: bytes, message: bytes, stream: int, pr
     data = compose_message(message) if prefix is None else prefix + message
     came_to = []
     for way in (plain, quick):
-        desk = Desk(
-            {"88.1/a": raw or PLAIN, "88.1/absent": b""}, {b"gR" + ResolveRequest(identifier="88.1/seen").SerializeToString()}
-        )
+        desk = call_desk(raw)
         came_to.append((outcome(way, stream, data, desk.grpc()), desk.asked))
     assert came_to[0] == came_to[1]
     answered = came_to[1][0]
@@ -179,3 +195,25 @@ def test_a_call_is_answered_the_same(raw: bytes, message: bytes, stream: int, pr
     elif isinstance(answered, plain_calls.Answered):
         block = answered.response().trailers + compose_tail(answered.request_id)
         assert answered.frames == compose_headers(stream, block, ends=True)
+
+
+@given(raw=STORED, bodies=st.lists(st.one_of(MESSAGES.map(compose_message), st.binary(max_size=9)), max_size=9))
+def test_calls_are_answered_together_as_each_alone(raw: bytes, bodies: list[bytes]) -> None:
+    plain, quick = both_ways("resolver.listeners.grpc.plain_calls", "answer_calls")
+    streams = [*range(1, 2 * len(bodies), 2)]
+    came_to = []
+    for way in (plain, quick):
+        desk = call_desk(raw)
+        came_to.append((outcome(way, streams, bodies, desk.grpc()), desk.asked))
+    assert came_to[0] == came_to[1]
+    answers = came_to[0][0]
+    if isinstance(answers, list):
+        alone, _ = both_ways("resolver.listeners.grpc.plain_calls", "answer_call")
+        desk = call_desk(raw)
+        for stream, body, answered in zip(streams, bodies, answers, strict=True):
+            by_itself = alone(stream, body, desk.grpc())
+            assert (answered is None) == (by_itself is None)
+            if answered is not None:
+                size = len(answered.request_id)
+                assert answered.frames[:-size] == by_itself.frames[:-size]
+                assert answered.data_bytes == by_itself.data_bytes

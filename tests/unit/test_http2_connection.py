@@ -4,7 +4,7 @@ import pytest
 from hpack import Encoder
 
 from proto.wire.http2.codes import ConnectionFault, ErrorCode
-from proto.wire.http2.events import Data, Request, Sent
+from proto.wire.http2.events import Data, Request, Reset, Sent
 from proto.wire.http2.limits import (
     CONNECTION_WINDOW_BYTES,
     MAX_FRAME_BYTES,
@@ -115,6 +115,49 @@ def test_a_tail_of_another_length_is_put_in_all_the_same() -> None:
     core.hear()
     core.connection.respond(1, Response(b"\x88", b"d", b"t", 4), b"another tail")
     assert core.hear()[-1].payload == b"tanother tail"
+
+
+def held(core: Core, raw: bytes) -> None:
+    """Hold every request that comes."""
+    core.connection.feed(raw)
+    core.connection.begin_turn()
+    while (event := core.connection.next_event()) is not None:
+        assert core.connection.hold(event.stream)
+
+
+def test_who_is_held_is_answered_in_any_order() -> None:
+    core = Core()
+    held(core, BEGIN + b"".join(compose_request(stream, b"x") for stream in (1, 3, 5)))
+    assert core.connection.open_streams == 3
+    core.hear()
+    for stream in (5, 1):
+        core.answer(stream, b"answer")
+    assert core.connection.respond_at_once(3, compose_frame(HEADERS, END_HEADERS | END_STREAM, 3, b"\x88"), 0)
+    assert [(frame.kind, frame.stream) for frame in core.hear()] == [
+        *((kind, stream) for stream in (5, 1) for kind in (HEADERS, DATA, HEADERS)), (HEADERS, 3)
+    ]  # fmt: skip
+    assert core.connection.open_streams == 0
+    assert not core.connection.respond_at_once(3, b"again", 0)
+
+
+def test_who_is_held_may_be_given_up_and_given_room() -> None:
+    core = Core()
+    held(core, BEGIN + compose_settings((4, 2)) + compose_request(1) + compose_request(3))
+    assert core.say(compose_number(RST_STREAM, 1, 8) + compose_number(WINDOW_UPDATE, 3, 4)) == [Reset(1, 8)]
+    core.hear()
+    core.answer(1, b"never")
+    core.answer(3, b"answer")
+    assert [frame.payload for frame in core.hear() if frame.kind == DATA] == [b"answer"]
+
+
+def test_nobody_is_held_but_who_was_read_last_and_while_no_answer_waits_for_room() -> None:
+    core = Core()
+    core.say(BEGIN + compose_settings((4, 2)) + compose_request(1))
+    assert not core.connection.hold(1)
+    core.answer(1, b"answer")
+    core.connection.feed(compose_request(3))
+    assert core.connection.next_event() is not None
+    assert not core.connection.hold(3)
 
 
 def test_header_blocks_that_come_again_are_understood_the_same() -> None:

@@ -201,6 +201,26 @@ def test_more_streams_than_were_promised_are_refused() -> None:
     assert isinstance(core.say(open_stream(7))[0], Request)
 
 
+def test_streams_that_are_held_count_as_open() -> None:
+    core = Core(Http2Limits(max_streams=1))
+    core.connection.feed(BEGIN + compose_request(1) + compose_request(3))
+    assert core.connection.next_event() is not None
+    assert core.connection.hold(1)
+    rejected = core.connection.next_event()
+    assert isinstance(rejected, Rejected)
+    assert rejected[:2] == (3, ErrorCode.REFUSED_STREAM)
+
+
+def test_data_behind_the_end_of_a_stream_that_is_held_breaks_the_protocol() -> None:
+    core = Core()
+    core.connection.feed(BEGIN + compose_request(1) + compose_frame(DATA, 0, 1, b"more"))
+    assert core.connection.next_event() is not None
+    assert core.connection.hold(1)
+    with pytest.raises(ConnectionFault) as raised:
+        core.connection.next_event()
+    assert raised.value.code is ErrorCode.STREAM_CLOSED
+
+
 FLOODS = [
     ("pings", "max_pings", lambda n: compose_frame(PING, 0, 0, bytes(8))),
     ("acknowledged pings", "max_pings", lambda n: compose_frame(PING, ACK, 0, bytes(8))),

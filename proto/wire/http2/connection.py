@@ -98,8 +98,8 @@ class ServerConnection(Generic[T]):
 
     __slots__ = (
         "_abandoned", "_at", "_block", "_block_ends", "_block_frames", "_block_stream", "_current", "_data", "_frames_left",
-        "_happened", "_is_begun", "_is_retiring", "_known", "_last", "_limits", "_outbox", "_read_head", "_reader", "_spent",
-        "_streams", "_unread", "is_behind", "is_leaving",
+        "_happened", "_held", "_is_begun", "_is_retiring", "_known", "_last", "_limits", "_outbox", "_read_head", "_reader",
+        "_spent", "_streams", "_unread", "is_behind", "is_leaving",
     )  # fmt: skip
 
     def __init__(self, read_head: Callable[[RequestHead], T], limits: Http2Limits) -> None:
@@ -112,6 +112,7 @@ class ServerConnection(Generic[T]):
         self._streams: dict[int, Stream] = {}
         self._last = 0  # the greatest stream that the client has opened
         self._current = _NONE  # one that was read whole, and is remembered by nothing else yet
+        self._held: dict[int, None] = _NOTHING  # such ones of which their numbers are all that is remembered
         self._abandoned: dict[int, None] = _NOTHING  # ended by us while the client might still send on them
         self._unread = CONNECTION_WINDOW_BYTES
         self._reader: BlockReader[_Meaning[T]] | None = None
@@ -134,7 +135,12 @@ class ServerConnection(Generic[T]):
     @property
     def open_streams(self) -> int:
         """Streams that wait for something: more of a request, an answer, or room for one."""
-        return len(self._streams)
+        return len(self._streams) + len(self._held)
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is left of what was fed."""
+        return self._at >= len(self._data)
 
     @property
     def blocked(self) -> list[int]:
@@ -167,7 +173,7 @@ class ServerConnection(Generic[T]):
     def next_event(self) -> Event[T] | None:
         """The next thing that happens, or None: until more is fed, or `is_behind`. Raises `ConnectionFault`."""
         if self._current:
-            self._settle()
+            self._settle(self._current)
         if self._happened:
             return self._happened.popleft()
         try:
@@ -187,11 +193,11 @@ class ServerConnection(Generic[T]):
         """Answer a stream, whole. Of a stream that is gone nothing is said."""
         if len(tail) != response.tail_bytes:
             response = with_tail(response, tail)
-        if number == self._current:
+        if self._is_new(number):
             if self._outbox.put_at_once(number, response, tail):
-                self._current = _NONE
+                self._let_go(number)
                 return
-            self._settle()
+            self._settle(number)
         stream = self._streams.get(number)
         if stream is None:
             return
@@ -201,19 +207,30 @@ class ServerConnection(Generic[T]):
         self._end(number, stream, response.trailers + tail)
 
     def respond_at_once(self, number: int, frames: bytes, data_bytes: int) -> bool:
-        """Answer the stream that was read last with all frames of its answer, `data_bytes` of them data, if there is room.
-
-        False: nothing was done.
+        """Answer the stream that was read last, or one that is held, with all frames of its answer, `data_bytes` of them data,
+        if there is room. False: nothing was done.
         """
-        if number != self._current or not self._outbox.put_frames(frames, data_bytes):
+        if not self._is_new(number) or not self._outbox.put_frames(frames, data_bytes):
             return False
+        self._let_go(number)
+        return True
+
+    def hold(self, number: int) -> bool:
+        """Go on without answering the stream that was read last, which is to be answered before long: it costs less to
+        remember than one that has to wait. False if it is not the one, or if others have answers for which there is no room.
+        """
+        if number != self._current or self._outbox.is_blocked:
+            return False
+        if self._held is _NOTHING:
+            self._held = {}
+        self._held[number] = None
         self._current = _NONE
         return True
 
     def send_headers(self, number: int, block: bytes) -> None:
         """Begin an answer that comes in parts."""
-        if number == self._current:
-            self._settle()
+        if self._is_new(number):
+            self._settle(number)
         if number in self._streams:
             self._outbox.put(compose_headers(number, block, ends=False))
 
@@ -237,8 +254,8 @@ class ServerConnection(Generic[T]):
 
     def reset(self, number: int, code: ErrorCode) -> None:
         """End a stream without an answer."""
-        if number == self._current:
-            self._settle()
+        if self._is_new(number):
+            self._settle(number)
         if number in self._streams:
             self._forget(number, code)
 
@@ -300,7 +317,7 @@ class ServerConnection(Generic[T]):
     def _take_call(self, number: int, block: bytes, body: bytes, after: int) -> Request[T] | None:
         """A request that is there whole, with a header block that is known; None, and nothing taken, if it is not so simple."""
         meaning = self._known.get(block)
-        if meaning is None or not self._is_next(number) or len(self._streams) >= self._limits.max_streams:
+        if meaning is None or not self._is_next(number) or len(self._streams) + len(self._held) >= self._limits.max_streams:
             return None
         head, awaited = meaning
         if awaited not in (len(body), UNKNOWN_LENGTH):
@@ -333,7 +350,7 @@ class ServerConnection(Generic[T]):
                 meaning = self._understand(block)
             except StreamFault as fault:
                 return self._reject(number, fault)
-        if len(self._streams) >= self._limits.max_streams:
+        if self.open_streams >= self._limits.max_streams:
             return self._reject(number, StreamFault(ErrorCode.REFUSED_STREAM, "too many streams are open"))
         head, awaited = meaning
         body = b""
@@ -379,6 +396,8 @@ class ServerConnection(Generic[T]):
         """A frame that is not the head of a request as nearly all are."""
         if self._block_stream and (kind != CONTINUATION or number != self._block_stream):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a header block is interrupted")
+        if number in self._held:
+            self._settle(number)
         take = _TAKERS.get(kind)
         if take is None:
             self._spend_idle()
@@ -567,11 +586,21 @@ class ServerConnection(Generic[T]):
 
     # Streams.
 
-    def _settle(self) -> None:
-        """Remember the stream that was read whole: it is not answered at once."""
-        window = self._outbox.initial_window
-        self._streams[self._current] = Stream(STREAM_WINDOW_BYTES, window, is_receiving=False)
-        self._current = _NONE
+    def _is_new(self, number: int) -> bool:
+        """Whether a stream was read whole, and nothing has happened to it since."""
+        return number == self._current or number in self._held
+
+    def _let_go(self, number: int) -> None:
+        """A new stream is answered, or remembered otherwise."""
+        if number == self._current:
+            self._current = _NONE
+        else:
+            del self._held[number]
+
+    def _settle(self, number: int) -> None:
+        """Remember a new stream for longer: it is not answered at once."""
+        self._let_go(number)
+        self._streams[number] = Stream(STREAM_WINDOW_BYTES, self._outbox.initial_window, is_receiving=False)
 
     def _end(self, number: int, stream: Stream, block: bytes) -> None:
         """Send the last block as soon as everything before it has gone."""

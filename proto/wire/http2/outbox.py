@@ -30,6 +30,11 @@ class Outbox:
         return self.size >= self._max_bytes
 
     @property
+    def is_blocked(self) -> bool:
+        """Whether data waits."""
+        return bool(self._blocked)
+
+    @property
     def blocked(self) -> list[int]:
         """The streams of which data waits."""
         return list(self._blocked)

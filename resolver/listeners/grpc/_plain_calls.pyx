@@ -16,7 +16,6 @@ from proto.request_id import compose_id
 from proto.wire.grpc.response import answer_with, compose_tail
 from proto.wire.http2.frames import compose_headers
 from proto.wire.http2.response import Response
-from resolver.listeners.grpc.limits import MAX_KEPT_QUESTION_BYTES as _MAX_KEPT_QUESTION_BYTES
 
 cdef enum:
     PREFIX_BYTES = 5
@@ -27,7 +26,7 @@ cdef enum:
     ID_CHARS = 32  # of an id of our own making
     MAX_SIZE = 0xFFFFFF
 
-assert PREFIX_BYTES == _PREFIX_BYTES and LONGER_LENGTH <= _MAX_KEPT_QUESTION_BYTES
+assert PREFIX_BYTES == _PREFIX_BYTES
 
 cdef bytes _KEY = b"gR"
 # The frames of an answer without data: what stands before the first number of the stream, between them, and behind the last.
@@ -44,59 +43,129 @@ cdef bytes _ENDS = compose_headers(0, b"", ends=True)[3:5]
 assert len(_TAIL_BEGIN) + ID_CHARS == _TAIL_BYTES <= 64
 
 _answered = None
-_answer_absent = None
-_answer_kept = None
+_frame_answer = None
 _Response = Response
 
 
-def answer_call(unsigned int stream, bytes data not None, way):
+def answer_call(unsigned int stream, bytes body not None, way):
     """As `resolver.listeners.grpc.plain_calls.answer_call`."""
-    global _answered, _answer_absent, _answer_kept
-    cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - PREFIX_BYTES
     cdef bytes key, raw
-    cdef str identifier, own
+    cdef str name, own
     cdef unsigned long long number
-    cdef char tail[64]
-    cdef Growing message, frames
     if not isinstance(way, tuple):
-        return pure("resolver.listeners.grpc.plain_calls", "answer_call")(stream, data, way)
-    # One message that is not compressed, and in it one field whose length takes one byte.
+        return pure("resolver.listeners.grpc.plain_calls", "answer_call")(stream, body, way)
+    _import_rest()
+    name = _asked_for(body)
+    if name is None:
+        return None
+    get, _, look_up, _, is_seen_again, _, keep, absent, ids, now_s = <tuple> way
+    key = _KEY + body[PREFIX_BYTES:]
+    response = get(key)
+    raw = None
+    if response is None:
+        raw = look_up(name)
+        if raw is None:
+            return None
+        response = _respond(raw, name, key, is_seen_again(key), keep, absent, now_s)
+    own, number = ids.reserve(1)
+    return _frame_record(stream, raw, name, now_s(), own, number) if response is None else _frame(stream, response, own, number)
+
+
+def answer_calls(list streams not None, list bodies not None, way):
+    """As `resolver.listeners.grpc.plain_calls.answer_calls`."""
+    cdef Py_ssize_t count = len(streams), place, each, size = 0
+    cdef list answers = [None] * count, keys = [], names = [], places = [], asked = [], found, again
+    cdef bytes body, raw
+    cdef str name, own
+    cdef unsigned long long first
+    if not isinstance(way, tuple) or len(bodies) != count:
+        return pure("resolver.listeners.grpc.plain_calls", "answer_calls")(streams, bodies, way)
+    _import_rest()
+    _, get_turn, _, look_up_turn, _, are_seen_again, keep, absent, ids, now_s = <tuple> way
+    own, first = ids.reserve(count)
+    for place in range(count):
+        body = bodies[place]
+        name = _asked_for(body)
+        if name is not None:
+            places.append(place)
+            names.append(name)
+            keys.append(_KEY + body[PREFIX_BYTES:])
+    found = get_turn(keys)
+    # What is kept is answered; of all others what they ask for is noted, in the same lists.
+    for each in range(len(keys)):
+        place, kept = places[each], found[each]
+        if kept is not None:
+            answers[place] = _frame(streams[place], kept, own, first + place)
+            continue
+        asked.append((names[each], False))
+        places[size], names[size], keys[size] = place, names[each], keys[each]
+        size += 1
+    if not size:
+        return answers
+    found = look_up_turn(asked)
+    del keys[size:]
+    settled = keys if None not in found else [keys[each] for each in range(size) if found[each] is not None]
+    again = are_seen_again(settled) if settled else []
+    seen = iter(again)
+    for each in range(size):
+        raw = found[each]
+        if raw is None:
+            continue
+        place, name = places[each], names[each]
+        response = _respond(raw, name, keys[each], next(seen), keep, absent, now_s)
+        if response is None:
+            answers[place] = _frame_record(streams[place], raw, name, now_s(), own, first + place)
+        else:
+            answers[place] = _frame(streams[place], response, own, first + place)
+    return answers
+
+
+cdef int _import_rest() except -1:
+    """Take from the plain module what stands in it behind the import of this one."""
+    global _answered, _frame_answer
+    if _answered is None:
+        from resolver.listeners.grpc.plain_calls import Answered, frame_answer
+        _answered, _frame_answer = Answered, frame_answer
+    return 0
+
+
+cdef _respond(bytes raw, str name, bytes key, bint is_seen, keep, absent, now_s):
+    """As `_respond` there; None for an answer that is not kept: its frames are written at once (`_frame_record`)."""
+    if raw and not is_seen:
+        return None
+    response = answer_with(compose_public_response(raw, name, now_s())) if raw else absent
+    if is_seen:
+        keep(key, name, raw, response)
+    return response
+
+
+cdef str _asked_for(bytes body):
+    """The identifier, if that is all of a call's data: one message that is not compressed, and in it one field whose length takes
+    one byte."""
+    cdef const unsigned char* at = <const unsigned char*> PyBytes_AS_STRING(body)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(body) - PREFIX_BYTES
     if size < 2 or size >= LONGER_LENGTH or at[0] or uint32(at + 1) != <unsigned int> size:
         return None
     if at[PREFIX_BYTES] != IDENTIFIER or at[PREFIX_BYTES + 1] + 2 != size:
         return None
     try:
-        identifier = PyUnicode_DecodeUTF8(<const char*> at + PREFIX_BYTES + 2, size - 2, NULL)
+        return PyUnicode_DecodeUTF8(<const char*> at + PREFIX_BYTES + 2, size - 2, NULL)
     except UnicodeDecodeError:
         return None
-    if _answered is None:
-        from resolver.listeners.grpc.plain_calls import Answered, answer_absent, answer_kept
-        _answered, _answer_absent, _answer_kept = Answered, answer_absent, answer_kept
-    get, has_seen, note, look_up, absent, ids, now_s = <tuple> way
-    key = _KEY + data[PREFIX_BYTES:]
-    kept = get(key)
-    if kept is not None:
-        return _answer_kept_quickly(stream, kept, way, ids)
-    if has_seen(key):
-        return None
-    raw = look_up(identifier)
-    if raw is None:
-        return None
-    if not raw:
-        return _answer_absent(stream, key, way)
+
+
+cdef _frame_record(unsigned int stream, bytes raw, str identifier, now_s, str own, unsigned long long number):
+    """The answer with what is public of a record."""
+    cdef char tail[64]
+    cdef Growing message, frames
     begin(&message)
     begin(&frames)
     try:
-        if not put_response(&message, raw, identifier, now_s()):
+        if not put_response(&message, raw, identifier, now_s):
             message.size = 0
-            put_bytes(&message, compose_public_response(raw, identifier, now_s()))
-        note(key)
-        own, number = ids.reserve(1)
+            put_bytes(&message, compose_public_response(raw, identifier, now_s))
         if message.size + PREFIX_BYTES > MAX_SIZE or not _put_tail(tail, own, number):
-            response, request_id = answer_with(finish(&message)), compose_id(own, number)
-            put_bytes(&frames, _join(response.parts, stream.to_bytes(4, "big"), compose_tail(request_id)))
-            return _answered(finish(&frames), response.data_bytes, request_id)
+            return _frame_answer(stream, answer_with(finish(&message)), compose_id(own, number))
         put_bytes(&frames, _FIRST)
         _put_number(&frames, stream)
         put_bytes(&frames, _HEADERS)
@@ -120,28 +189,18 @@ def answer_call(unsigned int stream, bytes data not None, way):
         release(&frames)
 
 
-cdef bytes _join(parts, bytes number, bytes tail):
-    first, second, third, last = parts
-    return b"".join((first, number, second, number, third, number, last, tail))
-
-
-cdef _answer_kept_quickly(unsigned int stream, kept, way, ids):
-    """As `answer_kept`. What is not composed for an id of ours is left to plain Python."""
+cdef _frame(unsigned int stream, response, str own, unsigned long long number):
+    """As `frame_answer`. What is not composed for an id of ours is left to plain Python."""
     cdef Growing frames
     cdef bytes first, second, third, last, block
-    cdef str own
-    cdef unsigned long long number
     cdef char tail[64]
     cdef Py_ssize_t size
-    if type(kept) is not _Response or kept.tail_bytes != _TAIL_BYTES:
-        return _answer_kept(stream, kept, way)
-    own, number = ids.reserve(1)
-    if not _put_tail(tail, own, number):
-        raise ValueError("an id of another length than ours have")
+    if type(response) is not _Response or response.tail_bytes != _TAIL_BYTES or not _put_tail(tail, own, number):
+        return _frame_answer(stream, response, compose_id(own, number))
     begin(&frames)
     try:
-        if kept.data_bytes:
-            first, second, third, last = kept.parts
+        if response.data_bytes:
+            first, second, third, last = response.parts
             put_bytes(&frames, first)
             _put_number(&frames, stream)
             put_bytes(&frames, second)
@@ -150,7 +209,7 @@ cdef _answer_kept_quickly(unsigned int stream, kept, way, ids):
             _put_number(&frames, stream)
             put_bytes(&frames, last)
         else:
-            block = kept.trailers
+            block = response.trailers
             size = PyBytes_GET_SIZE(block) + _TAIL_BYTES
             put_byte(&frames, <int> (size >> 16) & 0xFF)
             put_byte(&frames, <int> (size >> 8) & 0xFF)
@@ -160,7 +219,7 @@ cdef _answer_kept_quickly(unsigned int stream, kept, way, ids):
             put_bytes(&frames, block)
         put(&frames, tail, _TAIL_BYTES)
         request_id = PyUnicode_DecodeASCII(tail + _TAIL_BYTES - ID_CHARS, ID_CHARS, NULL)
-        return _answered(finish(&frames), kept.data_bytes, request_id)
+        return _answered(finish(&frames), response.data_bytes, request_id)
     finally:
         release(&frames)
 

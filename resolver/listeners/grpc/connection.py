@@ -1,11 +1,15 @@
 """One connection: what the socket brings is fed to the core, what happens is answered, what is to be sent is written at once.
 
 Everything that one read brings is answered with one write. A connection is not read while its client does not take what was
-written, or until its turn comes again: the kernel then slows the client down.
+written, or until its turn comes again: the kernel then slows the client down. Of the commonest calls those of one read are
+answered together (`plain_calls`).
+
+Length: one machine, of which every part looks at the state of the others.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any, Final, Protocol, cast
 
 from proto.errors import Reason, Refusal
@@ -18,9 +22,9 @@ from proto.wire.http2.events import Data, Event, Rejected, Request, Reset, Sent
 from proto.wire.http2.response import Response
 from resolver.listeners.grpc.calls import FAILED, FAULT_REASONS, Calls
 from resolver.listeners.grpc.exchange import Exchange, StreamingExchange, UnaryExchange
-from resolver.listeners.grpc.limits import CONNECTION_AGE_SPREAD_S
+from resolver.listeners.grpc.limits import CONNECTION_AGE_SPREAD_S, MAX_GATHERED
 from resolver.listeners.grpc.lookups import RESOLVE
-from resolver.listeners.grpc.plain_calls import Way, answer_call
+from resolver.listeners.grpc.plain_calls import MAX_PLAIN_BYTES, Answered, Way, answer_call, answer_calls
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +54,9 @@ class Connection(asyncio.Protocol):
     """Driven by the event loop. Holds no timer of its own: the listener's sweep calls `check`."""
 
     __slots__ = (
-        "_ends_at_s", "_exchanges", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_open", "_is_reading",
-        "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s", "_transport", "calls",
-        "core", "lingers", "peer",
+        "_ends_at_s", "_exchanges", "_gathered", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_open",
+        "_is_reading", "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s",
+        "_transport", "calls", "core", "lingers", "peer",
     )  # fmt: skip
 
     def __init__(self, host: Host, number: int) -> None:
@@ -64,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._name = str(number)
         self._transport: asyncio.Transport | None = None
         self._exchanges: dict[int, Exchange] = {}
+        self._gathered: list[tuple[int, bytes, Call]] = []  # calls of this read that are answered together
         self._held: dict[int, int] = _NOTHING  # by stream: the bytes that are accounted for
         self._is_encrypted = False  # and cannot be half closed
         self._is_open = True  # what comes is worked on
@@ -198,7 +203,9 @@ class Connection(asyncio.Protocol):
                     self._begin(event[0], event[1], event[2], event[3])
                 else:
                     self._take(event)
+            self._answer_gathered()
         except ConnectionFault as fault:
+            self._answer_gathered()
             self._end_badly(fault)
             return
         finally:
@@ -221,9 +228,20 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, number: int, call: Call, data: bytes, ends: bool) -> None:
         """A call: answered here and now if it is whole and its answer is there."""
+        way = self.calls.way
+        if way is not None and call.is_silent and ends and call.path == RESOLVE and len(data) <= MAX_PLAIN_BYTES:
+            if self._gathered or not self.core.is_drained:
+                if self.core.hold(number):
+                    self._gathered.append((number, data, call))
+                    if len(self._gathered) >= MAX_GATHERED:
+                        self._answer_gathered()
+                    return
+            elif self._answer(number, data, way):
+                return
+        self._begin_alone(number, call, data, ends)
+
+    def _begin_alone(self, number: int, call: Call, data: bytes, ends: bool) -> None:
         calls = self.calls
-        if call.is_silent and ends and call.path == RESOLVE and calls.way is not None and self._answer(number, data, calls.way):
-            return
         request_id = call.head.request_id or calls.ids.new()
         method = calls.unary.get(call.path)
         if method is not None and ends:
@@ -252,12 +270,32 @@ class Connection(asyncio.Protocol):
         except Exception:
             logger.exception(FAILED)  # the general way meets it again, and tells the client
             return False
-        if answered is None:
-            return False
+        if answered is not None:
+            self._say(number, answered)
+        return answered is not None
+
+    def _answer_gathered(self) -> None:
+        """Answer what was gathered of this read."""
+        gathered, way = self._gathered, self.calls.way
+        if not gathered or way is None:
+            return
+        self._gathered = []
+        answers: Sequence[Answered | None]
+        try:
+            answers = answer_calls([each[0] for each in gathered], [each[1] for each in gathered], way)
+        except Exception:
+            logger.exception(FAILED)  # the general way meets it again, and tells the client
+            answers = [None] * len(gathered)
+        for (number, data, call), answered in zip(gathered, answers, strict=True):
+            if answered is None:
+                self._begin_alone(number, call, data, ends=True)
+            else:
+                self._say(number, answered)
+
+    def _say(self, number: int, answered: Answered) -> None:
         size = answered[1]
         if size > SMALL_MESSAGE_BYTES or not self.core.respond_at_once(number, answered[0], size):
             self._respond(number, answered.response(), answered.request_id)
-        return True
 
     def _open(self, number: int, call: Call, data: bytes, ends: bool, request_id: str) -> None:
         """A call whose message is still to come, or that has several."""

@@ -26,6 +26,10 @@ BATCH_SLICE: Final = 128
 # Answers are kept for questions of an identifier and a few filters; longer ones will hardly come again byte by byte.
 MAX_KEPT_QUESTION_BYTES: Final = MAX_IDENTIFIER_BYTES + 256
 
+# Calls of one read that are answered together: most of what that saves is saved with the first few, and none of their answers
+# counts among the bytes of the turn before all of them are there.
+MAX_GATHERED: Final = 8
+
 # Calls that wait for their message or their answer: each holds one message; past this a client is told to slow down.
 MAX_CALLS: Final = 512
 OVERLOAD_RETRY_S: Final = 1.0

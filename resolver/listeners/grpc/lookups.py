@@ -75,7 +75,14 @@ class Lookups:
         plain, kept = self._plain, self._kept
         if plain is None:
             return None
-        return Way(kept.get, kept.has_seen, kept.note, plain.look_up, _ABSENT.trailers, ids, plain.now_s)
+
+        def keep(key: bytes, identifier: str, raw: bytes, response: Response) -> None:
+            plain.keep(kept, key, identifier, raw, response, response.size)
+
+        return Way(
+            kept.get, kept.get_turn, plain.look_up, plain.look_up_turn, kept.is_seen_again, kept.are_seen_again, keep, _ABSENT,
+            ids, plain.now_s,
+        )  # fmt: skip
 
     def resolve(self, head: CallHead, raw: bytes, request_id: str, peer: str) -> Response | Awaitable[Response]:
         """`Resolve`. Raises `Refusal`."""

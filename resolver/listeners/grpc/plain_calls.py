@@ -1,37 +1,45 @@
-"""The commonest call, answered in one piece: `Resolve` of one identifier, nothing said beside it, kept or found plainly.
+"""The commonest calls, answered in one piece: `Resolve` of one identifier, nothing said beside it, kept or found plainly.
 
-From the data of its stream to the frames of its answer. Whatever is asked otherwise, will be kept because it was asked before,
-or is not found plainly goes the general way (`lookups`): the answer is the same byte for byte.
+From the data of their streams to the frames of their answers. Of several that one read brings each step is done for all before
+the next (`answer_calls`): a look-up that stands alone between other work finds the processor's caches filled with everything
+else. Whatever is asked otherwise, or is not found plainly, goes the general way (`lookups`): the answer is the same byte for
+byte.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from proto import compiled
 from proto.packed_messages import compose_public_response
-from proto.request_id import RequestIds
+from proto.request_id import RequestIds, compose_id
 from proto.wire.grpc.message import PREFIX_BYTES, compose_message
 from proto.wire.grpc.resolution import plain_identifier
 from proto.wire.grpc.response import HEAD, answer_with, compose_tail
 from proto.wire.http2.frames import HEAD_BYTES, NUMBER, compose_headers
 from proto.wire.http2.response import Response, with_tail
-from resolver.listeners.grpc.limits import MAX_KEPT_QUESTION_BYTES
 
 KEY: Final = b"gR"
 """What keys of the answer cache begin with: whose it is, and of which method; the message follows."""
+
+MAX_PLAIN_BYTES: Final = PREFIX_BYTES + 2 + 0x7F
+"""The longest data of a call that can be one of these."""
 
 
 class Way(NamedTuple):
     """What such calls are answered with; the same for all connections of a listener."""
 
     get: Callable[[bytes], Response | None]
-    """The answer that is kept under a key (`Shelf.get`)."""
-    has_seen: Callable[[bytes], bool]
-    note: Callable[[bytes], None]
+    get_turn: Callable[[Sequence[bytes]], list[Response | None]]
+    """The answers that are kept under keys (`Shelf.get`, `Shelf.get_turn`)."""
     look_up: Callable[[str], bytes | None]
-    """A plain look-up (`PlainLookups.look_up`)."""
-    absent: bytes
-    """The block that ends the answer if nothing is registered, up to the request id: that is all of it."""
+    look_up_turn: Callable[[Sequence[tuple[str, bool]]], list[bytes | None]]
+    """Plain look-ups (`PlainLookups.look_up`, `PlainLookups.look_up_turn`)."""
+    is_seen_again: Callable[[bytes], bool]
+    are_seen_again: Callable[[Sequence[bytes]], list[bool]]
+    keep: Callable[[bytes, str, bytes, Response], None]
+    """Keep an answer: its key, the identifier, its record, and the answer."""
+    absent: Response
+    """The answer if nothing is registered."""
     ids: RequestIds
     now_s: Callable[[], int]
 
@@ -56,47 +64,64 @@ class Answered(NamedTuple):
 _DATA_AT: Final = 2 * HEAD_BYTES + len(HEAD)
 
 
-def answer_absent(stream: int, key: bytes, way: Way) -> Answered:
-    """The answer to a call for what is not there."""
-    way.note(key)
-    request_id = way.ids.new()
-    return Answered(compose_headers(stream, way.absent + compose_tail(request_id), ends=True), 0, request_id)
-
-
-def answer_kept(stream: int, kept: Response, way: Way) -> Answered:
-    """The answer to a call whose answer is kept."""
-    request_id, number = way.ids.new(), NUMBER.pack(stream)
-    tail = compose_tail(request_id)
-    if not kept.data_bytes:
-        return Answered(compose_headers(stream, kept.trailers + tail, ends=True), 0, request_id)
-    first, second, third, last = kept.parts if len(tail) == kept.tail_bytes else with_tail(kept, tail).parts
+def frame_answer(stream: int, response: Response, request_id: str) -> Answered:
+    """An answer under the id of a request."""
+    tail, number = compose_tail(request_id), NUMBER.pack(stream)
+    if not response.data_bytes:
+        return Answered(compose_headers(stream, response.trailers + tail, ends=True), 0, request_id)
+    first, second, third, last = response.parts if len(tail) == response.tail_bytes else with_tail(response, tail).parts
     parts = (first, number, second, number, third, number, last, tail)
-    return Answered(b"".join(parts), kept.data_bytes, request_id)
+    return Answered(b"".join(parts), response.data_bytes, request_id)
 
 
 @compiled.preferred
-def answer_call(stream: int, data: bytes, way: Way) -> Answered | None:
+def answer_call(stream: int, body: bytes, way: Way) -> Answered | None:
     """The answer to a call of `Resolve` with all of its data; None: it goes the general way, and nothing was counted."""
-    message = data[PREFIX_BYTES:]
-    size = len(message)
-    if size > MAX_KEPT_QUESTION_BYTES or data[:PREFIX_BYTES] != compose_message(message)[:PREFIX_BYTES]:
+    name = _asked_for(body)
+    if name is None:
         return None
-    identifier, key = plain_identifier(message), KEY + message
-    if identifier is None:
+    key = KEY + body[PREFIX_BYTES:]
+    response = way.get(key)
+    if response is None:
+        raw = way.look_up(name)
+        if raw is None:
+            return None
+        response = _respond(raw, name, key, way, way.is_seen_again(key))
+    return frame_answer(stream, response, way.ids.new())
+
+
+@compiled.preferred
+def answer_calls(streams: list[int], bodies: list[bytes], way: Way) -> list[Answered | None]:
+    """As `answer_call` for each, in order."""
+    answers: list[Answered | None] = [None] * len(streams)
+    own, first = way.ids.reserve(len(streams))
+    asked = [(place, name) for place, name in enumerate(map(_asked_for, bodies)) if name is not None]
+    keys = [KEY + bodies[place][PREFIX_BYTES:] for place, _ in asked]
+    missed: list[tuple[int, str, bytes]] = []
+    for (place, name), key, kept in zip(asked, keys, way.get_turn(keys), strict=True):
+        if kept is None:
+            missed.append((place, name, key))
+        else:
+            answers[place] = frame_answer(streams[place], kept, compose_id(own, first + place))
+    found = way.look_up_turn([(name, False) for _, name, _ in missed]) if missed else []
+    settled = [(*each, raw) for each, raw in zip(missed, found, strict=True) if raw is not None]
+    again = way.are_seen_again([key for _, _, key, _ in settled]) if settled else []
+    for (place, name, key, raw), is_seen in zip(settled, again, strict=True):
+        response = _respond(raw, name, key, way, is_seen)
+        answers[place] = frame_answer(streams[place], response, compose_id(own, first + place))
+    return answers
+
+
+def _respond(raw: bytes, name: str, key: bytes, way: Way, is_seen: bool) -> Response:
+    """The answer with what is public of a record, or with none; kept if it was asked for before."""
+    response = answer_with(compose_public_response(raw, name, way.now_s())) if raw else way.absent
+    if is_seen:
+        way.keep(key, name, raw, response)
+    return response
+
+
+def _asked_for(body: bytes) -> str | None:
+    """The identifier, if that is all of a call's data; None of any other."""
+    if len(body) > MAX_PLAIN_BYTES or body[:PREFIX_BYTES] != compose_message(body[PREFIX_BYTES:])[:PREFIX_BYTES]:
         return None
-    kept = way.get(key)
-    if kept is not None:
-        return answer_kept(stream, kept, way)
-    if way.has_seen(key):
-        return None
-    raw = way.look_up(identifier)
-    if raw is None:
-        return None
-    if not raw:
-        return answer_absent(stream, key, way)
-    response = answer_with(compose_public_response(raw, identifier, way.now_s()))
-    way.note(key)
-    request_id, number = way.ids.new(), NUMBER.pack(stream)
-    first, second, third, last = response.parts
-    parts = (first, number, second, number, third, number, last, compose_tail(request_id))
-    return Answered(b"".join(parts), response.data_bytes, request_id)
+    return plain_identifier(body[PREFIX_BYTES:])

@@ -13,18 +13,30 @@ from grpc import aio
 
 from proto.errors import Reason
 from proto.keys import record_key
+from proto.model.answer import OUTCOMES
 from proto.model.change import Position
 from proto.model.value import Value
 from proto.v1.resolver_pb2 import ResolveRequest, ResolveResponse
 from proto.v1.resolver_pb2_grpc import ResolverStub
 from proto.wire.grpc.message import compose_message
+from resolver.listeners.grpc import connection
 from resolver.listeners.grpc.limits import GrpcLimits
 from tests.support.certificates import make_certificate
 from tests.support.grpc_calls import until
 from tests.support.grpc_messages import compress
 from tests.support.grpc_worker import HOST, RESOLVE, Worker
 from tests.support.h2_client import H2Client
-from tests.support.http2 import DATA, GOAWAY, HEADERS, compose_call, compose_data, parse_frames
+from tests.support.http2 import (
+    BEGIN,
+    DATA,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    compose_call,
+    compose_data,
+    compose_request,
+    parse_frames,
+)
 
 PUMP = ResolveRequest(identifier="88.118.1/Pump").SerializeToString()
 
@@ -161,6 +173,45 @@ async def test_a_question_that_comes_again_is_answered_from_the_cache_and_a_writ
         assert {ResolveResponse.FromString(each.data[5:]).values[0].data for each in said} == {str(turn).encode()}
         assert len({each.trailers["x-request-id"] for each in said}) == 4
     assert worker.counted("answer_cache_hits_total") >= 5
+
+
+ID_CHARS = 32  # at the end of an answer
+NAMES = ["Pump", "p-1", "none", "gone", "held", "../odd", "x" * 200]
+
+
+async def ask_in_one_write(worker: Worker, names: list[str]) -> list[tuple[bytes, bytes]]:
+    """The message and the trailers that each name came to, without ids of requests, when all are asked for at once."""
+    reader, writer = await asyncio.open_connection(HOST, worker.port)
+    asked = [compose_message(ResolveRequest(identifier=f"88.118.1/{name}").SerializeToString()) for name in names]
+    writer.write(BEGIN + b"".join(compose_request(2 * at + 1, each, RESOLVE) for at, each in enumerate(asked)))
+    data, ends = dict.fromkeys(range(1, 2 * len(names), 2), b""), dict[int, bytes]()
+    said = b""
+    async with asyncio.timeout(20):
+        while len(ends) < len(names):
+            said += await reader.read(65_536)
+            ends = {
+                each.stream: each.payload for each in parse_frames(said) if each.kind == HEADERS and each.flags & END_STREAM
+            }
+    for frame in parse_frames(said):
+        if frame.kind == DATA:
+            data[frame.stream] += frame.payload
+    writer.close()
+    return [(data[stream], ends[stream][:-ID_CHARS]) for stream in data]
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+async def test_calls_that_come_in_one_read_are_each_answered_as_if_alone(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, is_broken: bool
+) -> None:
+    alone = {name: (await ask_in_one_write(worker, [name]))[0] for name in NAMES}
+    if is_broken:  # each then goes its own way
+        monkeypatch.setattr(connection, "answer_calls", lambda *_: 1 // 0)
+    names = NAMES * 6
+    for _ in range(3):  # the second time they are kept
+        assert await ask_in_one_write(worker, names) == [alone[name] for name in names]
+    labels = [{"protocol": "grpc", "outcome": outcome, "scheme": "handle"} for outcome in OUTCOMES.values()]
+    counted = sum(worker.counted("resolve_requests_total", **each) for each in labels)
+    assert counted == len(NAMES) + 3 * len(names)
 
 
 async def test_closing_tells_clients_to_leave_and_answers_what_has_begun(worker: Worker) -> None:
