@@ -5,6 +5,7 @@ from typing import Final
 
 from proto.metrics import Metrics
 from proto.ports import Clock
+from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.exchange import Question, Response
 from resolver.upstream.breaker import Breaker
 from resolver.upstream.connection import Pool
@@ -15,6 +16,10 @@ from resolver.upstream.walk import SERVER_FAULTS, Ask
 
 # What says nothing about the server: nobody asked it.
 _NOT_ITS_FAULT: Final = frozenset((Why.OVERLOADED,))
+
+# What a server says of this question alone: it has too much to do at the moment, or has asked a node behind it in vain (ours
+# say so by this code). It is alive, and what it serves besides must not be given up for one dead node.
+_ALIVE: Final = frozenset((ResponseCode.TOO_BUSY,))
 
 
 class _Server:
@@ -76,8 +81,8 @@ class Servers:
         breaker = server.breaker
         try:
             response = await server.pool.ask(question)
-            if response.code in SERVER_FAULTS:
-                raise Failed(Why.REFUSED, f"{endpoint} cannot answer now: {response.message or response.code}")
+            if response.code in SERVER_FAULTS - _ALIVE:
+                raise _refused(endpoint, response)
         except Failed as failed:
             if failed.why in _NOT_ITS_FAULT:
                 breaker.abandon()
@@ -89,11 +94,14 @@ class Servers:
         except BaseException:
             breaker.abandon()
             raise
-        self._requests.labels(ANSWERED).inc()
         was_open = breaker.is_open
         breaker.succeed()
         if was_open:
             self._count_open()
+        if response.code in _ALIVE:
+            self._requests.labels(Why.REFUSED).inc()
+            raise _refused(endpoint, response)
+        self._requests.labels(ANSWERED).inc()
         return response
 
     def _count_open(self) -> None:
@@ -108,3 +116,7 @@ class Servers:
                 gone.pool.close()
         self._servers.move_to_end(endpoint)
         return server
+
+
+def _refused(endpoint: Endpoint, response: Response) -> Failed:
+    return Failed(Why.REFUSED, f"{endpoint} cannot answer now: {response.message or response.code}")

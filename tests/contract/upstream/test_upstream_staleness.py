@@ -10,11 +10,12 @@ from dataclasses import replace
 from proto.errors import Reason
 from proto.model.answer import Found, NotFound, Source
 from proto.model.value import Value
+from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.value import parse_value
 from resolver.upstream.breaker import FAILURES, FIRST_PAUSE_S, LAST_PAUSE_S
 from resolver.upstream.copies import Terms
 from tests.support.foreign_chain import PATIENT, ForeignChain, foreign_chain, refusal
-from tests.support.foreign_node import NOT_FOUND, ForeignNode, packed, refer, site_value
+from tests.support.foreign_node import NOT_FOUND, ForeignNode, error, packed, refer, site_value
 from tests.support.handle import until
 
 URL = Value(1, "URL", b"https://example.org/x", ttl=100)
@@ -206,6 +207,39 @@ async def test_the_breaker_is_of_one_server_and_not_of_all() -> None:
         assert chain.requests("unreachable") == tried
         assert isinstance(await chain.ask("98.1/0"), Found)
     await alive.close()
+
+
+async def test_a_node_that_asks_a_dead_one_in_vain_is_not_taken_for_dead() -> None:
+    """A recursive node in between says code 3 of what lies behind it: all else that it answers is there as before."""
+    middle = await ForeignNode().open()
+    for number in range(FAILURES + 1):
+        middle.answers[f"99.1/{number}"] = error(ResponseCode.TOO_BUSY, "the node that knows has not answered")
+        middle.put(f"98.1/{number}", URL)
+    async with foreign_chain(middle) as chain:
+        await chain.find("98.1/0")
+        chain.pass_s(150)
+        for number in range(FAILURES + 1):
+            assert refusal(await chain.ask(f"99.1/{number}")) == Reason.UPSTREAM_FAILED
+        assert chain.requests("refused") == FAILURES + 1
+        assert chain.counts.of("upstream_breakers_open") == 0
+        assert not chain.upstream.servers.are_suspect((middle.endpoint,))
+        # Neither is a copy past its TTL shown as if nobody could be asked, nor is what was never asked for refused.
+        assert (await chain.find("98.1/0")).source is not Source.STALE
+        assert (await chain.find("98.1/1")).values == packed(URL)
+
+
+async def test_a_node_that_is_back_and_still_busy_is_back() -> None:
+    node = await ForeignNode().open()
+    await node.close()
+    async with foreign_chain(node) as chain:
+        await break_it(chain)
+        node.answers["99.1/x"] = error(ResponseCode.TOO_BUSY, "later")
+        node.put("98.1/x", URL)
+        await node.open()
+        chain.pass_s(FIRST_PAUSE_S)
+        assert refusal(await chain.ask("99.1/x")) == Reason.UPSTREAM_FAILED
+        assert chain.counts.of("upstream_breakers_open") == 0
+        assert (await chain.find("98.1/x")).values == packed(URL)
 
 
 async def test_stale_answers_are_counted() -> None:
