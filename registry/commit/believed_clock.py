@@ -53,9 +53,10 @@ class BelievedClock:
         self._ahead_s = 0.0
 
     def carry_on_from(self, last_ms: int) -> None:
-        """The time of the last change that was committed, to be said before another one is."""
+        """The time of the last change that was committed, to be said before another one is. What was told before is forgotten:
+        opening a store asks for the time before it is known what is in it."""
         self._known = _Known(max(last_ms, self._not_before_ms), self._clock.monotonic())
-        self._max_ahead_ms = MAX_AHEAD_MS
+        self._max_ahead_ms, self._told_ms = MAX_AHEAD_MS, self._known.ms
 
     def now_ms(self) -> int:
         """UTC milliseconds since 1970."""

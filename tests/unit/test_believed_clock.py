@@ -110,6 +110,15 @@ def test_a_wrong_clock_is_not_believed_after_a_restart_either() -> None:
     assert clock.now_ms() == NOW_MS + HOUR_MS
 
 
+def test_what_was_told_before_the_last_change_was_known_is_forgotten() -> None:
+    machine = Machine(NOW_MS + 7 * YEAR_MS)
+    clock = BelievedClock(machine)
+    assert clock.now_ms() == machine.wall_ms  # it might be the first start
+    clock.carry_on_from(NOW_MS)
+    machine.run(HOUR_MS)
+    assert clock.now_ms() == NOW_MS + HOUR_MS
+
+
 def test_the_operator_has_a_word_for_a_node_that_was_away_for_years() -> None:
     machine = Machine(NOW_MS + 3 * YEAR_MS)
     assert started(machine, not_before_ms=machine.wall_ms - 5 * DAY_MS).now_ms() == machine.wall_ms
