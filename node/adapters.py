@@ -5,6 +5,7 @@ bookmarks, dead letters and filings are in the store. So the process may die at 
 """
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -38,6 +39,10 @@ SHUT_OUT_S: Final = 10.0
 
 # Whoever registers or resolves comes first; feeds and filings take what is left, and catch up.
 NICENESS: Final = 10
+
+# A page of changes is some ten thousand objects, none of them in a cycle: looked through once in a while, not every page many
+# times, which was a fifth of what a change costs here.
+COLLECT_EVERY: Final = 100_000
 
 
 class Work(Protocol):
@@ -163,4 +168,6 @@ class Adapters:
 
 if __name__ == "__main__":
     os.nice(NICENESS)
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
     sys.exit(run_part(Adapters))

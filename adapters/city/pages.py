@@ -10,7 +10,8 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from adapters.city.registry_client import Page, RegistryClient
+from adapters.city.core.page import Page
+from adapters.city.registry_client import RegistryClient
 
 # Changes of one page: some hundred kilobytes mostly; the registry ends it at 4 MiB.
 PAGE_CHANGES: Final = 500
@@ -26,8 +27,8 @@ GATHER_S: Final = 0.1
 BUSY_CHANGES: Final = 50
 GATHER_BUSY_S: Final = 0.25
 
-# Pages kept: feeds that keep up are at most one apart; a slow one reads for itself.
-KEPT_PAGES: Final = 2
+# Pages kept: feeds that keep up are at most one apart, and the foremost has asked for one more; a slow one reads for itself.
+KEPT_PAGES: Final = 3
 
 
 class Pages:

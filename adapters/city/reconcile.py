@@ -106,14 +106,14 @@ async def _mending(
     surplus = {(result.key.kind, each): result.key for result in results for each in result.superfluous}
     async for row in _rows(profile, client):
         kind, subject, noun = _parts(row)
-        event = event_of(row, profile, repair) if (kind, subject) in lacking else None
+        event = event_of(row, profile.selection, profile.shape, repair) if (kind, subject) in lacking else None
         if event is not None:
             yield event
         elif surplus.pop((kind, subject), None) is not None:
-            yield removal_of((kind, row["name"]), subject, noun["version"], noun["changed"], profile.source, repair)
+            yield removal_of((kind, row["name"]), subject, noun["version"], noun["changed"], repair)
     for (kind, subject), key in surplus.items():
         # Nothing of this name is known here: whatever it was, it is no longer.
-        yield removal_of((kind, subject), subject, _ENDLESS, f"{key.day}T00:00:00+08:00", profile.source, repair)
+        yield removal_of((kind, subject), subject, _ENDLESS, f"{key.day}T00:00:00+08:00", repair)
 
 
 # The version of a removal of what the node never had: above all that a system may hold, and whole in JSON everywhere.

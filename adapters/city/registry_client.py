@@ -1,14 +1,12 @@
 """The node's own REST API, as far as feeds need it: changes in, cursors and letters out."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from adapters.city.core.event import Key, News, news_of
-from adapters.city.core.profile import Profile
-from adapters.city.core.selection import Selection
-from adapters.city.core.shape import Shape
+from adapters.city.core.event import Key
+from adapters.city.core.page import Page
 from adapters.registry_api import TIMEOUT_S, RegistryApi
 
 FEEDS: Final = "/api/v1/feeds"
@@ -42,24 +40,6 @@ class StoredLetter:
     before: str
     row_version: int
     attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Changes in order as the API gives them; `cursor` is behind them, `head` the end of the stream."""
-
-    changes: Sequence[Mapping[str, Any]]
-    cursor: str
-    head: str
-    _told: dict[tuple[Selection, Shape], list[list[News]]] = field(default_factory=dict, repr=False, compare=False)
-
-    def news(self, profile: Profile) -> list[list[News]]:
-        """What a feed tells of each change. For feeds of one selection and one shape, that are at most 64, it is one."""
-        told = (profile.selection, profile.shape)
-        found = self._told.get(told)
-        if found is None:
-            found = self._told[told] = [news_of(change, *told) for change in self.changes]
-        return found
 
 
 class RegistryClient(RegistryApi):
@@ -105,7 +85,7 @@ class RegistryClient(RegistryApi):
         """What changed after a cursor; waits up to `wait_s` seconds for something."""
         path = f"{CHANGES}?after={quote(after, safe='')}&limit={limit}&wait_s={wait_s:g}"
         document = await self.ask("GET", path, timeout_s=wait_s + TIMEOUT_S)
-        return Page(document["changes"], document["cursor"], document["head"])
+        return Page(document["changes"], after, document["cursor"], document["head"])
 
     async def statistics(self, days: int) -> dict[str, Any]:
         """The figures of all, and of the last so many days."""

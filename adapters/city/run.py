@@ -2,6 +2,8 @@
 
     read a page ahead → deliver the first batch → commit the cursor with what became of it → ...
 
+A page is asked for as soon as the one before it has come: it is made and sent while that is composed and delivered.
+
 The cursor is committed after the system has acknowledged a delivery, never before: what is lost at any moment is the
 knowledge that something was delivered, and it is delivered again. A commit costs the node as much as a registration, so
 deliveries that follow one another share one: at once after a pause, then one for all of a second (`Transport.uncommitted_s`).
@@ -19,13 +21,14 @@ from random import random
 from typing import Any, Final, TypeVar
 
 from adapters.city.core.backlog import Backlog, Entry
-from adapters.city.core.event import Event, Key, compose_json, event_of
+from adapters.city.core.event import Event, Key, event_of, head_of
 from adapters.city.core.pace import Pace, Suspicion
+from adapters.city.core.page import Page
 from adapters.city.core.profile import Profile
 from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_settled, settle
 from adapters.city.core.retry import RetryPolicy
 from adapters.city.pages import Pages
-from adapters.city.registry_client import Page, RegistryClient, StoredFeed, StoredLetter
+from adapters.city.registry_client import RegistryClient, StoredFeed, StoredLetter
 from adapters.city.transports.transport import Batch, Transport
 from adapters.registry_api import NotTaken, Unreachable
 from proto.errors import Reason
@@ -82,7 +85,7 @@ class Run:
         self._deliveries = {verdict: metrics.feed_deliveries.labels(profile.name, verdict) for verdict in Verdict}
         self._backlog = Backlog(stored.cursor)
         self._place = profile.place
-        self._source = compose_json(profile.source)
+        self._each_bytes = len(head_of(profile.source)) + 1  # and a comma
         self._pace = Pace(profile.place.batch)
         self._suspicion = Suspicion()
         self._now = asyncio.get_running_loop().time
@@ -147,7 +150,7 @@ class Run:
 
     async def _read_ahead(self) -> None:
         """Take in what was read, and begin to read what comes next; waits only if there is nothing to deliver yet."""
-        fetching = self._fetch()
+        fetching = self._fetch(self._backlog.end)
         if fetching is None:
             return
         if not self._is_due():
@@ -160,10 +163,11 @@ class Run:
             page = fetching.result()
             if not self._backlog:
                 self._since = self._now()
-            for change, told in zip(page.changes, page.news(self._profile), strict=True):
-                self._backlog.add([news.told_by(self._source) for news in told], change["position"])
-            self._backlog.pass_over(page.cursor)
-            self._fetch()  # it comes while what was read is delivered
+            self._fetch(page.cursor, len(page.changes))
+            for entries, cursor in page.told(self._profile):
+                self._backlog.add(entries, cursor)
+                if cursor != page.cursor:
+                    await asyncio.sleep(0)  # the turn of who asks for the next page, and of other feeds
 
     def _left_s(self) -> float | None:
         """Until a batch has been gathered for long enough, or a commit is due; None: there is neither."""
@@ -196,17 +200,16 @@ class Run:
         # If this is not noted the next delivery finds the same loss, and it is told from there once more.
         await self._transport.begin_after(self._delivered, after)
 
-    def _fetch(self) -> asyncio.Task[Page] | None:
-        """The reading of the next page; none while there is enough to deliver."""
+    def _fetch(self, after: str, at_hand: int = 0) -> asyncio.Task[Page] | None:
+        """The reading of the next page; none while there is enough to deliver, with `at_hand` more that are not composed."""
         backlog = self._backlog
-        if self._fetching is None and len(backlog) < BACKLOG_EVENTS and backlog.size_bytes < BACKLOG_BYTES:
-            end = backlog.end
-            self._fetching = asyncio.create_task(self._persist(lambda: self._pages.after(end)))
+        if self._fetching is None and len(backlog) + at_hand < BACKLOG_EVENTS and backlog.size_bytes < BACKLOG_BYTES:
+            self._fetching = asyncio.create_task(self._persist(lambda: self._pages.after(after)))
         return self._fetching
 
     async def _deliver(self) -> None:
-        batch = self._backlog.first(self._pace.size, BATCH_BYTES)
-        receipt = await self._hand_over(batch, batch[-1].end or batch[-1].before)
+        batch = self._backlog.first(self._pace.size, BATCH_BYTES, self._each_bytes)
+        receipt = await self._hand_over(batch, self._backlog.end_behind(batch[-1]))
         if receipt.missing_after is not None:
             await self._tell_again(receipt.missing_after)
             return
@@ -311,7 +314,7 @@ class Run:
         for change in page.changes:
             for row in change["rows"]:
                 if (row["kind"], row["name"]) == letter.key:
-                    return event_of(row, self._profile), ""
+                    return event_of(row, self._profile.selection, self._profile.shape), ""
         return None, "its change cannot be read any more"
 
     async def _hand_over(self, entries: Sequence[Entry], end: str) -> Receipt:

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.city.core.backlog import Backlog
+from adapters.city.core.backlog import Backlog, Entry
 from adapters.city.core.event import Event
 from adapters.city.core.receipt import Receipt, Verdict, letters_settled, settle
 
@@ -46,7 +46,7 @@ def test_a_feed_tells_everything_in_order_over_all_its_lives(stream: list[list[E
     for life in range(4):
         backlog, letters = Backlog(committed), dict(kept)
         for place, change in enumerate(stream[int(committed) :], int(committed) + 1):
-            backlog.add(change, str(place))
+            backlog.add([Entry(event, str(place - 1)) for event in change], str(place))
         told_in_this_life: list[Event] = []
         # The last life meets a system that takes everything.
         patience = 50 if life == 3 else data.draw(st.integers(0, 8))

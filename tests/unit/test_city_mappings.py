@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.city.brain.mapping import UNSEEN_S, Watch
-from adapters.city.core.event import Event
+from adapters.city.core.event import Event, head_of
 from adapters.city.core.indicators import Indicators
 from adapters.city.core.profile import parse_profile
 from adapters.city.data_exchange.mapping import map_noun
@@ -70,11 +70,11 @@ def statistics(resolved: int, missed: int, second: int = 0, **day: int) -> dict[
 
 
 def told(events: list[Event]) -> dict[str, dict[str, Any]]:
-    return {event.key[1]: json.loads(event.body)["data"] for event in events}
+    return {event.key[1]: json.loads(head_of("/test") + event.rest)["data"] for event in events}
 
 
 def watch(**settings: Any) -> Watch:
-    return Watch(Indicators(**{"least_questions": 10, "least_success": 0.9, "window_s": 100.0, **settings}), "/test")
+    return Watch(Indicators(**{"least_questions": 10, "least_success": 0.9, "window_s": 100.0, **settings}))
 
 
 def test_the_first_look_tells_how_everything_stands_and_the_next_what_changed() -> None:

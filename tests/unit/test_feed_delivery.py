@@ -15,18 +15,16 @@ def event(name: str, version: int = 1, size: int = 10) -> Event:
     return Event(f"{name}@{version}", ("record", name), version, b"x" * size)
 
 
-def entries(*events: Event) -> list[Entry]:
-    return [Entry(each, "") for each in events]
+def entries(*events: Event, before: str = "") -> list[Entry]:
+    return [Entry(each, before) for each in events]
 
 
 def test_the_cursor_stands_behind_what_is_settled_whole() -> None:
     backlog = Backlog("0")
-    backlog.add([event("a"), event("b")], "1")
-    backlog.add([], "2")
-    backlog.add([event("c")], "3")
-    backlog.pass_over("9")
+    backlog.add(entries(event("a"), event("b"), before="0"), "2")
+    backlog.add(entries(event("c"), before="2"), "9")
     a, b, c = backlog.first(10, 1000)
-    assert [each.before for each in (a, b, c)] == ["0", "0", "2"]
+    assert [backlog.end_behind(each) for each in (a, b, c)] == ["0", "2", "9"]
     backlog.settle([b])
     assert backlog.cursor == "0"
     backlog.settle([a])
@@ -39,17 +37,18 @@ def test_the_cursor_stands_behind_what_is_settled_whole() -> None:
 
 def test_a_batch_is_bounded_by_number_and_size_but_never_empty() -> None:
     backlog = Backlog("0")
-    backlog.add([event("a", size=500), event("b", size=30), event("c", size=30)], "1")
+    backlog.add(entries(event("a", size=500), event("b", size=30), event("c", size=30)), "1")
     assert len(backlog.first(10, 100)) == 1
     assert len(backlog.first(10, 530)) == 2
     assert len(backlog.first(2, 10_000)) == 2
+    assert len(backlog.first(10, 560, each_bytes=1)) == 2
     backlog.settle(backlog.first(1, 1))
     assert [entry.event.key[1] for entry in backlog.first(10, 60)] == ["b", "c"]
 
 
 def test_the_first_other_thing_has_nothing_of_itself_before_it() -> None:
     backlog = Backlog("0")
-    backlog.add([event("a"), event("a", 2), event("b"), event("b", 2)], "1")
+    backlog.add(entries(event("a"), event("a", 2), event("b"), event("b", 2)), "1")
     other = backlog.first_other(("record", "a"))
     assert other is not None
     assert other.event.id == "b@1"

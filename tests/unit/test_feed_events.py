@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from adapters.city.core.event import compose_json, event_of, events_of
+from adapters.city.core.event import Event, event_of, head_of
+from adapters.city.core.page import PORTION_CHANGES, Page
+from adapters.city.core.profile import Profile
 from adapters.city.core.selection import Interest, Selection, Share, share_class
 from adapters.city.core.shape import Shape
 from adapters.city.industry.mapping import map_noun
-from adapters.city.registry_client import Page
 from proto.model.feed import FeedKind
 from tests.support.rows import make_profile, noun_row, record_row, value
 
@@ -61,12 +62,17 @@ def test_what_is_told_of_a_row(selection: Selection, row: dict[str, Any], intere
     assert selection.judge(row) is interest
 
 
-def told(row: dict[str, Any], **sections: Any) -> dict[str, Any]:
-    event = event_of(row, make_profile(**sections))
-    assert event is not None
-    document: dict[str, Any] = json.loads(event.body)
-    assert document["id"] == event.id
+def document_of(event: Event, profile: Profile) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((head_of(profile.source) + event.rest).decode())
+    assert (document["id"], document["source"]) == (event.id, profile.source)
     return document
+
+
+def told(row: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    profile = make_profile(**sections)
+    event = event_of(row, profile.selection, profile.shape)
+    assert event is not None
+    return document_of(event, profile)
 
 
 def test_what_is_not_shared_is_in_no_event() -> None:
@@ -112,24 +118,46 @@ def test_an_id_says_what_is_told_and_nothing_else() -> None:
 
 def test_a_change_is_told_row_by_row() -> None:
     rows = [record_row(f"88.118.1001/{number}", URL) for number in range(3)]
-    change = {"time": "2026-01-01T00:00:00.000Z", "rows": [*rows, noun_row("prefix", "88.118", registrant="")]}
-    events = list(events_of(change, make_profile()))
-    assert [event.key for event in events] == [("record", f"88.118.1001/{number}") for number in range(3)]
+    change = {"position": "1", "rows": [*rows, noun_row("prefix", "88.118", registrant="")]}
+    ((entries, end),) = Page([change], "0", "1", "1").told(make_profile())
+    assert [entry.event.key for entry in entries] == [("record", f"88.118.1001/{number}") for number in range(3)]
+    assert [entry.before for entry in entries] == ["0"] * 3
+    assert end == "1"
 
 
 def test_feeds_that_tell_the_same_of_a_page_compose_it_once_and_each_under_its_own_source() -> None:
-    page = Page([{"rows": [record_row("88.118.1001/a", URL, PRICE)]}, {"rows": []}], "", "")
+    page = Page([{"position": "1", "rows": [record_row("88.118.1001/a", URL, PRICE)]}], "0", "1", "1")
     first, second, other = make_profile(), replace(make_profile(), name="second"), make_profile(shape={"fields": ["state"]})
-    assert page.news(second) is page.news(first)
-    assert page.news(other) is not page.news(first)
-    events = {
-        profile.name: [[news.told_by(compose_json(profile.source)) for news in told] for told in page.news(profile)]
-        for profile in (first, second)
-    }
-    for profile in (first, second):
-        assert events[profile.name] == [[*events_of(change, profile)] for change in page.changes]
-    told_first, told_second = (json.loads(events[profile.name][0][0].body) for profile in (first, second))
+    ((entries, _),) = page.told(first)
+    ((same, _),) = page.told(second)
+    ((others, _),) = page.told(other)
+    assert same is entries is not others
+    told_first, told_second = (document_of(entries[0].event, profile) for profile in (first, second))
     assert told_second == {**told_first, "source": second.source} != told_first
+
+
+@pytest.mark.parametrize("count", [0, 1, PORTION_CHANGES - 1, PORTION_CHANGES, PORTION_CHANGES + 1, 3 * PORTION_CHANGES])
+def test_a_page_is_told_in_portions_each_with_its_end(count: int) -> None:
+    numbers = range(1, count + 1)
+    # Every third change has nothing for the feed; the page ends behind more that is for nobody.
+    rows = [[] if number % 3 == 0 else [record_row(f"88.118.1001/{number}", URL)] for number in numbers]
+    changes = [{"position": str(number), "rows": each} for number, each in zip(numbers, rows, strict=True)]
+    page = Page(changes, "0", str(count + 7), str(count + 9))
+    # Two feeds in turn, one of them behind the other.
+    ahead, behind = page.told(make_profile()), page.told(replace(make_profile(), name="second"))
+    portions = []
+    for portion in ahead:
+        assert next(behind) is portion
+        portions.append(portion)
+    assert [entry.event.key[1] for entries, _ in portions for entry in entries] == [
+        f"88.118.1001/{number}" for number in numbers if number % 3
+    ]
+    assert all(
+        int(entry.before) == int(entry.event.key[1].partition("/")[2]) - 1 for entries, _ in portions for entry in entries
+    )
+    ends = [min(begin + PORTION_CHANGES, count) for begin in range(0, max(count, 1), PORTION_CHANGES)]
+    assert [end for _, end in portions] == [*map(str, ends[:-1]), str(count + 7)]
+    assert next(behind, None) is None
 
 
 @pytest.mark.parametrize(
@@ -143,9 +171,9 @@ def test_feeds_that_tell_the_same_of_a_page_compose_it_once_and_each_under_its_o
 def test_whatever_the_json_of_a_value_holds_the_event_is_json_in_utf_8(text: str, rendered: dict[str, Any]) -> None:
     row = record_row("88.118.1001/a", value(1, "META", text))
     profile = make_profile()
-    event = event_of(row, replace(profile, shape=Shape(mapping=map_noun)))
+    event = event_of(row, profile.selection, Shape(mapping=map_noun))
     assert event is not None
-    assert json.loads(event.body.decode())["data"]["parameters"] == {"META": rendered}
+    assert document_of(event, profile)["data"]["parameters"] == {"META": rendered}
 
 
 def test_what_is_never_shared_cannot_be_selected() -> None:

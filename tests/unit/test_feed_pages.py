@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from adapters.city.core.page import Page
 from adapters.city.pages import BUSY_CHANGES, GATHER_BUSY_S, GATHER_S, Pages
-from adapters.city.registry_client import Page
 from proto.model.change import START, Position
 from tests.support.passing_time import PassingTime
 
@@ -26,7 +26,7 @@ class Registry:
         await asyncio.sleep(0.001)
         changes: list[dict[str, Any]] = [{} for _ in range(self._sizes[place])]
         cursor = Position(1, place + 1).to_cursor()
-        return Page(changes, cursor, cursor)
+        return Page(changes, after, cursor, cursor)
 
 
 async def read(sizes: Sequence[int], feeds: int) -> list[float]:

@@ -11,11 +11,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.city import run as run_module
-from adapters.city.core.event import Key
+from adapters.city.core.event import Event, Key, head_of
+from adapters.city.core.page import Page
 from adapters.city.core.profile import Profile, parse_profile
 from adapters.city.core.receipt import Receipt, Verdict
 from adapters.city.pages import PAGE_CHANGES
-from adapters.city.registry_client import Page, StoredFeed, StoredLetter
+from adapters.city.registry_client import StoredFeed, StoredLetter
 from adapters.city.run import BACKLOG_EVENTS, Run, Stale
 from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Forgetful
 from adapters.registry_api import NotTaken, Unreachable
@@ -26,6 +27,7 @@ from tests.support.passing_time import PassingTime
 
 HOUR_S = 3_600.0
 DAY_S = 24 * HOUR_S
+HEAD = head_of("/test")
 
 
 def cursor(sequence: int) -> str:
@@ -59,10 +61,10 @@ class Node:
         begin = parse_cursor(after).sequence
         if begin >= self.head:
             await asyncio.sleep(2)
-            return Page([], after, cursor(self.head))
+            return Page([], after, after, cursor(self.head))
         self.pages += 1
         end = min(begin + PAGE_CHANGES, self.head)
-        return Page([change(sequence) for sequence in range(begin + 1, end + 1)], cursor(end), cursor(self.head))
+        return Page([change(sequence) for sequence in range(begin + 1, end + 1)], after, cursor(end), cursor(self.head))
 
     async def letters(self, _name: str, *, requested_only: bool = False) -> list[StoredLetter]:
         return []
@@ -94,15 +96,15 @@ class System(Forgetful):
         now_s = asyncio.get_running_loop().time()
         self.attempts.append(now_s)
         receipt = self._meet(now_s, batch)
-        self.told += [subject_of(event.body) for event in batch.events if receipt.on(event.id) is Verdict.DELIVERED]
+        self.told += [subject_of(event) for event in batch.events if receipt.on(event.id) is Verdict.DELIVERED]
         return receipt
 
     async def close(self) -> None:
         return None
 
 
-def subject_of(body: bytes) -> str:
-    return str(json.loads(body)["subject"])
+def subject_of(event: Event) -> str:
+    return str(json.loads(HEAD + event.rest)["subject"])
 
 
 def take(_now_s: float, _batch: Batch) -> Receipt:
@@ -258,7 +260,7 @@ def test_before_a_pause_for_failures_what_was_delivered_is_committed() -> None:
         await end(running)
 
     def failed(batch: Batch) -> bool:
-        return any(int(subject_of(event.body).partition("/")[2]) > 500 for event in batch.events)
+        return any(int(subject_of(event).partition("/")[2]) > 500 for event in batch.events)
 
     passing(failing())
 

@@ -57,11 +57,10 @@ class Sample:
 
 
 class Watch:
-    """Makes events of one look at the node after the other. `source` is theirs."""
+    """Makes events of one look at the node after the other."""
 
-    def __init__(self, indicators: Indicators, source: str) -> None:
+    def __init__(self, indicators: Indicators) -> None:
         self._indicators = indicators
-        self._source = source
         self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
         self._alarms: dict[str, Document] = {}
         self._days: dict[str, Document] = {}
@@ -129,7 +128,7 @@ class Watch:
         """An event of the moment `at`, which is its version too: of two of a subject the later one counts."""
         version = int(datetime.fromisoformat(at).timestamp() * 1_000)
         told = {"kind": kind, **data}
-        return compose_event(f"biaojie.{kind}.{Interest.CHANGED}", (kind, subject), subject, version, at, told, self._source)
+        return compose_event(f"biaojie.{kind}.{Interest.CHANGED}", (kind, subject), subject, version, at, told)
 
 
 def _state(is_raised: bool) -> AlarmState:

@@ -54,7 +54,7 @@ class IndicatorRun:
         self._transport = transport
         self._metrics_url = metrics_url
         self._deliveries = {verdict: metrics.feed_deliveries.labels(profile.name, verdict) for verdict in Verdict}
-        self._watch = Watch(indicators, profile.source)
+        self._watch = Watch(indicators)
         self._failures = 0
         self.hindrance = ""
         """Why nothing is told at the moment, for people; empty if all is well."""

@@ -4,18 +4,16 @@ The id is made of the content: type, subject, version and data. The same news ha
 it is delivered (a retry, a replay), so a system that remembers ids deals with each once; and one that only keeps the highest
 `rowversion` of each subject comes to the same state. A repair has an id of its own: the system may remember what it has lost.
 
-Which feed tells it stands in the event's `source` and nowhere else. So what feeds of one selection and one shape tell of a row
-is composed once, as `News`, and each of them only puts its source in.
+Which feed tells it stands in the event's `source` and nowhere else. So an `Event` is all but its head, in which that is: feeds
+of one selection and one shape have their events in common, and whoever sends puts the head of its feed before each.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
 from typing import Final
 
 import orjson
 
-from adapters.city.core.profile import Profile
 from adapters.city.core.selection import Document, Interest, Selection
 from adapters.city.core.shape import NAME_MEMBER, Shape, render_removed, subject_of
 from proto.frozen import frozen
@@ -41,49 +39,21 @@ Key = tuple[str, str]
 
 @frozen
 class Event:
-    """One event; `body` is the whole CloudEvent in JSON, UTF-8."""
+    """One event; `rest` is what follows its feed's head: together they are the CloudEvent in JSON, UTF-8."""
 
     id: str
     key: Key
     version: int
-    body: bytes
-
-
-@frozen
-class News:
-    """An event without its source: `front` stands before it, `rest` behind it."""
-
-    id: str
-    key: Key
-    version: int
-    front: bytes
     rest: bytes
 
-    def told_by(self, source: bytes) -> Event:
-        """The event of a feed, by its source as a JSON string."""
-        return Event(self.id, self.key, self.version, b"".join((self.front, source, self.rest)))
+
+def head_of(source: str) -> bytes:
+    """What every event of one source begins with."""
+    return f'{{"specversion":"{SPEC_VERSION}","source":'.encode() + compose_json(source)
 
 
-def events_of(change: Document, profile: Profile) -> Iterator[Event]:
-    """The events of a change, in the order of its rows."""
-    source = compose_json(profile.source)
-    for news in news_of(change, profile.selection, profile.shape):
-        yield news.told_by(source)
-
-
-def event_of(row: Document, profile: Profile, repair: str = "") -> Event | None:
+def event_of(row: Document, selection: Selection, shape: Shape, repair: str = "") -> Event | None:
     """The event of a row, None if it is not selected. It is made of the row's image alone; a `repair` makes its id another."""
-    news = _news_of(row, profile.selection, profile.shape, repair)
-    return news.told_by(compose_json(profile.source)) if news is not None else None
-
-
-def news_of(change: Document, selection: Selection, shape: Shape) -> list[News]:
-    """What is told of a change, in the order of its rows."""
-    found = [_news_of(row, selection, shape) for row in change["rows"]]
-    return [news for news in found if news is not None]
-
-
-def _news_of(row: Document, selection: Selection, shape: Shape, repair: str = "") -> News | None:
     interest = selection.judge(row)
     if interest is Interest.NONE:
         return None
@@ -93,35 +63,34 @@ def _news_of(row: Document, selection: Selection, shape: Shape, repair: str = ""
     return _compose(_TYPES[kind, interest], (row["kind"], row["name"]), subject_of(kind, noun), noun, data, repair)
 
 
-def removal_of(key: Key, subject: str, version: int, changed: str, source: str, repair: str = "") -> Event:
+def removal_of(key: Key, subject: str, version: int, changed: str, repair: str = "") -> Event:
     """The event that tells a system to forget what it should not have."""
     kind = FeedKind(key[0])
     noun = {NAME_MEMBER[kind]: subject, "version": version, "state": _UNKNOWN, "changed": changed}
-    news = _compose(_TYPES[kind, Interest.REMOVED], key, subject, noun, render_removed(kind, noun), repair)
-    return news.told_by(compose_json(source))
+    return _compose(_TYPES[kind, Interest.REMOVED], key, subject, noun, render_removed(kind, noun), repair)
 
 
-def compose_event(what: str, key: Key, subject: str, version: int, changed: str, data: Document, source: str) -> Event:
+def compose_event(what: str, key: Key, subject: str, version: int, changed: str, data: Document) -> Event:
     """The event of type `what` that a subject, in this version since `changed` (ISO 8601), is as `data` says."""
-    return _compose(what, key, subject, {"version": version, "changed": changed}, data).told_by(compose_json(source))
+    return _compose(what, key, subject, {"version": version, "changed": changed}, data)
 
 
-def _compose(what: str, key: Key, subject: str, noun: Document, data: Document, repair: str = "") -> News:
+def _compose(what: str, key: Key, subject: str, noun: Document, data: Document, repair: str = "") -> Event:
     """Of the noun only its version and the time of that are looked at."""
     version = noun["version"]
     rendered = compose_json(data)
     named = [what, subject, version, repair] if repair else [what, subject, version]
     digest = hashlib.sha256(compose_json(named) + rendered).hexdigest()[:_ID_CHARS]
-    head = compose_json({
+    told = compose_json({
+        "id": digest,
         "type": what,
         "subject": subject,
         "time": noun["changed"],
         "rowversion": version,
         "datacontenttype": "application/json",
     })  # fmt: skip
-    front = f'{{"specversion":"{SPEC_VERSION}","id":"{digest}","source":'.encode()
-    # Of the head all but its braces: a comma stands in place of the first.
-    return News(digest, key, version, front, b"".join((b",", head[1:-1], b',"data":', rendered, b"}")))
+    # All but the braces: a comma stands in place of the first.
+    return Event(digest, key, version, b"".join((b",", told[1:-1], b',"data":', rendered, b"}")))
 
 
 def compose_json(document: object) -> bytes:

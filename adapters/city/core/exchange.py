@@ -46,11 +46,11 @@ class ExchangeFile:
         return self.stem + MANIFEST_SUFFIX
 
 
-def compose_file(feed: str, place: FilesPlace, events: Sequence[Event], start: str) -> ExchangeFile:
-    """The file of a batch whose first event comes after the cursor `start`."""
+def compose_file(feed: str, head: bytes, place: FilesPlace, events: Sequence[Event], start: str) -> ExchangeFile:
+    """The file of a batch whose first event comes after the cursor `start`; `head` begins each event."""
     position = parse_cursor(start)
     stem = f"{feed}-{position.epoch:08x}-{position.sequence:016x}-{events[0].id[:_ID_CHARS]}"
-    content = _compose_csv(place, events) if place.format is FileFormat.CSV else _compose_lines(events)
+    content = _compose_csv(head, place, events) if place.format is FileFormat.CSV else _compose_lines(head, events)
     digest = hashlib.sha256(content).hexdigest()
     name = f"{stem}.{digest[:_DIGEST_CHARS]}.{_SUFFIX[place.format]}"
     manifest: dict[str, Any] = {
@@ -118,16 +118,16 @@ def _parse_csv(text: str) -> list[dict[str, Any]]:
         raise ValueError(f"it is no CSV: {error}") from None
 
 
-def _compose_lines(events: Sequence[Event]) -> bytes:
-    return b"".join(event.body + b"\n" for event in events)
+def _compose_lines(head: bytes, events: Sequence[Event]) -> bytes:
+    return b"".join(b"%b%b\n" % (head, event.rest) for event in events)
 
 
-def _compose_csv(place: FilesPlace, events: Sequence[Event]) -> bytes:
+def _compose_csv(head: bytes, place: FilesPlace, events: Sequence[Event]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180 2.1
     writer.writerow([*FIXED_COLUMNS, *place.columns])
     for event in events:
-        document = json.loads(event.body)
+        document = json.loads(head + event.rest)
         writer.writerow(
             [*(document[name] for name in FIXED_COLUMNS), *(_cell(document["data"], name) for name in place.columns)]
         )

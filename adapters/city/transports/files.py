@@ -32,17 +32,18 @@ MAX_MANIFEST_BYTES: Final = 64 * 1024
 
 
 class FilesTransport(Forgetful):
-    """Writes into one folder."""
+    """Writes into one folder; `head` begins each event."""
 
     # A file is called by where it begins, so the next attempt replaces it; of several there might be one too many.
     uncommitted_s = 0.0
 
-    def __init__(self, feed: str, place: FilesPlace) -> None:
+    def __init__(self, feed: str, head: bytes, place: FilesPlace) -> None:
         self._feed = feed
+        self._head = head
         self._place = place
 
     async def deliver(self, batch: Batch) -> Receipt:
-        file = compose_file(self._feed, self._place, batch.events, batch.start)
+        file = compose_file(self._feed, self._head, self._place, batch.events, batch.start)
         try:
             await asyncio.to_thread(_put, Path(self._place.folder), file)
         except OSError as error:

@@ -37,15 +37,17 @@ _DETAIL_CHARS: Final = 200
 
 
 class WebhookTransport(Forgetful):
-    """Posts to one place over kept-open connections."""
+    """Posts to one place over kept-open connections; `head` begins each event."""
 
-    def __init__(self, place: WebhookPlace) -> None:
+    def __init__(self, head: bytes, place: WebhookPlace) -> None:
+        self._head = head
         self._place = place
         self._timeout = aiohttp.ClientTimeout(total=place.timeout_s)
         self._session: aiohttp.ClientSession | None = None
 
     async def deliver(self, batch: Batch) -> Receipt:
-        body = b"[" + b",".join(event.body for event in batch.events) + b"]"
+        rests = (b"," + self._head).join([event.rest for event in batch.events])
+        body = b"".join((b"[", self._head, rests, b"]"))
         delivery = hashlib.sha256("".join(event.id for event in batch.events).encode()).hexdigest()
         headers = {"Content-Type": BATCH_TYPE, ID: delivery}
         if self._place.secret:

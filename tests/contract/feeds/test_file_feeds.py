@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.city.core.event import Event
+from adapters.city.core.event import Event, head_of
 from adapters.city.core.exchange import MANIFEST_SUFFIX, parse_file
 from adapters.city.core.places import FilesPlace
 from adapters.city.core.profile import Profile
@@ -21,6 +21,8 @@ from tests.support.feeds import RunningFeeds, until
 from tests.support.machine import small_disk
 from tests.support.rest import RestNode
 from tests.support.rows import make_profile
+
+HEAD = head_of("/test")
 
 
 def into(folder: Path, **transport: Any) -> Profile:
@@ -182,7 +184,7 @@ async def test_whatever_others_put_into_the_folder_is_no_more_than_unfit(tmp_pat
     place = into(folder).place
     assert isinstance(place, FilesPlace)
     with pytest.raises(Unknowable):
-        _ = [held async for held in FilesTransport("platform", place).holdings(None)]
+        _ = [held async for held in FilesTransport("platform", HEAD, place).holdings(None)]
 
 
 async def test_a_system_that_collects_goes_on_after_what_is_unfit(node: RestNode, tmp_path: Path) -> None:
@@ -204,8 +206,8 @@ async def test_no_link_leads_what_is_written_elsewhere(tmp_path: Path) -> None:
     precious.write_text("precious")
     place = into(folder).place
     assert isinstance(place, FilesPlace)
-    transport = FilesTransport("platform", place)
-    batch = Batch([Event("0" * 32, ("record", "88.118.1001/a"), 1, b"{}")], 0, START.to_cursor(), "")
+    transport = FilesTransport("platform", HEAD, place)
+    batch = Batch([Event("0" * 32, ("record", "88.118.1001/a"), 1, b',"data":{}}')], 0, START.to_cursor(), "")
     assert (await transport.deliver(batch)).verdict is Verdict.DELIVERED
     written = names(folder)
     for name in written:
