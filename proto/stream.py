@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from proto import compiled
 from proto.limits import MAX_CHANGE_BYTES
 from proto.model.change import Change, Position, Row, Table
 from proto.sm3 import SM3_BYTES, sm3
@@ -164,6 +165,7 @@ def parse_link(header: bytes) -> Link:
     return Link(Position(message.epoch, message.sequence), message.time_ms, message.previous, sm3(header))
 
 
+@compiled.preferred
 def parse_change(data: bytes, offset: int = 0) -> tuple[Change, int] | None:
     """The change that begins at `offset` and the offset after it; None if its bytes are not all there yet.
 

@@ -80,7 +80,7 @@ class Row:
     prior_state: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Change:
     """A committed command as the stream carries it.
 

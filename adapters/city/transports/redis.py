@@ -25,9 +25,9 @@ from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Held, Unkno
 from proto.model.change import START
 
 # KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, what each event begins with, and all
-# events: of each the length of its id, the id, the length of the rest, the rest. One long argument is packed at once, where each
-# of a thousand short ones costs a microsecond; the script's `struct` takes the parts out (`c0`: as many bytes as the number
-# before says).
+# events: of each the length of its id, the id, the length of the rest, the rest. One long argument is packed at once, where
+# each of a thousand short ones costs a microsecond; the script's `struct` takes the parts out (`c0`: as many bytes as the
+# number before says).
 _SCRIPT: Final = """
 local delivered = tonumber(redis.call('HGET', KEYS[2], 'delivered') or '-1')
 if delivered < tonumber(ARGV[1]) and tonumber(ARGV[1]) > 0 then

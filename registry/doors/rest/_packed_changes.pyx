@@ -44,6 +44,8 @@ cdef enum:
     # A type has at most 255 bytes (`proto.handle_json.packed`), and so have the names of groups.
     MAX_TYPE_BYTES = 255
     MAX_GROUPS = 64  # as compiled code knows them; a record with more goes the long way
+    CURSOR_FORMAT = 1
+    CURSOR_CHARS = 18
     LAST_S = 4102444800  # 2100: no time that is written here is later
 
 
@@ -59,6 +61,95 @@ cdef struct Row:
     unsigned long long version
     unsigned long long prior_version
     unsigned long long prior_state
+
+
+def render_change(change not None, sights not None, str below not None):
+    """As `registry.doors.rest.packed_changes.render_change`."""
+    cdef Growing into
+    cdef bytes document = None
+    cdef list holders = []
+    cdef int is_whole = True
+    if not below:
+        start(&into)
+        try:
+            if _put_head(&into, change) and _put_rows(&into, change.payload, sights, holders, &is_whole):
+                if not holders:
+                    return None
+                put_byte(&into, c"]")
+                if is_whole:
+                    _put_who(&into, change)
+                put_byte(&into, c"}")
+                document = finish(&into)
+        except UnicodeError:
+            pass  # plain Python decides what becomes of it
+        finally:
+            release(&into)
+    if document is None:
+        return pure(_PURE, "render_change")(change, sights, below)
+    return _rendered_change()(document, holders)
+
+
+cdef object _rendered = None
+
+
+cdef object _rendered_change():
+    """`RenderedChange`, of the module that cannot be imported before this one."""
+    global _rendered
+    if _rendered is None:
+        from registry.doors.rest.packed_changes import RenderedChange
+        _rendered = RenderedChange
+    return _rendered
+
+
+cdef bint _put_head(Growing* into, change) except -1:
+    """All before the rows; False if a number is not of the common kind."""
+    cdef unsigned long long epoch, sequence, time_ms
+    position = change.position
+    if not (0 <= position.epoch < 1 << 32 and 0 <= position.sequence < 1 << 64 and 0 <= change.time_ms < 1 << 63):
+        return False
+    epoch, sequence, time_ms = position.epoch, position.sequence, change.time_ms
+    put(into, b'{"position":"', 13)
+    _put_cursor(into, epoch, sequence)
+    put(into, b'","epoch":', 10)
+    put_decimal(into, epoch)
+    put(into, b',"sequence":', 12)
+    put_decimal(into, sequence)
+    put(into, b',"time":"', 9)
+    if not _put_ms(into, time_ms):
+        return False
+    put(into, b'","rows":[', 10)
+    return True
+
+
+cdef int _put_cursor(Growing* into, unsigned long long epoch, unsigned long long sequence) except -1:
+    """A position as `proto.model.change.Position.to_cursor`: 13 bytes in base64 for URLs (RFC 4648 5), without padding."""
+    cdef unsigned char raw[15]
+    cdef char text[20]
+    cdef const char* letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    cdef int place
+    cdef unsigned int three
+    raw[0], raw[13], raw[14] = CURSOR_FORMAT, 0, 0
+    for place in range(4):
+        raw[1 + place] = epoch >> 8 * (3 - place) & 0xFF
+    for place in range(8):
+        raw[5 + place] = sequence >> 8 * (7 - place) & 0xFF
+    for place in range(5):
+        three = <unsigned int> raw[3 * place] << 16 | raw[3 * place + 1] << 8 | raw[3 * place + 2]
+        text[4 * place] = letters[three >> 18]
+        text[4 * place + 1] = letters[three >> 12 & 0x3F]
+        text[4 * place + 2] = letters[three >> 6 & 0x3F]
+        text[4 * place + 3] = letters[three & 0x3F]
+    return put(into, text, CURSOR_CHARS)
+
+
+cdef int _put_who(Growing* into, change) except -1:
+    cdef bytes text
+    for name, said in ((b',"actor":', change.actor), (b',"request_id":', change.request_id), (b',"traceparent":', change.traceparent)):
+        if said:
+            put_bytes(into, <bytes> name)
+            text = (<str> said).encode("utf-8")
+            put_string(into, <const unsigned char*> PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    return 0
 
 
 def render_rows(bytes payload not None, sights not None, str below not None):

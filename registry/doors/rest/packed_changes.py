@@ -39,6 +39,7 @@ def render_rows(payload: bytes, sights: Sights, below: str) -> tuple[bytes, list
     return b",".join([compose_json(row_document(row)) for row in rows]), [holder_of(row) for row in rows], is_whole
 
 
+@compiled.preferred
 def render_change(change: Change, sights: Sights, below: str) -> RenderedChange | None:
     """The document of a change with the rows that the caller may see, None without any.
 
