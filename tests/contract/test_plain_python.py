@@ -13,7 +13,7 @@ from tests.support.ways import both_ways
 ROOT = Path(__file__).resolve().parent.parent.parent
 # All that goes through functions that are there twice; both ways of each are compared elsewhere, with more input.
 SUITES = {
-    "unit": ("test_packing", "test_service", "test_together", "test_tallies", "test_http2_connection"),
+    "unit": ("test_packing", "test_service", "test_together", "test_tallies", "test_http2_connection", "test_feed_events"),
     "property": ("test_ways_properties", "test_grpc_properties", "test_handle_properties", "test_http_path_properties"),
     "contract/rest": ("test_rest_pages",),
     "contract/http": ("test_http_answers", "test_http_kept", "test_http_two_paths", "test_http_turns"),

@@ -15,7 +15,7 @@ from proto import compiled
 from tests.support.ways import both_ways
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SOURCES = sorted(path for folder in ("proto", "resolver", "registry") for path in (ROOT / folder).rglob("*.pyx"))
+SOURCES = sorted(path for folder in ("proto", "resolver", "registry", "adapters") for path in (ROOT / folder).rglob("*.pyx"))
 PLAIN = [".".join((*path.relative_to(ROOT).parent.parts, path.stem.removeprefix("_"))) for path in SOURCES]
 
 SHOW = "import proto.packed_messages; from proto import compiled; print(compiled.summary())"

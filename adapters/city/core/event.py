@@ -16,6 +16,7 @@ import orjson
 
 from adapters.city.core.selection import Document, Interest, Selection
 from adapters.city.core.shape import NAME_MEMBER, Shape, render_removed, subject_of
+from proto import compiled
 from proto.frozen import frozen
 from proto.model.feed import FeedKind
 
@@ -52,6 +53,7 @@ def head_of(source: str) -> bytes:
     return f'{{"specversion":"{SPEC_VERSION}","source":'.encode() + compose_json(source)
 
 
+@compiled.preferred
 def event_of(row: Document, selection: Selection, shape: Shape, repair: str = "") -> Event | None:
     """The event of a row, None if it is not selected. It is made of the row's image alone; a `repair` makes its id another."""
     interest = selection.judge(row)
