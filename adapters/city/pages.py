@@ -13,8 +13,9 @@ from typing import Final
 from adapters.city.core.page import Page
 from adapters.city.registry_client import RegistryClient
 
-# Changes of one page: some hundred kilobytes mostly; the registry ends it at 4 MiB.
-PAGE_CHANGES: Final = 500
+# Changes of one page, the most that the API gives: a megabyte mostly; the registry ends it at 4 MiB. What is registered within
+# a quarter of a second is to be one page, since each is a delivery of every feed.
+PAGE_CHANGES: Final = 1_000
 
 # How long to wait for news: the time after which a feed knows that what was committed last is not for it.
 WAIT_S: Final = 2.0

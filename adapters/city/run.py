@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 Done = TypeVar("Done")
 
 # Read ahead while a system works: enough for the next batches, little enough for dozens of feeds.
-BACKLOG_EVENTS: Final = 2_000
+BACKLOG_EVENTS: Final = 3_000
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 # The body of one delivery: below what web servers take by default would be smaller still, but one record may have 256 kB.
 BATCH_BYTES: Final = 1024 * 1024

@@ -44,7 +44,7 @@ ODD = st.one_of(st.none(), st.integers(), st.just([]), st.just([None]), st.just(
 def places_of(document: Any) -> list[tuple[Any, Any]]:
     """Every member and element within a document: what it is in, and under which name or number."""
     if isinstance(document, dict):
-        named = [(document, name) for name in document]
+        named: list[tuple[Any, Any]] = [(document, name) for name in document]
     else:
         named = [(document, place) for place in range(len(document))] if isinstance(document, list) else []
     return [*named, *(place for within, name in named for place in places_of(within[name]))]

@@ -24,19 +24,18 @@ from adapters.city.transports.told import learn, told
 from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Held, Unknowable
 from proto.model.change import START
 
-# KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, what each event begins with, and all
-# events: of each the length of its id, the id, the length of the rest, the rest. One long argument is packed at once, where
-# each of a thousand short ones costs a microsecond; the script's `struct` takes the parts out (`c0`: as many bytes as the
-# number before says).
+# KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, and all events: of each the length of its
+# id, the id, the length of the event, the event. One long argument is packed at once, where each of a thousand short ones costs
+# a microsecond; the script's `struct` takes the parts out (`c0`: as many bytes as the number before says).
 _SCRIPT: Final = """
 local delivered = tonumber(redis.call('HGET', KEYS[2], 'delivered') or '-1')
 if delivered < tonumber(ARGV[1]) and tonumber(ARGV[1]) > 0 then
   return redis.call('HGET', KEYS[2], 'cursor') or ''
 end
-local head, events, place, id, rest = ARGV[5], ARGV[6], 1
+local events, place, id, event = ARGV[5], 1
 while place <= #events do
-  id, rest, place = struct.unpack('>I4c0I4c0', events, place)
-  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'id', id, 'event', head .. rest)
+  id, event, place = struct.unpack('>I4c0I4c0', events, place)
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'id', id, 'event', event)
 end
 redis.call('HSET', KEYS[2], 'delivered', ARGV[2], 'cursor', ARGV[3])
 return 1
@@ -68,8 +67,8 @@ class RedisTransport:
 
     async def deliver(self, batch: Batch) -> Receipt:
         told = batch.delivered + len(batch.events)
-        most = self._place.max_length
-        arguments: list[Any] = [batch.delivered, told, batch.end, most, self._head, _pack(batch.events)]
+        packed = _pack(self._head, batch.events)
+        arguments: list[Any] = [batch.delivered, told, batch.end, self._place.max_length, packed]
         try:
             answer = await self._script(keys=[self._place.stream, self._mark], args=arguments)
         except (RedisError, OSError, TimeoutError) as error:
@@ -126,12 +125,12 @@ class RedisTransport:
         await self._client.aclose()
 
 
-def _pack(events: Sequence[Event]) -> bytes:
+def _pack(head: bytes, events: Sequence[Event]) -> bytes:
     """Events as the script takes them."""
     parts: list[bytes] = []
     for event in events:
         rest = event.rest
-        parts += (_SIZE(len(event.id)), event.id.encode(), _SIZE(len(rest)), rest)
+        parts += (_SIZE(len(event.id)), event.id.encode(), _SIZE(len(head) + len(rest)), head, rest)
     return b"".join(parts)
 
 
