@@ -47,6 +47,18 @@ def compose_addresses(bytes message not None, bytes stored not None, now_s):
     return pure(_PURE, "compose_addresses")(message, stored, now_s)
 
 
+def compose_turn(messages, places, found, now_s, Py_ssize_t room):
+    """As `proto.packed_dns.compose_turn`."""
+    cdef list replies = []
+    cdef bytes reply
+    if len(places) != len(found):
+        raise ValueError("not as many places as records")
+    for place, stored in zip(places, found):
+        reply = compose_addresses(messages[place], stored, now_s) if stored else None
+        replies.append(reply if reply is not None and len(reply) <= room else None)
+    return replies
+
+
 cdef int _put_reply(Growing* into, Message* question, bytes stored, long long now_s) except -2:
     """The whole reply but for the number of its records, which is returned; -1 if something is not of the common kind."""
     cdef Record record

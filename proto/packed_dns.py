@@ -43,6 +43,21 @@ def compose_addresses(message: bytes, stored: bytes, now_s: int) -> bytes | None
     return b"".join((question.ident.to_bytes(2), head, question.question, *records, opt))
 
 
+@compiled.preferred
+def compose_turn(
+    messages: Sequence[bytes], places: Sequence[int], found: Sequence[bytes | None], now_s: int, room: int
+) -> list[bytes | None]:
+    """For the messages at these places, by what is `found` of their records, what `compose_addresses` makes of them.
+
+    None where nothing is found, or there is more to say, or the reply has more than `room` octets.
+    """
+    replies: list[bytes | None] = []
+    for place, stored in zip(places, found, strict=True):
+        reply = compose_addresses(messages[place], stored, now_s) if stored else None
+        replies.append(reply if reply is not None and len(reply) <= room else None)
+    return replies
+
+
 def address_records(values: Sequence[bytes], kind: int, now_s: int, owner: int) -> list[bytes]:
     """NAPTR or URI records for the values of type URL, in the record's order; `owner` is the offset of their name."""
     told: list[tuple[bytes, bytes]] = []

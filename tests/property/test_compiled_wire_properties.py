@@ -151,6 +151,33 @@ def test_a_dns_question_is_read_the_same(message: bytes) -> None:
     assert outcome(quick, message, ZONE) == outcome(plain, message, ZONE)
 
 
+@given(st.lists(DNS_MESSAGES, max_size=5), st.sampled_from((b"d", b"")), st.data())
+def test_the_dns_questions_of_a_turn_are_read_the_same(messages: list[bytes], mark: bytes, data: st.DataObject) -> None:
+    some = [question for question in (read_dns(message, ZONE) for message in messages) if question is not None]
+    kept = {mark + question[0] for question in some if data.draw(st.booleans())}
+    plain, quick = both_ways("proto.wire.dns.plain", "read_turn")
+    assert outcome(quick, messages, ZONE, mark, kept) == outcome(plain, messages, ZONE, mark, kept)
+
+
+@given(
+    st.lists(st.tuples(DNS_MESSAGES, st.one_of(RECORDS_WITH_ADDRESSES, st.sampled_from((b"", None)))), max_size=5),
+    NOW_S, st.sampled_from((512, 100)),
+)  # fmt: skip
+def test_the_dns_replies_of_a_turn_are_the_same(turn: list[tuple[bytes, bytes | None]], now_s: int, room: int) -> None:
+    messages = [message for message, _ in turn]
+    places = [place for place, message in enumerate(messages) if read_dns(message, ZONE) is not None]
+    asked = (messages, places, [turn[place][1] for place in places], now_s, room)
+    plain, quick = both_ways("proto.packed_dns", "compose_turn")
+    assert outcome(quick, *asked) == outcome(plain, *asked)
+
+
+@given(st.one_of(DNS_MESSAGES, st.binary(max_size=40)), REPLIES, st.sampled_from((-1, -1, 0)))
+def test_a_kept_dns_reply_is_finished_the_same(message: bytes, reply: Reply, serial_at: int) -> None:
+    plain, quick = both_ways("proto.wire.dns.plain", "finish_plain")
+    kept = reply._replace(serial_at=serial_at)
+    assert outcome(quick, message, kept) == outcome(plain, message, kept)
+
+
 @given(DNS_MESSAGES, RECORDS_WITH_ADDRESSES, NOW_S)
 def test_a_record_makes_the_same_dns_reply(message: bytes, stored: bytes, now_s: int) -> None:
     plain, quick = both_ways("proto.packed_dns", "compose_addresses")

@@ -7,6 +7,7 @@ test compares.
 """
 
 import struct
+from collections.abc import Container, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -61,6 +62,31 @@ def read_plain(message: bytes, zone: bytes) -> tuple[bytes, str] | None:
     return asked_by(question.kind, question.copied_flags, question.edns, name), f"{prefix}/{name[1:begin].decode()}"
 
 
+@compiled.preferred
+def read_turn(
+    messages: Sequence[bytes], zone: bytes, mark: bytes, kept: Container[bytes]
+) -> tuple[list[tuple[int, bytes]], list[int], list[bytes], list[tuple[str, bool]]]:
+    """The plain questions among messages, by their places: those whose key (`mark`, and what decides the reply) is `kept`, with
+    it; and places, keys, and what is asked (the identifier, and that no private values are wanted) of all others.
+    """
+    known: list[tuple[int, bytes]] = []
+    places: list[int] = []
+    keys: list[bytes] = []
+    asked: list[tuple[str, bool]] = []
+    for place, message in enumerate(messages):
+        question = read_plain(message, zone)
+        if question is None:
+            continue
+        key = mark + question[0]
+        if key in kept:
+            known.append((place, key))
+        else:
+            places.append(place)
+            keys.append(key)
+            asked.append((question[1], False))
+    return known, places, keys, asked
+
+
 def parse_plain(message: bytes) -> PlainQuestion | None:
     """The question that `message` is, if it is plain but for its name, of which nothing is said but where it ends."""
     end = len(message)
@@ -96,6 +122,7 @@ def split_plain(message: bytes, reply: bytes) -> Reply:
     return Reply(reply[_IDENT_BYTES:HEADER_BYTES], reply[begin:end], reply[end:])
 
 
+@compiled.preferred
 def finish_plain(message: bytes, reply: Reply) -> bytes | None:
     """`reply` as the reply to the plain question in `message`, as `Reply.finish` makes it; None if that has to be asked.
 

@@ -11,13 +11,14 @@ no AA, but RA, and TTLs lowered by their age.
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import compress
 from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound, Referral
 from proto.model.query import Query
-from proto.packed_dns import compose_addresses
+from proto.packed_dns import compose_turn
 from proto.packing import PackedRecord, least_ttl_s
 from proto.ports import RecordReader
 from proto.wire.dns import codes, message
@@ -35,7 +36,7 @@ from proto.wire.dns.identifier_name import Interior, Named, read_name
 from proto.wire.dns.message import Reply, compose_head, compose_rejection, is_response, operation_of, parse_query
 from proto.wire.dns.name import Labels, compose_name
 from proto.wire.dns.pieces import PIECE_BYTES
-from proto.wire.dns.plain import asked_by, finish_plain, read_plain, split_plain
+from proto.wire.dns.plain import asked_by, finish_plain, read_turn, split_plain
 from proto.wire.dns.serial import serial_of
 from proto.wire.dns.stream import MAX_STREAM_BYTES
 from proto.wire.handle.trailer import compose_trailer
@@ -152,42 +153,63 @@ class Dialogue:
         None: `respond` is to look at it, and nothing of it was counted. Raises nothing.
         """
         replies: list[bytes | None] = [None] * len(messages)
-        now_s = self._now_ms() // 1_000
-        waiting: list[tuple[int, bytes]] = []
-        wanted: list[tuple[str, bool]] = []
-        for place, raw in enumerate(messages):
-            asked = read_plain(raw, self._zone_name)
-            if asked is None:
-                continue
-            key = _OWN_KEYS + asked[0]
-            kept = self._shelf.get(key)
-            if kept is not None:
-                replies[place] = finish_plain(raw, kept) or self._finish(parse_query(raw), kept)
-            else:
-                waiting.append((place, key))
-                wanted.append((asked[1], False))
-        if self._plain is not None and wanted:
-            found = self._plain.look_up_turn(wanted)
-            for (place, key), (identifier, _), stored in zip(waiting, wanted, found, strict=True):
-                if stored is not None:
-                    replies[place] = self._reply_plainly(self._plain, messages[place], key, identifier, stored, now_s)
+        known, places, keys, asked = read_turn(messages, self._zone_name, _OWN_KEYS, self._shelf.keys)
+        if self._plain is not None and asked:
+            self._answer_plainly(self._plain, messages, places, keys, asked, replies)
+        if known:
+            self._answer_kept(messages, known, replies)
         return replies
 
-    def _reply_plainly(
-        self, plain: PlainLookups, raw: bytes, key: bytes, identifier: str, stored: bytes, now_s: int
-    ) -> bytes | None:
-        """The reply that a plain look-up came to, kept if it was asked for before; None for a record that is damaged."""
-        try:
-            composed = compose_addresses(raw, stored, now_s) if stored else None
-            if composed is not None and len(composed) <= LEAST_PAYLOAD_BYTES:
-                made = split_plain(raw, composed) if self._shelf.is_seen_again(key) else None
+    def _answer_kept(self, messages: Sequence[bytes], known: Sequence[tuple[int, bytes]], replies: list[bytes | None]) -> None:
+        """Put the kept replies to the messages at these places, with their keys, where they belong."""
+        for (place, _), kept in zip(known, self._shelf.get_turn([key for _, key in known]), strict=True):
+            raw = messages[place]
+            if kept is None:  # it was stale, and has gone
+                (replies[place],) = self.respond_plainly_to((raw,))
             else:
-                query = parse_query(raw)
-                asked = self._asked(query, Named(identifier), query.kind, now_s)
-                made, composed = self._reply(query, asked, _answer_of(identifier, stored, now_s))
-                made = made if self._shelf.is_seen_again(key) else None
-            if made is not None:
-                plain.keep(self._shelf, key, identifier, stored, made, made.size)
+                replies[place] = finish_plain(raw, kept) or self._finish(parse_query(raw), kept)
+
+    def _answer_plainly(
+        self,
+        plain: PlainLookups,
+        messages: Sequence[bytes],
+        places: Sequence[int],
+        keys: Sequence[bytes],
+        asked: Sequence[tuple[str, bool]],
+        replies: list[bytes | None],
+    ) -> None:
+        """Put the replies that plain look-ups come to where they belong, and keep those that were asked for before."""
+        now_s = self._now_ms() // 1_000
+        found = plain.look_up_turn(asked)
+        try:
+            composed = compose_turn(messages, places, found, now_s, LEAST_PAYLOAD_BYTES)
+        except Exception:
+            logger.exception(_FAILED)  # each by itself meets it again
+            composed = [None] * len(places)
+        made: dict[int, Reply | None] = {}  # those that are made the general way, by place
+        for at, stored in enumerate(found):
+            if composed[at] is None and stored is not None:
+                composed[at] = self._reply_plainly(messages[places[at]], asked[at][0], stored, now_s, made, places[at])
+            replies[places[at]] = composed[at]
+        # What the chain is to answer is noted there.
+        answered = [at for at, reply in enumerate(composed) if reply is not None]
+        again = self._shelf.are_seen_again([keys[at] for at in answered]) if answered else ()
+        for at in compress(answered, again):
+            place, stored, reply = places[at], found[at], composed[at]
+            if stored is None or reply is None:
+                continue
+            kept = made[place] if place in made else split_plain(messages[place], reply)
+            if kept is not None:
+                plain.keep(self._shelf, keys[at], asked[at][0], stored, kept, kept.size)
+
+    def _reply_plainly(
+        self, raw: bytes, identifier: str, stored: bytes, now_s: int, made: dict[int, Reply | None], place: int
+    ) -> bytes | None:
+        """The reply to what a plain look-up came to, the general way; None for a record that is damaged."""
+        try:
+            query = parse_query(raw)
+            asked = self._asked(query, Named(identifier), query.kind, now_s)
+            made[place], composed = self._reply(query, asked, _answer_of(identifier, stored, now_s))
         except Exception:
             logger.exception(_FAILED)
             return None
