@@ -8,7 +8,8 @@ Entries are what all feeds have in common that tell the same; what is settled is
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from operator import is_
 
 from adapters.city.core.event import Event, Key
 from proto.frozen import frozen
@@ -52,9 +53,12 @@ class Backlog:
 
         `each_bytes` is what is sent with every event.
         """
+        waiting = self._entries
+        if not self._settled and len(waiting) <= count and self.size_bytes + len(waiting) * each_bytes <= size_bytes:
+            return list(waiting)  # of a feed that keeps up it is all
         found: list[Entry] = []
         left, settled = size_bytes, self._settled
-        for entry in self._entries:
+        for entry in waiting:
             if settled and id(entry) in settled:
                 continue
             left -= len(entry.event.rest) + each_bytes
@@ -65,29 +69,29 @@ class Backlog:
 
     def end_behind(self, last: Entry) -> str:
         """Where everything up to this entry ends."""
+        if last is self._entries[-1]:
+            return self.end
         entries = iter(self._entries)
         for entry in entries:
             if entry is last:
                 break
-        following = next(entries, None)
-        return following.before if following is not None else self.end
+        return next(entries).before
 
     def first_other(self, key: Key) -> Entry | None:
         """The oldest unsettled entry of another thing: nothing of that thing is before it."""
         unsettled = (entry for entry in self._entries if id(entry) not in self._settled)
         return next((entry for entry in unsettled if entry.event.key != key), None)
 
-    def settle(self, entries: Iterable[Entry]) -> None:
+    def settle(self, entries: Sequence[Entry]) -> None:
         """These need not be delivered any more; the cursor moves on as far as it can."""
         waiting, settled = self._entries, self._settled
-        for entry in entries:
-            if entry is waiting[0]:
-                self._pass()
-            else:
-                settled.add(id(entry))
+        if all(map(is_, entries, waiting)):
+            # They are the first: nearly always a whole batch was taken.
+            passed = [waiting.popleft() for _ in entries]
+        else:
+            settled.update(map(id, entries))
+            passed = []
         while waiting and id(waiting[0]) in settled:
             settled.discard(id(waiting[0]))
-            self._pass()
-
-    def _pass(self) -> None:
-        self.size_bytes -= len(self._entries.popleft().event.rest)
+            passed.append(waiting.popleft())
+        self.size_bytes -= sum([len(entry.event.rest) for entry in passed])

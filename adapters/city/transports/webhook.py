@@ -48,7 +48,7 @@ class WebhookTransport(Forgetful):
     async def deliver(self, batch: Batch) -> Receipt:
         rests = (b"," + self._head).join([event.rest for event in batch.events])
         body = b"".join((b"[", self._head, rests, b"]"))
-        delivery = hashlib.sha256("".join(event.id for event in batch.events).encode()).hexdigest()
+        delivery = hashlib.sha256("".join([event.id for event in batch.events]).encode()).hexdigest()
         headers = {"Content-Type": BATCH_TYPE, ID: delivery}
         if self._place.secret:
             headers.update(sign(self._place.secret, delivery, int(time.time()), body))
