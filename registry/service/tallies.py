@@ -153,8 +153,10 @@ class TallyDesk:
                 self._read[path.name] = end
 
     def _add(self, tally: Tally) -> None:
-        is_room = tally.day in self._pending or len(self._pending) < MAX_DAYS_AT_ONCE
-        counts = self._pending.setdefault(tally.day if is_room else max(self._pending), {})
+        # A worker asks the machine's clock, which may be years ahead of the registry's time: no count is of a day to come.
+        day = min(tally.day, day_of(self._executor.clock.now_ms()))
+        is_room = day in self._pending or len(self._pending) < MAX_DAYS_AT_ONCE
+        counts = self._pending.setdefault(day if is_room else max(self._pending), {})
         for prefix, count in tally.prefixes.items():
             name = prefix if prefix in counts or len(counts) < MAX_PREFIXES_OF_A_DAY else OTHERS
             counts[name] = counts.get(name, NO_COUNT).plus(count)

@@ -173,6 +173,21 @@ async def test_tallies_are_kept_once_and_their_files_go(world: World, tallies: T
     assert len(world.committer.commands) == commands
 
 
+async def test_what_a_worker_counts_by_a_clock_that_is_ahead_is_of_today(
+    world: World, tallies: Tallies, tmp_path: Path
+) -> None:
+    clock = StoppedClock(world.clock.now + 3_650 * DAY_MS)
+    file = begin(tallies, tmp_path, clock)
+    desk = TallyDesk(world.registry.executor, tmp_path)
+    for _ in range(2):
+        count(tallies, 3)
+        file.report()
+        await desk.settle()
+        clock.now += DAY_MS
+    assert desk.day(TODAY) == desk.total() == {"88.118.1001": Count(6, 0)}
+    assert world.view.images(Table.RESOLUTIONS).keys() - {BEFORE, TAKEN} == {TODAY}
+
+
 async def test_figures_are_of_now_although_little_is_committed(world: World, tallies: Tallies, tmp_path: Path) -> None:
     file = begin(tallies, tmp_path, world.clock)
     desk = TallyDesk(world.registry.executor, tmp_path)
