@@ -75,7 +75,8 @@ def test_a_record_that_changes_is_in_the_next_turn(reader: DictReader) -> None:
         inside.answers.forget([record_key(WHOLE)])
         for _ in range(4):
             replies = inside.ask([asked(WHOLE, "NAPTR").to_wire(), asked(f"{HOME}/none", "NAPTR").to_wire()] * 2)
-            assert [b"example.cn/%d" % turn in bytes(reply) for reply in replies] == [True, False] * 2  # type: ignore[call-overload]
+            told = [isinstance(reply, bytes) and b"example.cn/%d" % turn in reply for reply in replies]
+            assert told == [True, False] * 2
 
 
 def test_what_fails_together_is_answered_one_by_one(reader: DictReader, monkeypatch: pytest.MonkeyPatch) -> None:
