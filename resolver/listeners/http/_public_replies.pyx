@@ -8,6 +8,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII, PyU
 from libc.string cimport memchr, memcmp
 
 import sys
+from struct import error as StructError
 from zlib import crc32
 
 from proto.growing cimport Growing, begin as start, finish, put, put_byte, put_bytes, put_decimal, put_hexadecimal, release
@@ -28,6 +29,8 @@ if sys.byteorder != "little":
     raise ImportError("texts are written eight bytes at a time, the least first")
 
 cdef str _PURE = "resolver.listeners.http.public_replies"
+# What a value that is damaged comes to when it is read.
+cdef tuple _DAMAGE = (ValueError, IndexError, StructError)
 
 cdef enum:
     NO_CLOCK = -1  # no second is before 1970
@@ -262,6 +265,8 @@ def render_handle(bytes raw not None, str asked not None, long long now_s):
             ttl_s = _put_handle(&into, raw, &record, asked, now_s)
             if ttl_s >= 0:
                 return _finish(&into, record.version, ttl_s)
+    except _DAMAGE:
+        pass  # which of several faults is named, plain Python decides
     finally:
         release(&into)
     return pure(_PURE, "render_handle")(raw, asked, now_s)
@@ -278,6 +283,8 @@ def render_resolution(bytes raw not None, str asked not None, long long now_s):
             ttl_s = _put_resolution(&into, raw, &record, asked, now_s)
             if ttl_s >= 0:
                 return _finish(&into, record.version, ttl_s)
+    except _DAMAGE:
+        pass  # which of several faults is named, plain Python decides
     finally:
         release(&into)
     return pure(_PURE, "render_resolution")(raw, asked, now_s)
