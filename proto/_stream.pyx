@@ -6,6 +6,9 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 from zlib import crc32
 
+from proto.packed_fields cimport Cursor, take_part, take_varint
+from proto.packed_record cimport Part, uint32
+
 from proto.compiled import pure
 from proto.limits import MAX_CHANGE_BYTES
 from proto.model.change import Change, Position
@@ -32,11 +35,6 @@ cdef enum:
     PREVIOUS = 0x5A
 
 
-cdef struct Cursor:
-    const unsigned char* at
-    const unsigned char* end
-
-
 def parse_change(data not None, Py_ssize_t offset=0):
     """As `proto.stream.parse_change`."""
     if type(data) is bytes and offset >= 0:
@@ -56,20 +54,16 @@ cdef tuple _parse(bytes data, Py_ssize_t offset):
         return None
     begin = offset + HEAD_BYTES
     left = <unsigned long long> (PyBytes_GET_SIZE(data) - begin)
-    header_size, payload_size = _number(at + offset), _number(at + offset + 4)
+    header_size, payload_size = uint32(at + offset), uint32(at + offset + 4)
     if not 0 < header_size <= MAX_HEADER_BYTES or payload_size > _MAX_PAYLOAD_BYTES or header_size + payload_size > left:
         return None
     middle = begin + <Py_ssize_t> header_size
     header = PyBytes_FromStringAndSize(<const char*> (at + begin), <Py_ssize_t> header_size)
     payload = PyBytes_FromStringAndSize(<const char*> (at + middle), <Py_ssize_t> payload_size)
-    if crc32(header) != _number(at + offset + 8) or crc32(payload) != _number(at + offset + 12):
+    if crc32(header) != uint32(at + offset + 8) or crc32(payload) != uint32(at + offset + 12):
         return None
     change = _read_header(header, payload)
     return (change, middle + <Py_ssize_t> payload_size) if change is not None else None
-
-
-cdef unsigned long long _number(const unsigned char* at) noexcept:
-    return <unsigned long long> at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3]
 
 
 cdef object _read_header(bytes header, bytes payload):
@@ -86,16 +80,16 @@ cdef object _read_header(bytes header, bytes payload):
         tag = fields.at[0]
         fields.at += 1
         if tag == FORMAT:
-            is_taken = _take_varint(&fields, &form)
+            is_taken = take_varint(&fields, &form)
         elif tag == NODE_ID:
             node_id = _take_text(&fields)
             is_taken = node_id is not None
         elif tag == EPOCH:
-            is_taken = _take_varint(&fields, &epoch)
+            is_taken = take_varint(&fields, &epoch)
         elif tag == SEQUENCE:
-            is_taken = _take_varint(&fields, &sequence)
+            is_taken = take_varint(&fields, &sequence)
         elif tag == TIME_MS:
-            is_taken = _take_varint(&fields, &time_ms)
+            is_taken = take_varint(&fields, &time_ms)
         elif tag == ACTOR:
             actor = _take_text(&fields)
             is_taken = actor is not None
@@ -106,7 +100,7 @@ cdef object _read_header(bytes header, bytes payload):
             traceparent = _take_text(&fields)
             is_taken = traceparent is not None
         elif tag == ROW_COUNT:
-            is_taken = _take_varint(&fields, &row_count)
+            is_taken = take_varint(&fields, &row_count)
         elif tag == PAYLOAD_DIGEST:
             payload_digest = _take_bytes(&fields)
             is_taken = payload_digest is not None
@@ -123,46 +117,18 @@ cdef object _read_header(bytes header, bytes payload):
     )
 
 
-cdef bint _take_varint(Cursor* fields, unsigned long long* number) noexcept:
-    """A number of up to nine bytes: none of ours is longer."""
-    cdef int shift
-    cdef unsigned char byte
-    number[0] = 0
-    for shift in range(0, 63, 7):
-        if fields.at >= fields.end:
-            return False
-        byte = fields.at[0]
-        fields.at += 1
-        number[0] |= <unsigned long long> (byte & 0x7F) << shift
-        if byte < 0x80:
-            return True
-    return False
-
-
-cdef Py_ssize_t _take_size(Cursor* fields) noexcept:
-    """The length of what follows; -1 if that is not all there."""
-    cdef unsigned long long size
-    if not _take_varint(fields, &size) or size > <unsigned long long> (fields.end - fields.at):
-        return -1
-    return <Py_ssize_t> size
-
-
 cdef str _take_text(Cursor* fields):
-    cdef Py_ssize_t size = _take_size(fields)
-    cdef const char* at = <const char*> fields.at
-    if size < 0:
+    cdef Part part
+    if not take_part(fields, &part):
         return None
-    fields.at += size
     try:
-        return PyUnicode_DecodeUTF8(at, size, NULL)
+        return PyUnicode_DecodeUTF8(<const char*> part.at, part.size, NULL)
     except UnicodeDecodeError:
         return None
 
 
 cdef bytes _take_bytes(Cursor* fields):
-    cdef Py_ssize_t size = _take_size(fields)
-    cdef const char* at = <const char*> fields.at
-    if size < 0:
+    cdef Part part
+    if not take_part(fields, &part):
         return None
-    fields.at += size
-    return PyBytes_FromStringAndSize(at, size)
+    return PyBytes_FromStringAndSize(<const char*> part.at, part.size)

@@ -7,6 +7,7 @@ import sys
 
 from proto.growing cimport Growing, begin as start, finish, put, put_byte, put_bytes, put_decimal, release
 from proto.handle_json.json_text cimport NO_UTF8, is_ascii, put_common, put_string, put_time, two_digits
+from proto.packed_fields cimport Cursor, take_part, take_varint
 from proto.packed_record cimport ENTRY_BYTES, PackedValue, Part, Record, read_record, read_value, uint64
 
 from proto.compiled import pure
@@ -47,11 +48,6 @@ cdef enum:
     CURSOR_FORMAT = 1
     CURSOR_CHARS = 18
     LAST_S = 4102444800  # 2100: no time that is written here is later
-
-
-cdef struct Cursor:
-    const unsigned char* at
-    const unsigned char* end
 
 
 cdef struct Row:
@@ -183,7 +179,7 @@ cdef bint _put_rows(Growing* into, bytes payload, sights, list holders, int* is_
         if rows.at[0] != ROW:
             return False
         rows.at += 1
-        if not _take_part(&rows, &raw) or not _read_row(&raw, &row) or row.table != _RECORD or not row.image.size:
+        if not take_part(&rows, &raw) or not _read_row(&raw, &row) or row.table != _RECORD or not row.image.size:
             return False
         if not _put_row(into, &row, sights, holders, is_whole):
             return False
@@ -203,48 +199,23 @@ cdef bint _read_row(Part* raw, Row* row) noexcept:
         tag = fields.at[0]
         fields.at += 1
         if tag == TABLE:
-            is_taken = _take_varint(&fields, &row.table)
+            is_taken = take_varint(&fields, &row.table)
         elif tag == NAME:
-            is_taken = _take_part(&fields, &row.name)
+            is_taken = take_part(&fields, &row.name)
         elif tag == IMAGE:
-            is_taken = _take_part(&fields, &row.image)
+            is_taken = take_part(&fields, &row.image)
         elif tag == VERSION:
-            is_taken = _take_varint(&fields, &row.version)
+            is_taken = take_varint(&fields, &row.version)
         elif tag == PRIOR_VERSION:
-            is_taken = _take_varint(&fields, &row.prior_version)
+            is_taken = take_varint(&fields, &row.prior_version)
         elif tag == STATE:
-            is_taken = _take_varint(&fields, &state)
+            is_taken = take_varint(&fields, &state)
         elif tag == PRIOR_STATE:
-            is_taken = _take_varint(&fields, &row.prior_state)
+            is_taken = take_varint(&fields, &row.prior_state)
         else:
             is_taken = False
         if not is_taken:
             return False
-    return True
-
-
-cdef bint _take_varint(Cursor* fields, unsigned long long* number) noexcept:
-    """A number of up to nine bytes: none of ours is longer."""
-    cdef int shift
-    cdef unsigned char byte
-    number[0] = 0
-    for shift in range(0, 63, 7):
-        if fields.at >= fields.end:
-            return False
-        byte = fields.at[0]
-        fields.at += 1
-        number[0] |= <unsigned long long> (byte & 0x7F) << shift
-        if byte < 0x80:
-            return True
-    return False
-
-
-cdef bint _take_part(Cursor* fields, Part* part) noexcept:
-    cdef unsigned long long size
-    if not _take_varint(fields, &size) or size > <unsigned long long> (fields.end - fields.at):
-        return False
-    part.at, part.size = fields.at, <Py_ssize_t> size
-    fields.at += part.size
     return True
 
 
