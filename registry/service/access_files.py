@@ -10,6 +10,7 @@ Lines are only appended. A torn last line was never acknowledged, and is cut whe
 here blocks: it belongs into a thread.
 """
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -198,14 +199,18 @@ def parse_access(body: bytes) -> Access:
 
 
 def _taken_in(path: Path) -> Counter[str]:
-    """The bytes of a day's file by account."""
+    """The bytes of a day's file by account. A line that is damaged is nobody's: that is what `biaojie verify` is for."""
     taken: Counter[bytes] = Counter()
     with path.open("rb") as file:
         for line in file:
             # In front of all that others may have said.
             account = line.partition(b'"account":')[2].partition(b',"reading":')[0]
             taken[account] += len(line)
-    return Counter({json.loads(account): size for account, size in taken.items() if account})
+    by_name: Counter[str] = Counter()
+    for account, size in taken.items():
+        with contextlib.suppress(ValueError):
+            by_name[str(json.loads(account))] += size
+    return by_name
 
 
 def verify_access(folder: Path) -> Iterator[str]:

@@ -108,6 +108,25 @@ def test_a_torn_end_is_cut_and_nothing_before_it(tmp_path: Path, cut: int) -> No
     assert holds(tmp_path)
 
 
+@pytest.mark.parametrize("harm", [b'"', b'","reading":', b'"account":"'])
+def test_a_damaged_line_stops_neither_reading_nor_what_others_have_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: bytes
+) -> None:
+    files = AccessFiles(tmp_path)
+    write(files, 1, 2, 3)
+    files.close()
+    (path,) = tmp_path.iterdir()
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(harm, b"?" * len(harm))
+    path.write_bytes(b"".join(lines))
+    monkeypatch.setattr(module, "MAX_DAY_BYTES", path.stat().st_size + 6 * len(lines[1]))
+    again = AccessFiles(tmp_path)
+    write(again, 4)
+    assert numbers(again)[0] == 4
+    assert again.append([access(number) for number in range(5, 9)], NOW_MS) == {"platform"}
+    assert not holds(tmp_path)
+
+
 @pytest.mark.parametrize("harm", ["a byte", "a line", "the first file", "the order"])
 def test_what_was_changed_is_found(tmp_path: Path, harm: str) -> None:
     files = AccessFiles(tmp_path)
