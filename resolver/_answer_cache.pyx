@@ -4,7 +4,7 @@
 
 def note_sights(keys, dict seen not None, dict seen_before not None, Py_ssize_t enough):
     """As `resolver.answer_cache.note_sights`."""
-    cdef list again = []
+    cdef list admitted = []
     cdef Py_ssize_t count
     cdef bint is_enough
     for key in keys:
@@ -13,5 +13,5 @@ def note_sights(keys, dict seen not None, dict seen_before not None, Py_ssize_t 
         is_enough = count >= enough or count + <Py_ssize_t> seen_before.get(sight, 0) >= enough
         if not is_enough:
             seen[sight] = count + 1
-        again.append(is_enough)
-    return again
+        admitted.append(is_enough)
+    return admitted

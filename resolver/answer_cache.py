@@ -64,15 +64,15 @@ T = TypeVar("T")
 @compiled.preferred
 def note_sights(keys: Sequence[bytes], seen: dict[int, int], seen_before: dict[int, int], enough: int) -> list[bool]:
     """Whether each key, in order, has been seen `enough` times before; what has not been is now `seen` once more."""
-    again: list[bool] = []
+    admitted: list[bool] = []
     for key in keys:
         sight = hash(key)
         count = seen.get(sight, 0)
         is_enough = count + seen_before.get(sight, 0) >= enough
         if not is_enough:
             seen[sight] = count + 1
-        again.append(is_enough)
-    return again
+        admitted.append(is_enough)
+    return admitted
 
 
 class _Entry:
@@ -175,27 +175,12 @@ class AnswerCache:
         for name in names:
             self._keys_of.setdefault(name, []).append(key)
 
-    def has_seen(self, key: bytes) -> bool:
-        """Whether the key has been missed often enough to be let in."""
-        sight = hash(key)
-        return self._seen.get(sight, 0) + self._seen_before.get(sight, 0) >= self._enough()
-
-    def note(self, key: bytes) -> None:
-        """The key has been asked for, and is not kept."""
-        if self._max_bytes:
-            self._turn_page()
-            sight = hash(key)
-            self._seen[sight] = self._seen.get(sight, 0) + 1
-
-    def is_seen_again(self, key: bytes) -> bool:
+    def admits(self, key: bytes) -> bool:
         """Whether the key has been missed often enough to be let in; if not, it has been once more from now on."""
-        if self.has_seen(key):
-            return True
-        self.note(key)
-        return False
+        return self.admits_each((key,))[0]
 
-    def are_seen_again(self, keys: Sequence[bytes]) -> list[bool]:
-        """`is_seen_again` for many keys, in order."""
+    def admits_each(self, keys: Sequence[bytes]) -> list[bool]:
+        """`admits` for many keys, in order."""
         if not self._max_bytes:
             return [False] * len(keys)
         self._turn_page()
@@ -237,10 +222,8 @@ class Shelf(Generic[T]):
     def __init__(self, cache: AnswerCache, protocol: str, metrics: Metrics) -> None:
         self._cache = cache
         self._entries = cache.entries
-        self.has_seen: Final = cache.has_seen
-        self.note: Final = cache.note
-        self.is_seen_again: Final = cache.is_seen_again
-        self.are_seen_again: Final = cache.are_seen_again
+        self.admits: Final = cache.admits
+        self.admits_each: Final = cache.admits_each
         self.keys: Final[Container[bytes]] = cache.entries
         """What `get` may have a reply under; it is not there if that has become stale."""
         self._hits = metrics.answer_cache_hits
@@ -299,9 +282,9 @@ class Shelf(Generic[T]):
         if size > MAX_REPLY_BYTES or not _is_for_anybody(query):
             return
         if query.reads is not None:
-            if self._cache.is_seen_again(key) and _lasts(answer):
+            if self._cache.admits(key) and _lasts(answer):
                 self._cache.put(key, type(answer), query.reads, rendered, size, count=self._counter_of(query, answer))
-        elif query.holds_ms and self._cache.keeps_copies and not isinstance(answer, Refused) and self._cache.is_seen_again(key):
+        elif query.holds_ms and self._cache.keeps_copies and not isinstance(answer, Refused) and self._cache.admits(key):
             until_s = self._cache.monotonic() + query.holds_ms / 1000
             self._cache.put(key, type(answer), [], rendered, size, until_s)
 

@@ -143,7 +143,7 @@ class PlainLookups:
     def offer(self, shelf: Shelf[T], key: bytes, identifier: str, raw: bytes, rendered: T, size: int) -> None:
         """Offer a reply made of what `look_up` has just given: it is kept if it was asked for before, and holds until the
         record changes."""
-        if shelf.is_seen_again(key):
+        if shelf.admits(key):
             self.keep(shelf, key, identifier, raw, rendered, size)
 
     def keep(self, shelf: Shelf[T], key: bytes, identifier: str, raw: bytes, rendered: T, size: int) -> None:

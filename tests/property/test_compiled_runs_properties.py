@@ -50,14 +50,14 @@ class Desk:
     def get(self, key: bytes) -> Rendered | None:
         return Rendered(b"kept\r\nX-Request-Id: ", "tag", b"body") if key == KEPT else None
 
-    def is_seen_again(self, key: bytes) -> bool:
+    def admits(self, key: bytes) -> bool:
         self.asked.append(key)
         is_seen = key in self.seen
         self.seen.add(key)
         return is_seen
 
-    def are_seen_again(self, keys: Sequence[bytes]) -> list[bool]:
-        return [*map(self.is_seen_again, keys)]
+    def admits_each(self, keys: Sequence[bytes]) -> list[bool]:
+        return [*map(self.admits, keys)]
 
     def get_turn(self, keys: Sequence[bytes]) -> list[Rendered | None]:
         return [*map(self.get, keys)]
@@ -65,13 +65,13 @@ class Desk:
     def http(self) -> public_replies.Way:
         return public_replies.Way(
             ROUTES, (render_handle, render_resolution), {b"Host: a\r\n\r\n", b"\r\n"}, self.get, self.get_turn, self.look_up,
-            self.look_up_turn, self.render, self.is_seen_again, self.are_seen_again, self.ids, lambda: b"\r\nDate: now",
+            self.look_up_turn, self.render, self.admits, self.admits_each, self.ids, lambda: b"\r\nDate: now",
         )  # fmt: skip
 
     def grpc(self) -> plain_calls.Way:
         return plain_calls.Way(
-            KEPT_CALLS.get, lambda keys: [*map(KEPT_CALLS.get, keys)], self.look_up, self.look_up_turn, self.is_seen_again,
-            self.are_seen_again, self.keep, ABSENT, self.ids, lambda: 1_700_000_000,
+            KEPT_CALLS.get, lambda keys: [*map(KEPT_CALLS.get, keys)], self.look_up, self.look_up_turn, self.admits,
+            self.admits_each, self.keep, ABSENT, self.ids, lambda: 1_700_000_000,
         )  # fmt: skip
 
     def keep(self, key: bytes, identifier: str, raw: bytes, response: Response) -> None:

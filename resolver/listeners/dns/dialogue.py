@@ -193,8 +193,8 @@ class Dialogue:
             replies[places[at]] = composed[at]
         # What the chain is to answer is noted there.
         answered = [at for at, reply in enumerate(composed) if reply is not None]
-        again = self._shelf.are_seen_again([keys[at] for at in answered]) if answered else ()
-        for at in compress(answered, again):
+        admitted = self._shelf.admits_each([keys[at] for at in answered]) if answered else ()
+        for at in compress(answered, admitted):
             place, stored, reply = places[at], found[at], composed[at]
             if stored is None or reply is None:
                 continue
@@ -231,12 +231,12 @@ class Dialogue:
             # Whether anything can lie below a prefix that others serve is theirs to say; of the name itself there is nothing.
             found, kind = Named(found.prefix), _NO_TYPE
         asked = self._asked(query, found, kind, self._now_ms() // 1_000)
-        # What has been asked for before is made by the chain, which knows what a reply that is to be kept rests on.
-        if self._plain is not None and not self._shelf.has_seen(key):
-            stored = self._plain.look_up(found.identifier)
-            if stored is not None:
-                self._shelf.note(key)
-                return self._reply(query, asked, _answer_of(found.identifier, stored, asked.now_s))[1]
+        stored = None if self._plain is None else self._plain.look_up(found.identifier)
+        if self._plain is not None and stored is not None:
+            reply, raw = self._reply(query, asked, _answer_of(found.identifier, stored, asked.now_s))
+            if reply is not None:
+                self._plain.offer(self._shelf, key, found.identifier, stored, reply, reply.size)
+            return raw
         # RD asks for it. Without RD nothing is said of it: who asks for names of a zone means those, wherever they live.
         wants_recursion = True if query.flags & codes.RECURSION_DESIRED else None
         request_id = f"{query.ident:04x}"

@@ -58,7 +58,7 @@ def answer_call(unsigned int stream, bytes body not None, way):
     name = _asked_for(body)
     if name is None:
         return None
-    get, _, look_up, _, is_seen_again, _, keep, absent, ids, now_s = <tuple> way
+    get, _, look_up, _, admits, _, keep, absent, ids, now_s = <tuple> way
     key = _KEY + body[PREFIX_BYTES:]
     response = get(key)
     raw = None
@@ -66,7 +66,7 @@ def answer_call(unsigned int stream, bytes body not None, way):
         raw = look_up(name)
         if raw is None:
             return None
-        response = _respond(raw, name, key, is_seen_again(key), keep, absent, now_s)
+        response = _respond(raw, name, key, admits(key), keep, absent, now_s)
     own, number = ids.reserve(1)
     return _frame_record(stream, raw, name, now_s(), own, number) if response is None else _frame(stream, response, own, number)
 
@@ -74,14 +74,14 @@ def answer_call(unsigned int stream, bytes body not None, way):
 def answer_calls(list streams not None, list bodies not None, way):
     """As `resolver.listeners.grpc.plain_calls.answer_calls`."""
     cdef Py_ssize_t count = len(streams), place, each, size = 0
-    cdef list answers = [None] * count, keys = [], names = [], places = [], asked = [], found, again
+    cdef list answers = [None] * count, keys = [], names = [], places = [], asked = [], found, admitted
     cdef bytes body, raw
     cdef str name, own
     cdef unsigned long long first
     if not isinstance(way, tuple) or len(bodies) != count:
         return pure("resolver.listeners.grpc.plain_calls", "answer_calls")(streams, bodies, way)
     _import_rest()
-    _, get_turn, _, look_up_turn, _, are_seen_again, keep, absent, ids, now_s = <tuple> way
+    _, get_turn, _, look_up_turn, _, admits_each, keep, absent, ids, now_s = <tuple> way
     own, first = ids.reserve(count)
     for place in range(count):
         body = bodies[place]
@@ -105,14 +105,14 @@ def answer_calls(list streams not None, list bodies not None, way):
     found = look_up_turn(asked)
     del keys[size:]
     settled = keys if None not in found else [keys[each] for each in range(size) if found[each] is not None]
-    again = are_seen_again(settled) if settled else []
-    seen = iter(again)
+    admitted = admits_each(settled) if settled else []
+    verdicts = iter(admitted)
     for each in range(size):
         raw = found[each]
         if raw is None:
             continue
         place, name = places[each], names[each]
-        response = _respond(raw, name, keys[each], next(seen), keep, absent, now_s)
+        response = _respond(raw, name, keys[each], next(verdicts), keep, absent, now_s)
         if response is None:
             answers[place] = _frame_record(streams[place], raw, name, now_s(), own, first + place)
         else:
@@ -129,12 +129,12 @@ cdef int _import_rest() except -1:
     return 0
 
 
-cdef _respond(bytes raw, str name, bytes key, bint is_seen, keep, absent, now_s):
+cdef _respond(bytes raw, str name, bytes key, bint is_admitted, keep, absent, now_s):
     """As `_respond` there; None for an answer that is not kept: its frames are written at once (`_frame_record`)."""
-    if raw and not is_seen:
+    if raw and not is_admitted:
         return None
     response = answer_with(compose_public_response(raw, name, now_s())) if raw else absent
-    if is_seen:
+    if is_admitted:
         keep(key, name, raw, response)
     return response
 

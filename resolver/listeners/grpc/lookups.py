@@ -80,7 +80,7 @@ class Lookups:
             plain.keep(kept, key, identifier, raw, response, response.size)
 
         return Way(
-            kept.get, kept.get_turn, plain.look_up, plain.look_up_turn, kept.is_seen_again, kept.are_seen_again, keep, _ABSENT,
+            kept.get, kept.get_turn, plain.look_up, plain.look_up_turn, kept.admits, kept.admits_each, keep, _ABSENT,
             ids, plain.now_s,
         )  # fmt: skip
 

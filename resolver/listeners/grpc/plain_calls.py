@@ -34,8 +34,8 @@ class Way(NamedTuple):
     look_up: Callable[[str], bytes | None]
     look_up_turn: Callable[[Sequence[tuple[str, bool]]], list[bytes | None]]
     """Plain look-ups (`PlainLookups.look_up`, `PlainLookups.look_up_turn`)."""
-    is_seen_again: Callable[[bytes], bool]
-    are_seen_again: Callable[[Sequence[bytes]], list[bool]]
+    admits: Callable[[bytes], bool]
+    admits_each: Callable[[Sequence[bytes]], list[bool]]
     keep: Callable[[bytes, str, bytes, Response], None]
     """Keep an answer: its key, the identifier, its record, and the answer."""
     absent: Response
@@ -86,7 +86,7 @@ def answer_call(stream: int, body: bytes, way: Way) -> Answered | None:
         raw = way.look_up(name)
         if raw is None:
             return None
-        response = _respond(raw, name, key, way, way.is_seen_again(key))
+        response = _respond(raw, name, key, way, way.admits(key))
     return frame_answer(stream, response, way.ids.new())
 
 
@@ -105,17 +105,17 @@ def answer_calls(streams: list[int], bodies: list[bytes], way: Way) -> list[Answ
             answers[place] = frame_answer(streams[place], kept, compose_id(own, first + place))
     found = way.look_up_turn([(name, False) for _, name, _ in missed]) if missed else []
     settled = [(*each, raw) for each, raw in zip(missed, found, strict=True) if raw is not None]
-    again = way.are_seen_again([key for _, _, key, _ in settled]) if settled else []
-    for (place, name, key, raw), is_seen in zip(settled, again, strict=True):
-        response = _respond(raw, name, key, way, is_seen)
+    admitted = way.admits_each([key for _, _, key, _ in settled]) if settled else []
+    for (place, name, key, raw), is_admitted in zip(settled, admitted, strict=True):
+        response = _respond(raw, name, key, way, is_admitted)
         answers[place] = frame_answer(streams[place], response, compose_id(own, first + place))
     return answers
 
 
-def _respond(raw: bytes, name: str, key: bytes, way: Way, is_seen: bool) -> Response:
+def _respond(raw: bytes, name: str, key: bytes, way: Way, is_admitted: bool) -> Response:
     """The answer with what is public of a record, or with none; kept if it was asked for before."""
     response = answer_with(compose_public_response(raw, name, way.now_s())) if raw else way.absent
-    if is_seen:
+    if is_admitted:
         way.keep(key, name, raw, response)
     return response
 

@@ -172,8 +172,8 @@ class Dialogue:
                 return
             rows = [row for row in zip(keys, asked, found, replies, strict=True) if row[3] is not None]
             keys, asked, found, replies = zip(*rows, strict=True)
-        again = self._kept.are_seen_again(keys)
-        for key, (identifier, _), stored, reply in compress(zip(keys, asked, found, replies, strict=True), again):
+        admitted = self._kept.admits_each(keys)
+        for key, (identifier, _), stored, reply in compress(zip(keys, asked, found, replies, strict=True), admitted):
             if stored is not None and reply is not None:
                 body = body_of(reply)
                 kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,))

@@ -59,7 +59,7 @@ def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None
     cdef int place = 0
     if begun < 0 or not isinstance(way, tuple):
         return pure(_PURE, "answer_run")(data, begin, way, replies)
-    routes, renders, silent, get, _, look_up, _, render, is_seen_again, _, ids, date = <tuple> way
+    routes, renders, silent, get, _, look_up, _, render, admits, _, ids, date = <tuple> way
     for reply in replies:
         answered += len(reply)
     while len(replies) < _MAX_TURN and answered <= _MAX_TURN_BYTES:
@@ -76,7 +76,7 @@ def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None
             raw = look_up(identifier)
             if raw is None:
                 break
-            if is_seen_again(key):
+            if admits(key):
                 rendered = render(place, raw, identifier, key)
         own, number = ids.reserve(1)
         reply = _compose(renders[place], raw, identifier, own, number, date()) if rendered is None else None
@@ -97,10 +97,10 @@ def answer_turn(list reads not None, way):
     cdef str identifier, own
     cdef unsigned long long first
     cdef int route = 0
-    cdef list replies = [None] * count, keys = [], places = [], asked = [], routes_asked = [], found, again
+    cdef list replies = [None] * count, keys = [], places = [], asked = [], routes_asked = [], found, admitted
     if not isinstance(way, tuple):
         return pure(_PURE, "answer_turn")(reads, way)
-    routes, renders, silent, _, get_turn, _, look_up_turn, render, _, are_seen_again, ids, date = <tuple> way
+    routes, renders, silent, _, get_turn, _, look_up_turn, render, _, admits_each, ids, date = <tuple> way
     own, first = ids.reserve(count)
     now = date()
     for place in range(count):
@@ -132,14 +132,14 @@ def answer_turn(list reads not None, way):
         return replies
     found = look_up_turn(asked)
     del keys[size:]
-    again = are_seen_again(keys if None not in found else [keys[each] for each in range(size) if found[each] is not None])
-    settled = iter(again)
+    admitted = admits_each(keys if None not in found else [keys[each] for each in range(size) if found[each] is not None])
+    verdicts = iter(admitted)
     for each in range(size):
         raw = found[each]
         if raw is None:
             continue
         place, route, identifier = places[each], routes_asked[each], (<tuple> asked[each])[0]
-        if next(settled):
+        if next(verdicts):
             replies[place] = _join(render(route, raw, identifier, keys[each]), own, first + place, now)
             continue
         reply = _compose(renders[route], raw, identifier, own, first + place, now)

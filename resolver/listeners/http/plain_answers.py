@@ -98,8 +98,8 @@ class PlainAnswers:
             plain.look_up,
             plain.look_up_turn,
             self._render_found,
-            shelf.is_seen_again,
-            shelf.are_seen_again,
+            shelf.admits,
+            shelf.admits_each,
             self._ids,
             self._dated,
         )
@@ -143,7 +143,7 @@ class PlainAnswers:
         raw = plain.look_up(identifier)
         if raw is None:
             return None
-        return self._render_found(place, raw, identifier, key if self._shelf.is_seen_again(key) else b"")
+        return self._render_found(place, raw, identifier, key if self._shelf.admits(key) else b"")
 
     def _render_found(self, place: int, raw: bytes, identifier: str, key: bytes) -> Rendered:
         """What was looked up plainly, as what is asked for below one of the routes; kept under its key, if there is one."""

@@ -49,8 +49,8 @@ class Way(NamedTuple):
     """Plain look-ups (`PlainLookups.look_up`, `PlainLookups.look_up_turn`)."""
     render: Callable[[int, bytes, str, bytes], Rendered]
     """What came of one, as it looks below one of `routes`, by its place; kept under a key, if there is one. Never raises."""
-    is_seen_again: Callable[[bytes], bool]
-    are_seen_again: Callable[[Sequence[bytes]], list[bool]]
+    admits: Callable[[bytes], bool]
+    admits_each: Callable[[Sequence[bytes]], list[bool]]
     ids: RequestIds
     date: Callable[[], bytes]
     """The field Date of now, with the line end before it."""
@@ -77,7 +77,7 @@ def answer_run(data: bytes, begin: int, way: Way, replies: list[bytes]) -> int:
             raw = way.look_up(identifier)
             if raw is None:
                 break
-            rendered = way.render(place, raw, identifier, key if way.is_seen_again(key) else b"")
+            rendered = way.render(place, raw, identifier, key if way.admits(key) else b"")
         reply = _join(rendered, *way.ids.reserve(1), way.date())
         replies.append(reply)
         size += len(reply)
@@ -104,9 +104,9 @@ def answer_turn(reads: list[bytes], way: Way) -> list[bytes | None]:
             asked.append((place, key, *named))
     found = way.look_up_turn([(identifier, False) for *_, identifier in asked]) if asked else []
     settled = [(*each, raw) for each, raw in zip(asked, found, strict=True) if raw is not None]
-    again = way.are_seen_again([key for _, key, *_ in settled]) if settled else []
-    for (place, key, route, identifier, raw), is_seen in zip(settled, again, strict=True):
-        replies[place] = _join(way.render(route, raw, identifier, key if is_seen else b""), own, first + place, date)
+    admitted = way.admits_each([key for _, key, *_ in settled]) if settled else []
+    for (place, key, route, identifier, raw), is_admitted in zip(settled, admitted, strict=True):
+        replies[place] = _join(way.render(route, raw, identifier, key if is_admitted else b""), own, first + place, date)
     return replies
 
 
