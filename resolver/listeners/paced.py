@@ -6,6 +6,7 @@ again: the kernel then slows the client down. It holds no timer: the listener's 
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from typing import Final, Generic, Protocol, TypeVar, cast
 
 from proto.errors import Reason
@@ -56,7 +57,7 @@ class PacedHost(Protocol):
 H = TypeVar("H", bound=PacedHost)
 
 
-class PacedConnection(asyncio.Protocol, Generic[H]):
+class PacedConnection(asyncio.Protocol, Generic[H], ABC):
     """What is the same whatever is asked; what differs is `_work` and the questions below."""
 
     __slots__ = (
@@ -76,17 +77,17 @@ class PacedConnection(asyncio.Protocol, Generic[H]):
         self._begun_s = NEVER  # when the message began that is still incomplete
         self._stalled_s = NEVER  # since when the client has not taken what was written
 
+    @abstractmethod
     def _work(self) -> None:
         """Answer what has come, as far as this turn goes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _waiting(self) -> int:
         """How many questions wait for their answers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _give_up(self) -> None:
         """The message that was begun has not been completed in time."""
-        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of asyncio's kind without saying so.
