@@ -18,8 +18,8 @@ from proto.v1 import resolver_pb2
 # As many as the peers' own load generators are told to keep.
 CONNECTIONS: Final = 32
 BATCH: Final = 100
-# Together 100,000 records, several times what a worker's cache holds.
-BATCHES: Final = 1_000
+# Together as many identifiers as there are records.
+BATCHES: Final = 10_000
 RESOLVE: Final = "/biaojie.v1.Resolver/Resolve"
 BATCH_RESOLVE: Final = "/biaojie.v1.Resolver/BatchResolve"
 
@@ -43,11 +43,11 @@ def resolve_request(number: int) -> bytes:
     return b"\x0a" + bytes((len(name),)) + name
 
 
-def batches_of(records: int, seed: int) -> list[bytes]:
+def batches_of(records: int, seed: int, batches: int = BATCHES) -> list[bytes]:
     """`BatchResolve` requests for 100 records each, drawn uniformly."""
     numbers = uniform(records, seed)
-    batches = ([name_of(number) for number in islice(numbers, BATCH)] for _ in range(BATCHES))
-    return [resolver_pb2.BatchResolveRequest(identifiers=names).SerializeToString() for names in batches]
+    named = ([name_of(number) for number in islice(numbers, BATCH)] for _ in range(batches))
+    return [resolver_pb2.BatchResolveRequest(identifiers=names).SerializeToString() for names in named]
 
 
 def whole_batch(number: int, found: bool, content: bytes) -> None:

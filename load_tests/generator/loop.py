@@ -54,6 +54,7 @@ class Line:
     used: socket.socket
     question: bytes = b""
     due_s: float = 0.0
+    asked_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,28 +142,39 @@ class Lines:
     def open_loop(self, numbers: Iterator[int], rate: float, seconds: float, seed: int) -> list[float]:
         """Seconds from when each question was due to its whole answer, at `rate` questions/s for so long.
 
-        It never sleeps: a processor of its own is what makes its clock right.
+        Every question that fell due is asked and heard out, however late that is: one that the server's stall or the end of the
+        run left out would take the longest waits with it. A datagram that was lost is asked for again, and has been due since
+        the first time. It never sleeps: a processor of its own is what makes its clock right. Raises `WrongAnswerError`,
+        `ConnectionError`.
         """
-        gap_s = random.Random(seed).expovariate
+        due = [*random_times(rate, seconds, seed)]
+        drawn = [*itertools.islice(numbers, len(due))]
         latencies: list[float] = []
-        idle, busy = list(self._lines), list[Line]()
+        idle = list(self._lines)
+        busy: dict[int, Line] = {}  # by identity, those that have waited longest first
         begun_s = time.perf_counter()
-        due_s = begun_s + gap_s(rate)
-        while (now_s := time.perf_counter()) - begun_s < seconds:
-            while due_s <= now_s and idle:
+        while len(latencies) < len(due):
+            now_s = time.perf_counter()
+            while idle and (asked := len(latencies) + len(busy)) < len(due) and begun_s + due[asked] <= now_s:
                 line = idle.pop()
-                line.due_s = due_s
-                busy.append(line)
-                _send(line, line.dialogue.ask(next(numbers)))
-                due_s += gap_s(rate)
+                line.due_s, line.asked_s = begun_s + due[asked], now_s
+                busy[id(line)] = line
+                _send(line, line.dialogue.ask(drawn[asked]))
             for descriptor, _ in self._poll.poll(0):
                 opened, line = self._by_descriptor[descriptor]
                 if line.dialogue.hear(_receive(opened)):
                     latencies.append(time.perf_counter() - line.due_s)
-                    busy.remove(line)
+                    del busy[id(line)]
                     idle.append(line)
-        self._hear_out(busy)
+            self._ask_overdue(busy, now_s)
         return latencies
+
+    def _ask_overdue(self, busy: dict[int, Line], now_s: float) -> None:
+        """Ask again for what has not been answered in time."""
+        while (longest := next(iter(busy.values()), None)) is not None and now_s - longest.asked_s > self._silence_s:
+            self._ask_again([longest])
+            longest.asked_s = now_s
+            busy[id(longest)] = busy.pop(id(longest))
 
     def _hear_out(self, lines: Iterable[Line]) -> int:
         """Wait for the replies that are under way, so that the next loop starts with none. Returns how many were lost."""
@@ -184,6 +196,15 @@ class Lines:
         for line in lines:
             line.used.send(line.question)
         return len(lines)
+
+
+def random_times(rate: float, seconds: float, seed: int) -> Iterator[float]:
+    """When questions fall due that come at random, so many a second for so long (a Poisson process)."""
+    gap_s = random.Random(seed).expovariate
+    due_s = gap_s(rate)
+    while due_s < seconds:
+        yield due_s
+        due_s += gap_s(rate)
 
 
 def _connection(address: tuple[str, int]) -> socket.socket:

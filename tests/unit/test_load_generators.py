@@ -1,5 +1,9 @@
 """The generators of load tests notice what is wrong: a figure of wrong answers would be worse than none."""
 
+import itertools
+import socket
+import threading
+import time
 from collections import Counter
 from itertools import islice
 
@@ -15,7 +19,7 @@ from load_tests.generator.expectation import constant, registered
 from load_tests.generator.handle import ENVELOPE_BYTES, HandleDatagrams, HandleDialogue
 from load_tests.generator.http import HttpDialogue
 from load_tests.generator.http2 import GrpcDialogue
-from load_tests.generator.loop import Dialogue, WrongAnswerError
+from load_tests.generator.loop import HOST, LOST_S, Dialogue, Lines, WrongAnswerError, random_times
 from load_tests.protocols import BATCH, batches_of, resolve_request, whole_batch
 from load_tests.records import MARK, mark_of, name_of
 from load_tests.workloads import half_absent, hot, uniform, zipf
@@ -195,7 +199,8 @@ def test_questions_are_what_stock_clients_send() -> None:
     assert resolver_pb2.ResolveRequest.FromString(resolve_request(7)) == resolver_pb2.ResolveRequest(identifier=name_of(7))
     question = HandleDialogue(registered(KNOWN)).ask(123_456_789)
     assert parse_resolution_request(question[ENVELOPE_BYTES + 24 : -4]).identifier == name_of(123_456_789)
-    batches = [resolver_pb2.BatchResolveRequest.FromString(batch) for batch in batches_of(1_000, seed=1)]
+    batches = [resolver_pb2.BatchResolveRequest.FromString(batch) for batch in batches_of(1_000, seed=1, batches=3)]
+    assert len(batches) == 3
     assert {len(batch.identifiers) for batch in batches} == {BATCH}
 
 
@@ -209,6 +214,67 @@ def test_a_peer_that_serves_no_constant_is_noticed() -> None:
     constant(b"x")(1, True, b"x")
     with pytest.raises(WrongAnswerError):
         constant(b"x")(1, True, b"y")
+
+
+class Echo(Dialogue):
+    """Anything that comes is an answer."""
+
+    def greet(self) -> bytes:
+        return b""
+
+    def ask(self, number: int) -> bytes:
+        return number.to_bytes(4, "big")
+
+    def hear(self, data: bytes) -> bool:
+        return True
+
+
+def test_a_server_that_stalls_to_the_end_is_waited_for_and_all_that_fell_due_is_counted() -> None:
+    stall_s = 0.4
+
+    def serve(server: socket.socket) -> None:
+        with server.accept()[0] as client:
+            question = client.recv(4)
+            time.sleep(stall_s)
+            while question:
+                client.sendall(question)
+                question = client.recv(4)
+
+    with socket.create_server((HOST, 0)) as server:
+        serving = threading.Thread(target=serve, args=(server,), daemon=True)
+        serving.start()
+        with Lines(server.getsockname()[1], Echo, 1) as lines:
+            latencies = lines.open_loop(itertools.count(), rate=500, seconds=0.2, seed=1)
+        serving.join()
+    due_s = [*random_times(500, 0.2, 1)]
+    assert len(latencies) == len(due_s)
+    # The line was taken by the first: what fell due behind it had waited since its own time.
+    for waited_s, behind_s in zip(latencies, due_s, strict=True):
+        assert waited_s >= stall_s - (behind_s - due_s[0])
+
+
+def test_a_datagram_that_is_lost_is_asked_for_again_and_counted_from_when_it_was_due() -> None:
+    def serve(server: socket.socket) -> None:
+        lost = b""
+        while True:
+            question, client = server.recvfrom(4)
+            if client == server.getsockname():
+                return
+            if question and not lost:
+                lost = question
+            elif question:  # a greeting is nothing over datagrams
+                server.sendto(question, client)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((HOST, 0))
+        serving = threading.Thread(target=serve, args=(server,), daemon=True)
+        serving.start()
+        with Lines(server.getsockname()[1], Echo, 2, datagrams=True) as lines:
+            latencies = lines.open_loop(itertools.count(), rate=100, seconds=0.2, seed=1)
+        server.sendto(b"end!", server.getsockname())
+        serving.join()
+    assert len(latencies) == len([*random_times(100, 0.2, 1)])
+    assert max(latencies) >= LOST_S
 
 
 def test_workloads_ask_for_what_they_say() -> None:
