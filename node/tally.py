@@ -7,7 +7,7 @@ process had not handed on is lost, a tenth of a second's counts.
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, NoReturn
 
@@ -83,9 +83,13 @@ class TalliedHistogram:
 
 
 class Tally:
-    """`metrics` with those of every look-up tallied; `report` hands them on."""
+    """`metrics` with those of every look-up tallied; `report` hands them on.
 
-    def __init__(self, metrics: Metrics) -> None:
+    What keeps numbers of its own is told to report by `also`.
+    """
+
+    def __init__(self, metrics: Metrics, also: Sequence[Callable[[Metrics], None]] = ()) -> None:
+        self._also = also
         self._requests = TalliedCounter(metrics.resolve_requests)
         self._hits = TalliedCounter(metrics.answer_cache_hits)
         self._seconds = TalliedHistogram(metrics.resolve_seconds, CATALOGUE["resolve_seconds"].buckets)
@@ -98,6 +102,8 @@ class Tally:
         self._requests.report()
         self._hits.report()
         self._seconds.report()
+        for report in self._also:
+            report(self.metrics)
 
     async def run(self) -> NoReturn:
         """Report until cancelled."""

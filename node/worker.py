@@ -57,20 +57,19 @@ class Worker:
     """One worker process (a `node.part.Part`)."""
 
     def __init__(self, assignment: Assignment, announce: Announce) -> None:
-        clock, self._tally = SystemClock(), Tally(build_metrics())
-        metrics = self._tally.metrics
+        clock, config, metrics = SystemClock(), assignment.config, build_metrics()
         self._announce = announce
-        self._host = assignment.config.resolver.host
+        self._host = config.resolver.host
         self._clock = clock
-        self._metrics = metrics
         self._changed = asyncio.Event()
-        config = assignment.config
+        tallies = Tallies()
+        self._tally_file = TallyFile(tallies, config.node.data / places.TALLIES, assignment.name, clock)
         self._upstream = build_upstream(config, clock, metrics)
         recursion = Recursion(config.upstream.networks, self._upstream.has_root)
         keeps_copies = recursion.serves_all_at(config.resolver.host)
-        tallies = Tallies()
-        self._tally_file = TallyFile(tallies, config.node.data / places.TALLIES, assignment.name, clock)
         answers = AnswerCache(config.resolver.answer_cache_mib * MIB, keeps_copies, tallies=tallies)
+        self._tally = Tally(metrics, also=(answers.report,))
+        self._metrics = metrics = self._tally.metrics
         watcher = Watchers(answers, self._upstream)
         self._view = View(config.node.data, clock, metrics, lambda _: self._changed.set(), watcher)
         self._listeners = build_listeners(assignment, self._view, answers, self._upstream, recursion, clock, metrics)

@@ -86,6 +86,10 @@ CATALOGUE: Final[dict[str, Spec]] = {
         "How long a lookup arriving now would have waited for the worker's event loop.", buckets=SECONDS_BUCKETS,
     ),
     "answer_cache_hits": Spec("biaojie_answer_cache_hits_total", Kind.COUNTER, "Answers served from the answer cache."),
+    "answer_cache_evictions": Spec(
+        "biaojie_answer_cache_evictions_total", Kind.COUNTER, "Answers that left the answer cache to make room for others."
+    ),
+    "answer_cache_bytes": Spec("biaojie_answer_cache_bytes", Kind.GAUGE, "Memory of the answer caches, estimated."),
     "view_lag_changes": Spec(
         "biaojie_view_lag_changes", Kind.GAUGE, "Changes committed and not yet shown by the slowest reader.", merge=Merge.MAX
     ),
@@ -205,6 +209,8 @@ class Metrics:
     resolve_seconds: Histogram
     loop_wait_seconds: Histogram
     answer_cache_hits: Counter
+    answer_cache_evictions: Counter
+    answer_cache_bytes: Gauge
     view_lag_changes: Gauge
     view_lag_seconds: Gauge
     view_switches: Counter

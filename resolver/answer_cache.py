@@ -121,6 +121,7 @@ class AnswerCache:
         self.generation = 0
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._evictions = 0  # since they were last reported
         self._keys_of: dict[bytes, list[bytes]] = {}  # by key of the record: the keys of what rests on it
         self._seen: dict[int, int] = {}  # by the hashes of keys, how often they were missed
         self._seen_before: dict[int, int] = {}
@@ -129,6 +130,12 @@ class AnswerCache:
     def size(self) -> int:
         """The bytes that entries hold, estimated."""
         return self._bytes
+
+    def report(self, metrics: Metrics) -> None:
+        """Say how much is held, and how much has made room since the last time."""
+        metrics.answer_cache_bytes.set(self._bytes)
+        metrics.answer_cache_evictions.inc(self._evictions)
+        self._evictions = 0
 
     def shelf(self, protocol: str, metrics: Metrics) -> "Shelf[Any]":
         """What a listener of `protocol` sees of the cache. Its keys begin with a byte that no other listener's begin with."""
@@ -206,6 +213,7 @@ class AnswerCache:
             entry.is_used = False
             entries.move_to_end(key)
         self._unlist(*entries.popitem(last=False))
+        self._evictions += 1
 
     def _unlist(self, key: bytes, entry: _Entry) -> None:
         self._bytes -= entry.size

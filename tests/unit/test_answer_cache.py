@@ -278,6 +278,26 @@ def test_when_everything_is_asked_for_something_goes_all_the_same(kept: Kept) ->
     assert len(kept.cache.entries) <= ROOM
 
 
+def test_the_cache_tells_what_it_holds_and_what_made_room(kept: Kept) -> None:
+    metrics = build_metrics(scrape := CollectorRegistry())
+
+    def told() -> tuple[float | None, float | None]:
+        kept.cache.report(metrics)
+        return (
+            scrape.get_sample_value("biaojie_answer_cache_bytes"),
+            scrape.get_sample_value("biaojie_answer_cache_evictions_total"),
+        )
+
+    assert told() == (0, 0)
+    for key in many(0, ROOM + 3):
+        kept.offer(key, FOUND, key.decode(), times=3)
+    held = len(kept.cache.entries)
+    assert told() == (kept.cache.size, ROOM + 3 - held)
+    kept.cache.forget([record_key(next(iter(many(ROOM + 2, 1))).decode())])  # a change is no eviction
+    assert len(kept.cache.entries) == held - 1
+    assert told() == (kept.cache.size, ROOM + 3 - held)
+
+
 def test_a_question_that_comes_back_after_very_long_is_new(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_cache, "SIGHT_KEYS", 10)
     kept.look(KEY)
