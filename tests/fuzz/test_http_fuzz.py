@@ -39,6 +39,9 @@ FIELDS: Final = (
     b"Transfer-Encoding: chunked\r\n",
     b"Expect: 100-continue\r\n",
     b"Upgrade: h2c\r\n",
+    b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+    b"Keep-Alive: 5\r\n",
     b"Authorization: Bearer bj_root_wrong\r\n",
     b"Host: i\r\n",
 )
@@ -48,6 +51,14 @@ SPLICES: Final = (
     b"#", b"?", b"//", b"..", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"GET ", b"HEAD ", b"POST ", b"http://h", b"0\r\n\r\n",
     b"5\r\nhello\r\n", b" chunked", b", 5", b"+5", b"0x5", b" :", b"\r\n ", *FIELDS,
 )  # fmt: skip
+# Whoever serves them, these change nothing of what is answered, nor of what is answered next.
+HARMLESS: Final = (
+    b"",
+    b"Keep-Alive: 5\r\n",
+    b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+)
+BATCH: Final = b'{"identifiers": ["88.118.1/Sample-1"]}'
 CLOSE: Final = b"\r\nConnection: close"
 
 
@@ -57,6 +68,26 @@ def request(chance: random.Random) -> bytes:
     fields = chance.sample(FIELDS, chance.randint(0, 2)) if chance.random() < 0.6 else []
     body = chance.choice((b"", b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n"))
     return method + b" " + chance.choice(TARGETS) + b" HTTP/1.1\r\nHost: h\r\n" + b"".join(fields) + b"\r\n" + body
+
+
+def well_formed(chance: random.Random) -> bytes:
+    """A request that is answered 200: a look-up, or a batch whose body is announced by its length or comes in chunks."""
+    field = chance.choice(HARMLESS)
+    if chance.random() < 0.7:
+        body, line = b"", chance.choice((b"GET ", b"HEAD ")) + TARGETS[0]
+    else:
+        body, line = BATCH, b"POST /api/v1/resolve"
+        field += b"Content-Type: application/json\r\n"
+        if chance.random() < 0.5:
+            field += b"Content-Length: %d\r\n" % len(body)
+        else:
+            field += b"Transfer-Encoding: chunked\r\n"
+            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    return line + b" HTTP/1.1\r\nHost: h\r\n" + field + b"\r\n" + body
+
+
+def cut(raw: bytes, places: list[int]) -> list[bytes]:
+    return [raw[begin:end] for begin, end in zip([0, *places], [*places, len(raw)], strict=True)]
 
 
 def splice(raw: bytes, chance: random.Random) -> bytes:
@@ -76,7 +107,7 @@ def garble(chance: random.Random) -> bytes:
 
 async def compare(paths: TwoPaths, raw: bytes, cuts: list[int]) -> list[int]:
     """The statuses that the plain path answered, which the other must have answered as well."""
-    pieces = [raw[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+    pieces = cut(raw, cuts)
     plain, other = await paths.say(*pieces, ends=True)
     ours, theirs = statuses(plain), statuses(other)
     # What is not ASCII in its line is escaped only in a request that comes when those before it are answered; otherwise it is
@@ -114,6 +145,26 @@ def test_both_paths_read_the_same_requests_in_garbage(seed: int, caplog: pytest.
     met = uvloop.run(search(seed))
     assert not caplog.records
     assert met >= {200, 400, 404}, "the garbage is too good or too bad to find anything"
+
+
+async def count_answers(seed: int) -> None:
+    chance = random.Random(seed)
+    async with two_paths() as paths:
+        fill(paths.plain)
+        for _ in range(ROUNDS // AT_ONCE):
+            count = chance.choice((1, 3, 10, 50))
+            raw = (
+                b"".join(well_formed(chance) for _ in range(count))
+                + b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nrest"
+            )
+            pieces = cut(raw, sorted(chance.sample(range(len(raw)), chance.choice((0, 0, 1, 2, 5)))))
+            for said in await paths.say(*pieces):
+                assert statuses(said) == [200] * count + [404], pieces
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_request_is_answered_whatever_it_stands_beside(seed: int) -> None:
+    uvloop.run(count_answers(seed))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -51,14 +51,11 @@ def statuses(said: bytes) -> list[int]:
 def differ(plain: Sequence[int], other: Sequence[int]) -> str:
     """How two sequences of statuses differ; empty if they agree.
 
-    Two things aiohttp does are a matter of chance, because it is one what comes in one packet and what is answered by then: it
-    forgets the whole requests that came together with one that cannot be read, and it tells nobody of a head that breaks off
-    behind a request that is not answered yet. Both paths end in aiohttp, the plain one later. Nothing else may differ.
+    One thing aiohttp does is a matter of chance, because it is one what is answered by when: it tells nobody of a head that
+    breaks off behind a request that is not answered yet. Both paths end in aiohttp, the plain one later. Nothing else may
+    differ.
     """
     longer, shorter = sorted((list(plain), list(other)), key=len, reverse=True)
-    rest = iter(longer)
-    is_part = all(any(each == kept for each in rest) for kept in shorter)
-    ends_alike = bool(shorter) and shorter[-1] >= 400 and longer[-1] == shorter[-1]
-    if longer == shorter or longer == [*shorter, 400] or (is_part and ends_alike):
+    if longer == shorter or longer == [*shorter, 400]:
         return ""
     return f"plain {list(plain)}, aiohttp {list(other)}"

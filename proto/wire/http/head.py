@@ -16,6 +16,8 @@ REQUEST_ID_BYTES: Final = 16
 _VISIBLE: Final = re.compile("[!-~]+")
 _TRACEPARENT: Final = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SCHEME: Final = "bearer"
+# RFC 3986 3.2.2 and 3.2.3: an address in brackets or a name, and a port.
+_HOST: Final = re.compile(r"(?:\[[0-9A-Za-z.:_~!$&'()*+,;=-]+\]|(?:[0-9A-Za-z._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?")
 
 
 def parse_request_id(headers: Mapping[str, str]) -> str:
@@ -36,6 +38,11 @@ def parse_traceparent(headers: Mapping[str, str]) -> str:
 def check_traceparent(text: str) -> str:
     """A W3C trace context; empty unless it is well formed."""
     return text if _TRACEPARENT.fullmatch(text) else ""
+
+
+def is_host(text: str) -> bool:
+    """Whether a Host field names a host and perhaps a port, or is empty (RFC 9112 3.2)."""
+    return _HOST.fullmatch(text) is not None
 
 
 def parse_bearer(headers: Mapping[str, str]) -> str:

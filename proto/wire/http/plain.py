@@ -105,6 +105,8 @@ def parse_block(block: bytes) -> Block | None:
     if connection not in (_KEEP, _CLOSE):
         return None
     text = {name.decode("ascii"): value.decode("ascii") for name, value in found.items()}
+    if not head.is_host(text["host"]):
+        return None
     return Block(
         connection == _KEEP,
         text.get("if-none-match", ""),

@@ -2,12 +2,13 @@
 
 The resolver's takes a connection over at the first request that is not plain (`plain_connection`); the registry's serves it
 from its first byte. What is added to aiohttp's: a bound on connections; a bound on the time that a request's head may take;
-errors of the parser as problems with the right status; answers for clients that end their half first; and identifiers typed
-as they are: clients such as curl send a path with Chinese in it as raw UTF-8, which the parser refuses, so in the request line
-such bytes are percent-encoded before it sees them. (Of a request that comes before the one in front of it is answered, the
-head has the idle time, its path must be escaped, and if it ends half-way nobody is told.)
+errors of the parser as problems with the right status; requests that come together and are each answered, whatever comes
+behind them; answers for clients that end their half first; and identifiers typed as they are: clients such as curl send a path
+with Chinese in it as raw UTF-8, which the parser refuses, so in the request line such bytes are percent-encoded before it sees
+them. (Of a request that comes before the one in front of it is answered, the head has the idle time, its path must be escaped,
+and if it ends half-way nobody is told.)
 
-aiohttp has no hooks for the last three. The attributes used here are those of the pinned release; the contract tests speak raw
+aiohttp has no hooks for the last four. The attributes used here are those of the pinned release; the contract tests speak raw
 bytes, and fail if another release differs.
 """
 
@@ -20,9 +21,10 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from aiohttp import web
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from proto.errors import Reason, Refusal
 from proto.metrics import Gauge
@@ -41,6 +43,9 @@ log = logging.getLogger(__name__)
 
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 _TOO_MANY_HEADERS: Final = "Too many headers"
+_HEAD_END: Final = b"\r\n\r\n"
+_SEAM_BYTES: Final = len(_HEAD_END) - 1
+_VERSIONS: Final = (HttpVersion10, HttpVersion11)
 
 Count = Callable[[Refusal], None]
 
@@ -69,13 +74,18 @@ class ConnectionServer(web.Server):
 
     def _make(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         protocol.begin(payload)
+        if message is ERROR:  # of a request that could not be read nobody knows the version
+            message = ERROR._replace(version=HttpVersion11)
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=MAX_BODY_BYTES)
 
 
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_head_due_s", "_head_timer", "_is_admitted", "_is_in_line", "_payload", "_server")
+    __slots__ = (
+        "_body_left", "_head_due_s", "_head_timer", "_is_admitted", "_is_in_line", "_is_upgrade", "_last", "_payload", "_rest",
+        "_seam", "_server",
+    )  # fmt: skip
 
     def __init__(self, server: ConnectionServer, **options: Any) -> None:
         super().__init__(server, **options)
@@ -85,6 +95,11 @@ class Connection(RequestHandler):
         self._head_due_s: float | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._payload: Any = None  # the body of the request that is being answered
+        self._rest = b""  # what the parser has not been given yet
+        self._seam = b""  # the end of what it was given, as far as it may be the beginning of a head's end
+        self._body_left = 0  # bytes of a body of announced length that have not come
+        self._is_upgrade = False  # the last request that was read asks for another protocol
+        self._last: Any = None  # the body of the request after which nothing is read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are of asyncio's kind without saying so.
@@ -172,16 +187,81 @@ class Connection(RequestHandler):
             super().log_exception(*args, **kw)
 
     def _parse(self, data: bytes) -> None:
+        """Give the parser what has come: heads and bodies each by itself, and no more than it has room for.
+
+        What it finds in one piece stands or falls together: the requests in front of one that cannot be read, and what stands
+        behind one that closes the connection, or that asks for another protocol and will not get it (RFC 9110 7.8).
+        """
+        data = self._rest + data
+        if not data:
+            super().data_received(b"")  # it goes on with what it has itself
+        begin = 0
+        while begin < len(data) and self._has_room():
+            end = self._end_of_piece(data, begin)
+            self._parse_piece(data[begin:end])
+            begin = end
+        self._rest = b"" if self._is_over() else data[begin:]
+
+    def _has_room(self) -> bool:
+        return not (self._is_over() or self._reading_paused) and len(self._messages) < self._max_msg_queue_size
+
+    def _is_over(self) -> bool:
+        """Whether the last request has been read: what follows it is nobody's (RFC 9112 9.6)."""
+        return self._last is not None and self._last.is_eof()
+
+    def _end_of_piece(self, data: bytes, begin: int) -> int:
+        """Where the head or the body ends that `data` goes on with at `begin`; one in chunks is cut like a head: it ends so."""
+        if self._body_left:
+            end = min(begin + self._body_left, len(data))
+            self._body_left -= end - begin
+            return end
+        around = self._seam + data[begin : begin + _SEAM_BYTES]
+        if (found := around.find(_HEAD_END)) >= 0:
+            end = begin + found + len(_HEAD_END) - len(self._seam)
+        elif (found := data.find(_HEAD_END, begin)) >= 0:
+            end = found + len(_HEAD_END)
+        else:
+            self._seam = (self._seam + data[max(begin, len(data) - _SEAM_BYTES) :])[-_SEAM_BYTES:]
+            return len(data)
+        self._seam = b""
+        return end
+
+    def _parse_piece(self, piece: bytes) -> None:
         """What cannot be read is a fault of the body that is being read, if there is one: then its request is answered so.
 
         The parser's own way is to queue the error behind that request, whose handler goes on waiting for its body.
         """
-        super().data_received(data)
-        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
-            payload = self._messages[-2][1] if len(self._messages) > 1 else self._payload
-            if payload is not None and not payload.is_eof():
-                self._messages.pop()
-                self._end_after_last("it is not what was announced")
+        count = self._request_count
+        super().data_received(piece)
+        if self._request_count == count:
+            if self._is_upgrade:
+                self._decline_upgrade()
+            return
+        message, payload = self._messages[-1]
+        self._is_upgrade = isinstance(message, RawRequestMessage) and message.upgrade
+        if self._is_upgrade:
+            self._decline_upgrade()
+        if isinstance(message, RawRequestMessage) and (why := _fault_of(message)):
+            fault = BadHttpMessage(why)
+            message, payload = self._messages[-1] = _ErrInfo(HTTPStatus.BAD_REQUEST, fault, why), EMPTY_PAYLOAD
+        if isinstance(message, RawRequestMessage):
+            self._body_left = 0 if payload.is_eof() or message.chunked else int(message.headers.get("Content-Length", 0))
+            if message.should_close:
+                self._last = payload
+            return
+        self._last = payload
+        before = self._messages[-2][1] if len(self._messages) > 1 else self._payload
+        if before is not None and not before.is_eof():
+            self._messages.pop()
+            self._end_after_last("it is not what was announced")
+
+    def _decline_upgrade(self) -> None:
+        """Have the parser go on with HTTP/1.1. It stops once behind such a request, and once more if its queue is full then."""
+        if self._parser is not None:
+            self._parser.set_upgraded(False)
+            self._parser.feed_data(b"")
+            self._parser.set_upgraded(False)
+        self._upgraded = False
 
     def _end_after_last(self, why: str) -> None:
         """Close after the answer to the last request that has come; if its body is not whole, that is `why`."""
@@ -242,6 +322,13 @@ def _nameless_fields() -> dict[str, str]:
     """The header fields of a reply to what could not be read, and so had no name of its own."""
     request_id = secrets.token_hex(head.REQUEST_ID_BYTES)
     return {"Server": "biaojie", "X-Content-Type-Options": "nosniff", "Content-Type": PROBLEM, head.REQUEST_ID: request_id}
+
+
+def _fault_of(message: RawRequestMessage) -> str:
+    """What is wrong with a head that the parser lets pass; empty if nothing is."""
+    if message.version not in _VERSIONS:
+        return "of HTTP/1 there are versions 1.0 and 1.1"
+    return "" if all(map(head.is_host, message.headers.getall("Host", ()))) else "the Host field names no host"
 
 
 def _encode_line(data: bytes, end: int) -> bytes:

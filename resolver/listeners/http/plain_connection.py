@@ -247,8 +247,7 @@ class PlainConnection(asyncio.Protocol):
             line_end = data.find(_LINE_END, begin)
             end += len(_HEAD_END)
             block = parse(data[line_end + len(_LINE_END) : end])
-            # What follows the last request of a connection is aiohttp's to judge.
-            reply = answer(data[begin:line_end], block, self._peer) if block and (block.is_kept or end == len(data)) else None
+            reply = answer(data[begin:line_end], block, self._peer) if block else None
             if block is None or reply is None:
                 self._pending = data[begin:]
                 if replies:
@@ -260,7 +259,7 @@ class PlainConnection(asyncio.Protocol):
                 self._waiting.add_done_callback(self._on_reply)
                 break
             replies.append(reply)
-        self._pending = data[begin:]
+        self._pending = data[begin:] if self._is_open else b""  # what follows the last request is nobody's (RFC 9112 9.6)
         if self._head_timer is not None:
             self._stop_head_timer()
         return True

@@ -77,7 +77,14 @@ CASES: list[tuple[str, bytes, list[int]]] = [
     ("small letters in the method", GET.replace(b"GET", b"get") + LAST, [400]),
     ("version 1.2", GET.replace(b"1.1", b"1.2") + LAST, [400]),
     ("version 2.0", GET.replace(b"1.1", b"2.0") + LAST, [400]),
-    ("no version", b"GET " + TARGET + b"\r\n\r\n", [200]),
+    ("no version", b"GET " + TARGET + b"\r\n\r\n", [400]),
+    ("a host with a port", GET.replace(b"Host: h", b"Host: h:80") + LAST, [200, 404]),
+    ("a host that is an address", GET.replace(b"Host: h", b"Host: [::1]:8080") + LAST, [200, 404]),
+    ("an empty host", GET.replace(b"Host: h", b"Host:") + LAST, [200, 404]),
+    ("a host with a space", GET.replace(b"Host: h", b"Host: h i") + LAST, [400]),
+    ("hosts in a list", GET.replace(b"Host: h", b"Host: h, i") + LAST, [400]),
+    ("a host with a path", GET.replace(b"Host: h", b"Host: h/i") + LAST, [400]),
+    ("a host with a user", GET.replace(b"Host: h", b"Host: u@h") + LAST, [400]),
     ("no host", GET.replace(b"Host: h\r\n", b"") + LAST, [400]),
     ("two hosts", with_fields(b"Host: i") + LAST, [400]),
     ("a host twice", with_fields(b"host: h") + LAST, [400]),
@@ -149,13 +156,45 @@ async def test_another_protocol_is_not_taken_up(both: TwoPaths) -> None:
         assert statuses(plain) == [200, 200, 404]
 
 
-@pytest.mark.parametrize("rest", [b"x", GET, BATCH, b"\r\n"])
-async def test_nothing_is_answered_behind_the_last_request(both: TwoPaths, rest: bytes) -> None:
-    plain, other = await both.say(LAST + rest)
-    assert statuses(plain) == statuses(other)
-    assert len(statuses(plain)) == 1
-    plain, other = await both.say(LAST, rest)
-    assert statuses(plain) == statuses(other) == [404]
+BATCH_UPGRADE = BATCH.replace(b"Host: h\r\n", b"Host: h\r\nConnection: upgrade\r\nUpgrade: h2c\r\n")
+CHUNKED_UPGRADE = with_fields(b"Connection: upgrade", b"Upgrade: h2c", CHUNKED) + b"3\r\nGET\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "asking", [UPGRADE, UPGRADE.replace(b"h2c", b"websocket"), UPGRADE.replace(b"h2c", b"foo"), BATCH_UPGRADE, CHUNKED_UPGRADE],
+    ids=["h2c", "websocket", "unknown", "with a body", "with a body in chunks"],
+)  # fmt: skip
+async def test_what_comes_together_with_a_request_for_another_protocol_is_answered(both: TwoPaths, asking: bytes) -> None:
+    raw = GET + asking + GET + asking + BATCH + asking + LAST
+    for pieces in ([raw], *([raw[:at], raw[at:]] for at in range(len(GET), len(GET + asking) + 5))):
+        plain, other = await both.say(*pieces)
+        assert plain == other
+        assert statuses(plain) == [200] * 6 + [404], pieces
+    plain, other = await both.say(asking * 70 + LAST)  # more than are read at once
+    assert statuses(plain) == statuses(other) == [200] * 70 + [404]
+
+
+@pytest.mark.parametrize("bad", [b"BAD\r\n\r\n", GET.replace(b"Host: h\r\n", b""), b"\0", GET.replace(b"1.1", b"3.0")])
+@pytest.mark.parametrize("good", [GET, BATCH, with_fields(b"Keep-Alive: 5"), with_fields(CHUNKED) + b"0\r\n\r\n"])
+async def test_what_cannot_be_read_takes_nothing_with_it_that_came_before(both: TwoPaths, good: bytes, bad: bytes) -> None:
+    for count in (1, 40):
+        plain, other = await both.say(good * count + bad + GET)
+        assert statuses(plain) == statuses(other) == [200] * count + [400]
+        assert b"HTTP/1.0 " not in plain + other
+
+
+@pytest.mark.parametrize("rest", [b"x", GET, BATCH, b"\r\n", b"\0"])
+@pytest.mark.parametrize(
+    "last", [LAST, LAST.replace(b"1.1", b"1.0"), BATCH.replace(b"h\r\n", b"h\r\nConnection: close\r\n", 1)]
+)
+async def test_nothing_is_answered_behind_the_last_request(both: TwoPaths, last: bytes, rest: bytes) -> None:
+    alone, other = await both.say(last)
+    assert alone == other
+    for pieces in ([last + rest], [last, rest], [GET + last + rest + rest]):
+        plain, other = await both.say(*pieces)
+        assert plain == other
+        assert plain.endswith(alone)
+        assert len(statuses(plain)) == pieces[0].startswith(GET) + 1
 
 
 MIX = GET + HEAD + BATCH + GET + with_fields(b"If-None-Match: *") + with_fields(b"X-Request-Id: r-1") + LAST
