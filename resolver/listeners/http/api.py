@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from proto.errors import Reason, Refusal
 from proto.model.answer import Answer, NotFound, Refused
 from proto.model.query import Query
+from proto.wire.http.accept import is_preferred
 from proto.wire.http.target import Target
 from resolver.chain.access import CREDENTIAL_FIELD
 from resolver.chain.plain import PlainLookups, is_plain
@@ -23,13 +24,16 @@ from resolver.listeners.http.lookups import LOOKUPS, Lookup
 from resolver.listeners.http.openapi import DOCUMENT
 from resolver.listeners.http.public_replies import render_resolution
 from resolver.listeners.http.questions import parse_batch, parse_bearer
-from resolver.listeners.http.reply import NDJSON, Reply, compose_json, encode
+from resolver.listeners.http.reply import JSON, NDJSON, Reply, compose_json, encode
 
 RESOLVE_BATCH: Final = "/api/v1/resolve"
 READ: Final = ("GET", "HEAD")
 
 # What is wrong with the request, and not with one of its identifiers.
 _WHOLE_REQUEST: Final = frozenset((Reason.NOT_READY, Reason.OVERLOADED, Reason.QUOTA_EXCEEDED))
+
+_LINES: Final = NDJSON.partition(";")[0]
+_DOCUMENT: Final = JSON.partition(";")[0]
 
 _OPENAPI: Final = compose_json(DOCUMENT)
 
@@ -48,6 +52,8 @@ class Call:
     rest: str
     target: Target
     headers: Mapping[str, str]
+    accept: str
+    """All Accept fields, as one."""
     request_id: str
     peer: str
     read_body: Callable[[], Awaitable[bytes]]
@@ -137,7 +143,7 @@ class Api:
             return resolve_reply(first, None, call.is_authorised)
         results = self._results(queries, first)
         headers = {"Cache-Control": "no-store"}
-        if "application/x-ndjson" in call.headers.get("Accept", ""):
+        if is_preferred(call.accept, _LINES, _DOCUMENT):
             return Reply(HTTPStatus.OK, content_type=NDJSON, headers=headers, chunks=_as_lines(results))
         return Reply(HTTPStatus.OK, headers=headers, chunks=_as_document(results))
 

@@ -53,7 +53,8 @@ class Exchange:
             if serve is None:
                 return await self._send(request, request_id, self._answer_method(request.method, route))
             read_body = partial(self._read_body, request)
-            call = Call(rest, target, request.headers, request_id, request.remote or "", read_body, self.count)
+            accept = ", ".join(request.headers.getall("Accept", ()))
+            call = Call(rest, target, request.headers, accept, request_id, request.remote or "", read_body, self.count)
             with route.slots.take():
                 reply = await serve(call)
                 reply = answer_condition(reply, request.headers.get("If-None-Match", ""))

@@ -54,6 +54,12 @@ async def test_lines_are_the_same_results(served: Served) -> None:
     assert [each["index"] for each in whole.json()["results"][0]["values"]] == [2]
 
 
+async def test_lines_come_only_to_those_who_would_rather_have_them(served: Served) -> None:
+    for accept in ("application/x-ndjson;q=0", "application/json, application/x-ndjson;q=0.5", "*/*"):
+        reply = await served.post(BATCH, {"identifiers": []}, accept=accept)
+        assert reply.headers["content-type"] == "application/json; charset=utf-8"
+
+
 async def test_an_empty_batch_has_no_results(served: Served) -> None:
     assert (await served.post(BATCH, {"identifiers": []})).json() == {"results": []}
     assert (await served.post(BATCH, {"identifiers": []}, accept="application/x-ndjson")).body == b""
