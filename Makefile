@@ -17,7 +17,7 @@ check:           ## format, lint, types, import contracts, generated code, fast 
 	$(BIN)ruff check .
 	$(BIN)mypy .
 	$(BIN)lint-imports
-	$(PYTHON) -m pytest -q -n 4 -m "not slow" tests/test_repo.py tests/unit tests/contract tests/property
+	$(PYTHON) -m pytest -q -n 4 -m "not slow" --hypothesis-profile=brief tests/test_repo.py tests/unit tests/contract tests/property
 
 format:          ## format and mend what the linter can
 	$(BIN)ruff format .
@@ -31,8 +31,8 @@ bench:           ## measure beside peers; writes load_tests/results/ and the tab
 	. deploy/setup.sh && need_programs $(PEERS)
 	$(PYTHON) -m load_tests
 
-bench-large:     ## ten million identifiers against a hundred thousand: some minutes, 15 GB in the temporary folder
-	$(PYTHON) -m load_tests large
+bench-large:     ## ten million identifiers, another node's answers: ten minutes, 15 GB in the temporary folder
+	$(PYTHON) -m load_tests large foreign
 
 demo-federation: ## five nodes on this machine, an identifier resolved through all of them, one lost and found
 	. deploy/setup.sh && set_up .

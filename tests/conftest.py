@@ -7,3 +7,6 @@ from hypothesis import HealthCheck, settings
 # same examples every time.
 settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# A quarter of the examples, where a test does not say how many it needs: for `make check`, which is run after every change.
+settings.register_profile("brief", settings.get_profile("untimed"), max_examples=25)
