@@ -43,8 +43,10 @@ from tests.support.http2 import (
 from tests.support.http2_core import Core
 
 ROUNDS: Final = 400
+RESERVED: Final = 1 << 31
 # Whatever a turn is bounded by is met often.
-LIMITS: Final = Http2Limits(max_streams=4, max_pings=5, max_settings=5, max_resets=5, max_idle_frames=20, max_turn_frames=7)
+LIMITS: Final = Http2Limits(max_streams=4, max_pings=5, max_settings=5, max_resets=5, max_window_updates=5, max_idle_frames=20,
+                            max_turn_frames=7)  # fmt: skip
 PATHS: Final = (
     f"/{SERVICE}/Resolve", f"/{SERVICE}/BatchResolve", f"/{SERVICE}/None", "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -69,6 +71,7 @@ def conversation(chance: random.Random) -> list[Frame]:
             compose_number(WINDOW_UPDATE, 0, chance.randint(1, 9_999)), compose_frame(PRIORITY, 0, number, bytes(5)),
             compose_number(WINDOW_UPDATE, number, chance.randint(1, 99)), compose_number(RST_STREAM, number, 8),
             compose_settings((4, chance.choice((0, 1, 100, 65_535))), (5, 16_384)),
+            compose_settings(*((1, chance.choice((0, 1, 100, 4_096, 65_536))) for _ in range(chance.randint(1, 3)))),
             compose_frame(0xFA, 0, number, b"?"), compose_frame(GOAWAY, 0, 0, bytes(8)),
         )))  # fmt: skip
     return frames
@@ -99,9 +102,14 @@ def call(chance: random.Random, encoder: Encoder, number: int) -> list[bytes]:
     return heads + bodies
 
 
+def marked(frames: list[Frame], chance: random.Random) -> list[Frame]:
+    """The same frames, some with the bit in front of the stream that means nothing."""
+    return [frame._replace(stream=frame.stream | RESERVED) if chance.random() < 0.2 else frame for frame in frames]
+
+
 def garble(frames: list[Frame], chance: random.Random) -> bytes:
     """A few frames lost, doubled, moved or changed; then maybe bytes without regard to frames."""
-    frames = list(frames)
+    frames = marked(frames, chance) if chance.random() < 0.3 else list(frames)
     for _ in range(chance.randint(0, 3)):
         at = chance.randrange(len(frames))
         frame = frames[at]
@@ -160,6 +168,15 @@ def test_it_ends_by_the_same_code_however_it_is_cut(seed: int) -> None:
         while sum(pieces) < len(raw):
             pieces.append(chance.randint(1, 60))
         assert outcome(raw, pieces)[1] == outcome(raw, [len(raw)])[1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_reserved_bit_in_front_of_a_stream_changes_nothing(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(ROUNDS // 4):
+        frames = conversation(chance)
+        raw, same = (PREFACE + b"".join(compose_frame(*frame) for frame in each) for each in (frames, marked(frames, chance)))
+        assert outcome(same, [len(same)]) == outcome(raw, [len(raw)])
 
 
 class Deaf:

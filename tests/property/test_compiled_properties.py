@@ -160,6 +160,13 @@ def test_the_same_is_a_whole_call(data: bytes, at: int) -> None:
     assert outcome(quick, data, at) == outcome(plain, data, at)
 
 
+@given(st.binary(max_size=30), st.integers(-20, 30))
+@example(HEAD.pack(64, 3, 1, 4, 0xFFFF_FFFF), 0)
+def test_a_head_of_a_frame_is_read_the_same(data: bytes, at: int) -> None:
+    plain, quick = both_ways("proto.wire.http2.frames", "read_head")
+    assert outcome(quick, data, at) == outcome(plain, data, at)
+
+
 @given(
     st.binary(max_size=300),
     st.one_of(st.binary(max_size=300), st.just(b"x" * 70_000)),

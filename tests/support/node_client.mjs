@@ -1,10 +1,11 @@
 // A client on Node's http2: makes as many calls at a time as it is told and prints what each came to, as one JSON document.
+// Sizes for the table of header blocks, if there are any: the first is told at once, and for each other all calls are made again.
 import { readFileSync } from "node:fs";
 import { connect } from "node:http2";
 
-const [url, path, file, count] = process.argv.slice(2);
+const [url, path, file, count, first, ...others] = process.argv.slice(2);
 const body = readFileSync(file);
-const session = connect(url);
+const session = connect(url, first === undefined ? {} : { settings: { headerTableSize: Number(first) } });
 
 function call() {
   return new Promise((resolve, reject) => {
@@ -21,7 +22,12 @@ function call() {
 }
 
 session.on("error", (error) => { throw error; });
-const calls = await Promise.all(Array.from({ length: Number(count) }, call));
+const callAll = () => Promise.all(Array.from({ length: Number(count) }, call));
+const calls = await callAll();
+for (const size of others) {
+  session.settings({ headerTableSize: Number(size) });
+  calls.push(...(await callAll()));
+}
 await new Promise((resolve, reject) => session.ping((error) => (error ? reject(error) : resolve())));
 session.close();
 console.log(JSON.stringify(calls));

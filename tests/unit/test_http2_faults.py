@@ -231,6 +231,7 @@ FLOODS = [
     ("resets", "max_resets", lambda n: open_stream(2 * n + 1) + compose_number(RST_STREAM, 2 * n + 1, 8)),
     ("requests that are none", "max_resets",
      lambda n: compose_frame(HEADERS, 5, 2 * n + 1, compose_headers({":method": "GET"}))),
+    ("increments", "max_window_updates", lambda n: compose_number(WINDOW_UPDATE, 0, 1)),
     ("increments of nothing", "max_resets", lambda n: open_stream(2 * n + 1) + compose_number(WINDOW_UPDATE, 2 * n + 1, 0)),
 ]  # fmt: skip
 
@@ -245,5 +246,16 @@ def test_a_flood_ends_the_connection_and_what_comes_with_time_does_not(limit: st
         patient.say(one(number))
     core = Core(limits)
     with pytest.raises(ConnectionFault) as failed:
-        core.say(BEGIN + b"".join(one(number) for number in range(12)))
+        core.say(BEGIN + b"".join(one(number) for number in range(20)))
     assert failed.value.code is ErrorCode.ENHANCE_YOUR_CALM
+
+
+def test_who_gives_room_for_each_answer_twice_is_never_too_many() -> None:
+    core = Core(Http2Limits(max_window_updates=10))
+    core.say(BEGIN)
+    for number in range(1, 801, 2):
+        core.say(compose_request(number))
+        core.answer(number, b"ok")
+    for number in range(1, 801, 2):
+        core.say(compose_number(WINDOW_UPDATE, 0, 2) + compose_number(WINDOW_UPDATE, number, 2))
+    assert [frame.kind for frame in core.hear()].count(DATA) == 400

@@ -18,6 +18,15 @@ cdef unsigned int _MAX_STREAM = MAX_STREAM
 cdef Py_ssize_t _MAX_FRAME_BYTES = MAX_FRAME_BYTES
 
 
+def read_head(bytes data not None, Py_ssize_t at):
+    """As `proto.wire.http2.frames.read_head`."""
+    cdef const unsigned char* head
+    if at < 0 or PyBytes_GET_SIZE(data) - at < HEAD_BYTES:
+        return pure("proto.wire.http2.frames", "read_head")(data, at)
+    head = <const unsigned char*> PyBytes_AS_STRING(data) + at
+    return _length(head), head[3], head[4], _stream(head)
+
+
 def read_call(bytes data not None, Py_ssize_t at):
     """As `proto.wire.http2.frames.read_call`."""
     cdef const unsigned char* raw = <const unsigned char*> PyBytes_AS_STRING(data)
@@ -30,7 +39,7 @@ def read_call(bytes data not None, Py_ssize_t at):
     middle = at + HEAD_BYTES + _length(raw + at)
     number = _stream(raw + at)
     if (
-        raw[at + 3] != _HEADERS or raw[at + 4] != _END_HEADERS or number > _MAX_STREAM
+        raw[at + 3] != _HEADERS or raw[at + 4] != _END_HEADERS
         or middle - at - HEAD_BYTES > _MAX_FRAME_BYTES or size - middle < HEAD_BYTES
     ):
         return None
@@ -64,7 +73,8 @@ cdef inline Py_ssize_t _length(const unsigned char* head) noexcept:
 
 
 cdef inline unsigned int _stream(const unsigned char* head) noexcept:
-    return <unsigned int> head[5] << 24 | head[6] << 16 | head[7] << 8 | head[8]
+    """Without the reserved bit in front of it."""
+    return (<unsigned int> head[5] << 24 | head[6] << 16 | head[7] << 8 | head[8]) & _MAX_STREAM
 
 
 cdef bytes _before(bytes payload):

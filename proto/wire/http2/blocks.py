@@ -20,6 +20,9 @@ T = TypeVar("T")
 STATUS_200: Final = b"\x88"
 """The block of `:status: 200`: its place in the static table."""
 
+EMPTY_TABLE: Final = b"\x20"
+"""What ends the use of the dynamic table, at the beginning of a block: its size is zero from there on (RFC 7541 6.3)."""
+
 # A block that begins with a byte from the first to below the second changes the table's size (RFC 7541 6.3); it can do so
 # nowhere else.
 _SIZE_UPDATE: Final = b"\x20"

@@ -39,6 +39,8 @@ MAX_STREAM: Final = 0x7FFF_FFFF
 LEAST_MAX_FRAME_BYTES: Final = 16_384
 GREATEST_MAX_FRAME_BYTES: Final = 16_777_215
 DEFAULT_WINDOW_BYTES: Final = 65_535
+DEFAULT_TABLE_BYTES: Final = 4_096
+"""The dynamic table of header blocks (RFC 9113 6.5.2)."""
 
 
 class ErrorCode(IntEnum):

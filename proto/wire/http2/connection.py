@@ -25,6 +25,7 @@ from proto.wire.http2.codes import (
     GOAWAY,
     GREATEST_MAX_FRAME_BYTES,
     HAS_PRIORITY,
+    HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     LEAST_MAX_FRAME_BYTES,
@@ -47,19 +48,18 @@ from proto.wire.http2.codes import (
 from proto.wire.http2.events import Data, Event, Rejected, Request, Reset, Sent
 from proto.wire.http2.fields import UNKNOWN_LENGTH, Fields, RequestHead, check_trailers, read_request
 from proto.wire.http2.frames import (
-    HEAD,
     HEAD_BYTES,
     NUMBER,
     PING_BYTES,
     SETTING,
     SETTINGS_ACK,
     compose_goaway,
-    compose_headers,
     compose_ping,
     compose_reset,
     compose_settings,
     compose_window_update,
     read_call,
+    read_head,
 )
 from proto.wire.http2.limits import (
     BLOCK_BYTES_PER_FRAME,
@@ -71,6 +71,7 @@ from proto.wire.http2.limits import (
     MAX_HEADER_LIST_BYTES,
     MAX_SETTINGS_ENTRIES,
     STREAM_WINDOW_BYTES,
+    WINDOW_UPDATES_PER_PART,
     Http2Limits,
 )
 from proto.wire.http2.outbox import Outbox
@@ -82,6 +83,7 @@ _OUR_SETTINGS: Final = (
     (INITIAL_WINDOW_SIZE, STREAM_WINDOW_BYTES),
 )
 _PRIORITY_BYTES: Final = 5
+_TOO_MANY_UPDATES: Final = "too many increments of windows"
 _NONE: Final = 0
 
 T = TypeVar("T")
@@ -99,7 +101,7 @@ class ServerConnection(Generic[T]):
     __slots__ = (
         "_abandoned", "_at", "_block", "_block_ends", "_block_frames", "_block_stream", "_current", "_data", "_frames_left",
         "_happened", "_held", "_is_begun", "_is_retiring", "_known", "_last", "_limits", "_outbox", "_read_head", "_reader",
-        "_spent", "_streams", "_unread", "is_behind", "is_leaving",
+        "_spent", "_streams", "_unread", "_updates_paid", "is_behind", "is_leaving",
     )  # fmt: skip
 
     def __init__(self, read_head: Callable[[RequestHead], T], limits: Http2Limits) -> None:
@@ -122,6 +124,7 @@ class ServerConnection(Generic[T]):
         self._block_frames = 0
         self._block_ends = False
         self._spent: dict[int, int] = {}  # how many frames of a kind, in this interval
+        self._updates_paid = 0  # increments beyond those of an interval
         self._happened: deque[Event[T]] = _NO_EVENTS
         self._frames_left = limits.max_turn_frames
         self._is_retiring = False
@@ -202,7 +205,7 @@ class ServerConnection(Generic[T]):
         if stream is None:
             return
         if response.data_bytes:
-            self._outbox.put(compose_headers(number, response.head, ends=False))
+            self._outbox.put_headers(number, response.head, ends=False)
             self._outbox.enqueue(number, stream, response.data)
         self._end(number, stream, response.trailers + tail)
 
@@ -232,7 +235,7 @@ class ServerConnection(Generic[T]):
         if self._is_new(number):
             self._settle(number)
         if number in self._streams:
-            self._outbox.put(compose_headers(number, block, ends=False))
+            self._outbox.put_headers(number, block, ends=False)
 
     def send_data(self, number: int, data: bytes) -> None:
         """A part of an answer; what waits already is told by `waiting`."""
@@ -294,10 +297,10 @@ class ServerConnection(Generic[T]):
             request = self._take_call(*call) if call is not None else None
             if request is not None:
                 return request
-            high, low, kind, flags, number = HEAD.unpack_from(data, self._at)
+            size, kind, flags, number = read_head(data, self._at)
             begin = self._at + HEAD_BYTES
-            after = begin + (high << 8 | low)
-            if after - begin > MAX_FRAME_BYTES:
+            after = begin + size
+            if size > MAX_FRAME_BYTES:
                 raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a frame is too large")
             if after > end:
                 return None
@@ -305,7 +308,7 @@ class ServerConnection(Generic[T]):
             if kind == HEADERS and flags == END_HEADERS and self._is_next(number):
                 event = self._open(number, data[begin:after], False)
             else:
-                event = self._take(kind, flags, number & MAX_STREAM, data[begin:after])
+                event = self._take(kind, flags, number, data[begin:after])
             if event is not None:
                 return event
             if self._happened:
@@ -357,8 +360,7 @@ class ServerConnection(Generic[T]):
         if not ends:
             data, at = self._data, self._at
             if len(data) - at >= HEAD_BYTES:
-                high, low, kind, flags, same = HEAD.unpack_from(data, at)
-                size = high << 8 | low
+                size, kind, flags, same = read_head(data, at)
                 begin = at + HEAD_BYTES
                 if (
                     kind == DATA and flags == END_STREAM and same == number and begin + size <= len(data)
@@ -531,7 +533,9 @@ class ServerConnection(Generic[T]):
         return None
 
     def _set(self, name: int, value: int) -> None:
-        """What the peer wants. The others limit what we do not do: no table for our blocks, no frames above the least size."""
+        """What the peer wants. The others limit what we do not do, such as sending frames above the least size."""
+        if name == HEADER_TABLE_SIZE:
+            self._outbox.limit_table(value)
         if name == ENABLE_PUSH and value > 1:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a flag is 0 or 1")
         if name == MAX_FRAME_SIZE and not LEAST_MAX_FRAME_BYTES <= value <= GREATEST_MAX_FRAME_BYTES:
@@ -566,6 +570,7 @@ class ServerConnection(Generic[T]):
     def _take_window_update(self, _flags: int, number: int, payload: bytes) -> Event[T] | None:
         if len(payload) != NUMBER.size:
             raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "an increment has four bytes")
+        self._count_update()
         increment = NUMBER.unpack(payload)[0] & MAX_STREAM
         if not number:
             if not increment:
@@ -608,14 +613,14 @@ class ServerConnection(Generic[T]):
             stream.trailers = block
             self._flush()
             return
-        self._outbox.put(compose_headers(number, block, ends=True))
+        self._outbox.put_headers(number, block, ends=True)
         self._close(number, stream)
 
     def _flush(self) -> None:
         for number in self._outbox.flush():
             stream = self._streams[number]
             if stream.trailers is not None:
-                self._outbox.put(compose_headers(number, stream.trailers, ends=True))
+                self._outbox.put_headers(number, stream.trailers, ends=True)
                 self._close(number, stream)
             self._happen(Sent(number))
 
@@ -654,6 +659,16 @@ class ServerConnection(Generic[T]):
         self._spent[kind] = spent = self._spent.get(kind, 0) + 1
         if spent > limit:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, why)
+
+    def _count_update(self) -> None:
+        """Count an increment. Who is sent much gives room often, as fast as answers go out; so those above the limit are paid
+        for by what was said to the peer, at any time before: it may be far behind in reading."""
+        if self._spent.get(WINDOW_UPDATE, 0) < self._limits.max_window_updates:
+            self._spend(WINDOW_UPDATE, self._limits.max_window_updates, _TOO_MANY_UPDATES)
+        elif self._updates_paid >= WINDOW_UPDATES_PER_PART * self._outbox.said:
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, _TOO_MANY_UPDATES)
+        else:
+            self._updates_paid += 1
 
     def _spend_idle(self) -> None:
         self._spend(PRIORITY, self._limits.max_idle_frames, "too many frames that bring nothing")

@@ -26,7 +26,7 @@ HEAD_BYTES: Final = 9
 PING_BYTES: Final = 8
 
 HEAD: Final = struct.Struct(">HBBBI")
-"""Upper 16 and lower 8 bits of the length, type, flags, stream (its first bit is reserved and means nothing)."""
+"""Upper 16 and lower 8 bits of the length, type, flags, stream behind a reserved bit: to be read by `read_head`."""
 
 NUMBER: Final = struct.Struct(">I")
 SETTING: Final = struct.Struct(">HI")
@@ -65,6 +65,14 @@ def compose_answer(head: bytes, data: bytes, trailers: bytes, tail_bytes: int) -
 
 
 @compiled.preferred
+def read_head(data: bytes, at: int) -> tuple[int, int, int, int]:
+    """The head of a frame, all of which is there: the payload's size, type, flags, stream. The bit in front of the stream is
+    reserved and ignored (RFC 9113 4.1)."""
+    high, low, kind, flags, number = HEAD.unpack_from(data, at)
+    return high << 8 | low, kind, flags, number & MAX_STREAM
+
+
+@compiled.preferred
 def read_call(data: bytes, at: int) -> tuple[int, bytes, bytes, int] | None:
     """A request in two frames, as unary calls come: its stream, its header block, its body, and where the next frame begins.
 
@@ -72,15 +80,15 @@ def read_call(data: bytes, at: int) -> tuple[int, bytes, bytes, int] | None:
     """
     if len(data) - at < HEAD_BYTES:
         return None
-    high, low, kind, flags, number = HEAD.unpack_from(data, at)
+    size, kind, flags, number = read_head(data, at)
     begin = at + HEAD_BYTES
-    middle = begin + (high << 8 | low)
+    middle = begin + size
     if kind != HEADERS or flags != END_HEADERS or middle - begin > MAX_FRAME_BYTES or len(data) - middle < HEAD_BYTES:
         return None
-    high, low, kind, flags, same = HEAD.unpack_from(data, middle)
+    size, kind, flags, same = read_head(data, middle)
     body = middle + HEAD_BYTES
-    end = body + (high << 8 | low)
-    if kind != DATA or flags != END_STREAM or same != number or number > MAX_STREAM or end > len(data):
+    end = body + size
+    if kind != DATA or flags != END_STREAM or same != number or end > len(data):
         return None
     return (number, data[begin:middle], data[body:end], end) if end - body <= MAX_FRAME_BYTES else None
 

@@ -35,6 +35,11 @@ MAX_SETTINGS_ENTRIES: Final = 32
 # Streams that a client gives up, or that had to be reset because of what it sent ("rapid reset", CVE-2023-44487 and
 # CVE-2025-8671): as many as a client has whose deadlines all pass some times over.
 MAX_RESETS: Final = 1_000
+# Increments of windows. Stock clients send one when half of a window is used, or to measure the line, some dozens a second;
+# the simplest send two for each frame of data that they read. So those above the first figure are no flood as long as there
+# are not more of them than the second for each part of what was said: a part is a frame, or less of one.
+MAX_WINDOW_UPDATES: Final = 2_000
+WINDOW_UPDATES_PER_PART: Final = 2
 # Frames that bring nothing: of unknown types, priorities, empty or late data.
 MAX_IDLE_FRAMES: Final = 2_000
 
@@ -64,6 +69,7 @@ class Http2Limits:
     max_pings: int = MAX_PINGS
     max_settings: int = MAX_SETTINGS
     max_resets: int = MAX_RESETS
+    max_window_updates: int = MAX_WINDOW_UPDATES
     max_idle_frames: int = MAX_IDLE_FRAMES
     max_turn_frames: int = MAX_TURN_FRAMES
     max_turn_bytes: int = MAX_TURN_BYTES

@@ -87,3 +87,15 @@ async def test_nghttp_and_node_read_a_failure(worker: Worker, tmp_path: Path) ->
     (call,) = json.loads(await run("node", "nodejs", str(NODE_CLIENT), f"http://{worker.address}", RESOLVE, str(body), "1"))
     assert {**call["headers"], **call["trailers"]}["grpc-status"] == "5"
     assert call["data"] == ""
+
+
+@pytest.mark.parametrize("size", [0, 1, 2_048, 65_536])
+async def test_clients_keep_as_small_a_table_of_headers_as_they_like(worker: Worker, body: Path, size: int) -> None:
+    told, url = f"--header-table-size={size}", f"http://{worker.address}{RESOLVE}"
+    words = (told, "-d", str(body), *FIELDS, url)
+    said = await run("h2load", "nghttp2-client", "-n", "100", "-c", "2", "-m", "8", *words)
+    assert b"100 succeeded, 0 failed, 0 errored, 0 timeout" in said
+    assert b"grpc-status: 0" in await run("nghttp", "nghttp2-client", "-v", "-H", ":method: POST", *words)
+    sizes = (str(size), "4096", "100", str(size), "0", "65536")
+    said = await run("node", "nodejs", str(NODE_CLIENT), f"http://{worker.address}", RESOLVE, str(body), "3", *sizes)
+    assert [call["trailers"]["grpc-status"] for call in json.loads(said)] == ["0"] * 3 * len(sizes)

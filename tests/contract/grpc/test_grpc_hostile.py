@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 PUMP = ResolveRequest(identifier="88.118.1/Pump")
 ASKED = compose_message(PUMP.SerializeToString())
 LARGE = 250_000
-CALM = Http2Limits(max_pings=10, max_settings=10, max_resets=10, max_idle_frames=10)
+CALM = Http2Limits(max_pings=10, max_settings=10, max_resets=10, max_window_updates=10, max_idle_frames=10)
 # Sweeps as often as a test can wait for; what time it is, the test says.
 SWEEP_S = 0.01
 
@@ -129,6 +129,7 @@ def begun(stream: int = 1) -> bytes:
 FLOODS = [
     ("pings", compose_frame(PING, 0, 0, bytes(8)) * 50),
     ("settings", compose_settings((4, 65_535)) * 50),
+    ("increments", compose_number(WINDOW_UPDATE, 0, 1) * 50),
     ("priorities", compose_frame(2, 0, 1, bytes(5)) * 50),
     ("unknown frames", compose_frame(0x42, 0, 0, b"") * 50),
     ("empty data", begun() + compose_frame(DATA, 0, 1, b"") * 50),

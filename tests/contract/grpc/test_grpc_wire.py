@@ -1,6 +1,7 @@
 """Calls as no grpcio client makes them, over the wire: what is no gRPC, half calls, compression, TLS, leaving."""
 
 import asyncio
+import itertools
 import ssl
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc import aio
+from h2.settings import SettingCodes
 
 from proto.errors import Reason
 from proto.keys import record_key
@@ -173,6 +175,21 @@ async def test_a_question_that_comes_again_is_answered_from_the_cache_and_a_writ
         assert {ResolveResponse.FromString(each.data[5:]).values[0].data for each in said} == {str(turn).encode()}
         assert len({each.trailers["x-request-id"] for each in said}) == 4
     assert worker.counted("answer_cache_hits_total") >= 5
+
+
+async def test_a_client_may_change_the_size_of_its_table_whenever_it_likes(worker: Worker, client: H2Client) -> None:
+    names = ("88.118.1/Pump", "88.118.1/none", "88.118.1/gone")
+    asked = [compose_message(ResolveRequest(identifier=name).SerializeToString()) for name in names]
+    numbers: list[int] = []
+    for sizes in itertools.product((0, 1, 100, 2_048, 4_096, 65_536), repeat=2):
+        for size in sizes:
+            client.core.update_settings({SettingCodes.HEADER_TABLE_SIZE: size})
+        for data in asked * 2:
+            numbers.append(client.begin(RESOLVE))
+            client.core.send_data(numbers[-1], data, end_stream=True)
+        client.flush()
+        said = [await client.wait(number) for number in numbers[-6:]]
+        assert [each.status for each in said] == ["0", "5", "5"] * 2, sizes
 
 
 ID_CHARS = 32  # at the end of an answer
