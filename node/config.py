@@ -150,6 +150,8 @@ class ResolverSection:
     dns_zone: DomainName = "id.internal"
     dns_servers: Annotated[tuple[str, ...], kinds.texts(parse_written_name)] = ()
     answer_cache_mib: Annotated[int, kinds.integer(0, MAX_ANSWER_CACHE_MIB)] = 32
+    tls_cert: Text = ""
+    tls_key: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +347,8 @@ def mistakes_between(config: Config) -> Iterator[str]:
         port = value_of(config, key)
         if port and taken.setdefault(port, key) != key:
             yield f"{key}: port {port} is already that of {taken[port]}"
+    if bool(config.resolver.tls_cert) != bool(config.resolver.tls_key):
+        yield "resolver.tls_cert, resolver.tls_key: a certificate and its key are of use only together"
     zone = parse_written_name(config.resolver.dns_zone)
     for server in config.resolver.dns_servers:
         if parse_written_name(server)[-len(zone) :] == zone:

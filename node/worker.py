@@ -15,6 +15,7 @@ from typing import Any, Final
 from node.clock import SystemClock
 from node.config import Config, parse_servers
 from node.control import Assignment
+from node.encryption import make_encryption
 from node.loop_wait import measure_loop_wait
 from node.metrics import build_metrics
 from node.part import Announce, run_part
@@ -164,7 +165,10 @@ def build_listeners(
     clock: Clock,
     metrics: Metrics,
 ) -> Sequence[tuple[Listener, int]]:
-    """The listeners that are not `off`, each with its port."""
+    """The listeners that are not `off`, each with its port.
+
+    Raises `EncryptionMistake`; files that were good when the node started are likely to be so again, and the worker with them.
+    """
     resolve = build_chain(view, clock, metrics, upstream, recursion, answers.tallies)
     resolve_many = resolve_together(resolve, view)
     ports = assignment.ports
@@ -194,8 +198,8 @@ def build_listeners(
         resolve, metrics, clock, site, answers=answers, plain=plain, neighbours=beside(HandleListener.protocol)
     )
     grpc = GrpcListener(
-        resolve, metrics, clock, answers=answers, resolve_many=resolve_many, plain=plain(GrpcListener.protocol),
-        neighbours=beside(GrpcListener.protocol),
+        resolve, metrics, clock, answers=answers, encryption=make_encryption(assignment.config), resolve_many=resolve_many,
+        plain=plain(GrpcListener.protocol), neighbours=beside(GrpcListener.protocol),
     )  # fmt: skip
     every: Sequence[tuple[Listener, int | None]] = (
         (http, http_port),

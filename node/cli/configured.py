@@ -7,6 +7,7 @@ from pathlib import Path
 from adapters.section import ProfileMistakes
 from node.cli.outcome import WrongUsage
 from node.config import Config
+from node.encryption import EncryptionMistake, make_encryption
 from node.feeds import load_profiles
 from node.filing import FilingMistakes, make_place
 from node.source_profiles import load_sources
@@ -44,6 +45,10 @@ def read_config(arguments: argparse.Namespace, overrides: dict[str, str] | None 
             make_place(config)
     except FilingMistakes as error:
         mistakes += error.mistakes
+    try:
+        make_encryption(config)
+    except EncryptionMistake as error:
+        mistakes.append(str(error))
     if mistakes:
         raise WrongUsage(*mistakes)
     return config

@@ -5,6 +5,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
@@ -25,6 +26,10 @@ _VIA: Final = {
 }
 _EXPLAINING: Final = ("http", "grpc")
 _ZONED: Final = "dns"
+_ENCRYPTED: Final = "grpc"
+
+# Certificates of all the world's authorities take a quarter of that.
+_MAX_AUTHORITY_BYTES: Final = 1 << 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", metavar="N", type=int, action="append", default=[], help="only this value (repeatable)")
     parser.add_argument("--timeout", metavar="S", type=float, default=DEFAULT_TIMEOUT_S, help="seconds to wait for the answer")
     parser.add_argument("--zone", metavar="NAME", help="zone of the identifiers (dns; default: the running node's)")
+    parser.add_argument("--ca", metavar="FILE", type=Path, help="speak TLS, trusting the certificates in this file (grpc)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument("--explain", action="store_true", help="print how the node came to its answer (http, grpc)")
 
@@ -44,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage(f"--explain: {' and '.join(_EXPLAINING)} carry an explanation, {arguments.via} does not")
     if arguments.zone and arguments.via != _ZONED:
         raise WrongUsage(f"--zone: only {_ZONED} has zones")
+    if arguments.ca and arguments.via != _ENCRYPTED:
+        raise WrongUsage(f"--ca: only {_ENCRYPTED} is spoken over TLS")
     document = _resolve(arguments)
     if arguments.json:
         print(as_json(document.to_json()))
@@ -60,12 +68,25 @@ def _resolve(arguments: argparse.Namespace) -> ResolvedDocument:
         options["explain"] = True
     if arguments.via == _ZONED:
         options["zone"] = _zone(arguments)
+    if arguments.ca:
+        options["authority"] = _read_authority(arguments.ca)
     client = getattr(importlib.import_module(module), function)
     try:
         document: ResolvedDocument = asyncio.run(client(arguments.identifier, host, port, **options))
     except Unanswered as silence:
         raise Failed(f"{in_url(host)}:{port} ({arguments.via}): {silence}") from None
     return document
+
+
+def _read_authority(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_AUTHORITY_BYTES + 1)
+    except OSError as error:
+        raise WrongUsage(f"--ca: {path}: it cannot be read: {error.strerror}") from None
+    if not raw or len(raw) > _MAX_AUTHORITY_BYTES:
+        raise WrongUsage(f"--ca: {path}: it is empty, or larger than {_MAX_AUTHORITY_BYTES} bytes")
+    return raw
 
 
 def _zone(arguments: argparse.Namespace) -> str:

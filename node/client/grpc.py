@@ -44,16 +44,24 @@ async def resolve(
     indexes: Sequence[int] = (),
     timeout_s: float = DEFAULT_TIMEOUT_S,
     explain: bool = False,
+    authority: bytes = b"",
 ) -> ResolvedDocument:
-    """Ask for one identifier, wherever it lives. Raises `Unanswered`."""
+    """Ask for one identifier, wherever it lives; over TLS with a node whose certificate comes from an `authority` (PEM), if one
+    is given. Raises `Unanswered`."""
     request = resolver_pb2.ResolveRequest(identifier=identifier, indexes=indexes, types=types, explain=explain, recursive=True)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    async with aio.insecure_channel(address) as channel:
+    async with _connect(address, authority) as channel:
         try:
             answer = await ResolverStub(channel).Resolve(request, timeout=timeout_s)
         except aio.AioRpcError as error:
             return _read_error(identifier, error)
     return _read_answer(answer)
+
+
+def _connect(address: str, authority: bytes) -> aio.Channel:
+    if not authority:
+        return aio.insecure_channel(address)
+    return aio.secure_channel(address, grpc.ssl_channel_credentials(authority))
 
 
 def _read_answer(answer: resolver_pb2.ResolveResponse) -> ResolvedDocument:
