@@ -14,6 +14,7 @@ from registry.doors.rest.limits import MAX_RECORD_BODY_BYTES, MAX_SMALL_BODY_BYT
 from resolver.listeners.http.limits import HttpLimits
 from tests.contract.rest.conftest import make_tokens
 from tests.support.rest import RestNode
+from tests.support.two_paths import statuses
 from tests.support.world import HOLDER, OPERATOR, World, context
 
 ONE = "/api/v1/identifiers/88.118.1001/A-1"
@@ -49,6 +50,38 @@ async def test_of_nobody_in_particular_no_body_is_waited_for(node: RestNode) -> 
         assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
     writer.close()
     assert node.refused(Reason.UNAUTHENTICATED) == 1
+
+
+NOWHERE = b"GET /api/v1/nothing HTTP/1.1\r\nHost: h\r\n"
+ASKING = NOWHERE + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+BAD = b"BAD\r\n\r\n"
+LAST = NOWHERE + b"Connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "expected"),
+    [
+        (ASKING, LAST, [404, 201, 201, 404]),
+        (ASKING.replace(b"h2c", b"foo"), LAST, [404, 201, 201, 404]),
+        (b"", BAD, [201, 201, 400]),
+        (b"", LAST + BAD, [201, 201, 404]),
+    ],
+    ids=["h2c", "an unknown protocol", "what cannot be read", "bytes behind the last"],
+)
+async def test_no_write_is_lost_to_what_comes_together_with_it(
+    node: RestNode, before: bytes, behind: bytes, expected: list[int]
+) -> None:
+    body = json.dumps(DRAFT).encode()
+    fields = f"Authorization: Bearer {node.tokens['operator']}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    puts = [f"PUT {ONE}{n} HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n".encode() + body for n in range(2)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(before + b"".join(puts) + behind)
+    async with asyncio.timeout(20):
+        said = await reader.read()
+    writer.close()
+    assert statuses(said) == expected
+    for n in range(2):
+        assert (await node("GET", f"{ONE}{n}")).status == 200
 
 
 async def test_a_disabled_account_opens_nothing(node: RestNode) -> None:
