@@ -1,6 +1,7 @@
-"""`make bench`: run the drivers one after another and write down what they measured (`load_tests.report`).
+"""Run drivers one after another, and write down what a whole session of them measured (`load_tests.report`).
 
-    python -m load_tests [DRIVER ...]      only these drivers; then nothing is written down
+    python -m load_tests                   all of `make bench`
+    python -m load_tests DRIVER ...        these drivers; if they are those of `make bench-large`, they are written down too
 
 A driver is a module of this package with `run() -> list[Figure]`; it starts what it measures and stops it again.
 """
@@ -14,24 +15,26 @@ from typing import Final
 
 from load_tests import report
 from load_tests.figure import Figure, as_json
-from load_tests.report import ROOT, Measured
+from load_tests.report import ROOT, SESSIONS, Measured
 
-DRIVERS: Final = ("committer", "view", "node", "imports", "feeds", "lookups", "mixes")
-# Not part of `make bench`: a store that takes minutes to fill, a peer that somebody else has to start, two nodes on one core.
-OTHERS: Final = ("large", "handle_net", "foreign")
+# A peer that somebody else has to start.
+OTHERS: Final = ("handle_net",)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m load_tests", description="Measure and write the figures down.")
-    parser.add_argument("driver", nargs="*", metavar="DRIVER", help=", ".join((*DRIVERS, *OTHERS)))
-    chosen = tuple(parser.parse_args().driver) or DRIVERS
-    unknown = set(chosen) - {*DRIVERS, *OTHERS}
+    known = [*(name for session in SESSIONS for name in session.drivers), *OTHERS]
+    parser = argparse.ArgumentParser(prog="python -m load_tests", description="Measure, and write whole sessions down.")
+    parser.add_argument("driver", nargs="*", metavar="DRIVER", help=", ".join(known))
+    chosen = tuple(parser.parse_args().driver) or SESSIONS[0].drivers
+    unknown = {*chosen} - {*known}
     if unknown:
         parser.error(f"no such driver: {', '.join(sorted(unknown))}")
-    measured = Measured(_commit(), {name: _run(name) for name in chosen})
-    if chosen == DRIVERS:
-        report.write(measured)
-    return 0 if all(figure.holds for figure in measured.figures) else 1
+    session = next((each for each in SESSIONS if each.drivers == chosen), None)
+    commit = _commit()  # as the code is now, whatever becomes of it meanwhile
+    measured = {name: _run(name) for name in chosen}
+    if session is not None:
+        report.write(session, Measured(session.command, commit, measured))
+    return 0 if all(figure.holds for figures in measured.values() for figure in figures) else 1
 
 
 def _run(name: str) -> list[Figure]:

@@ -4,6 +4,7 @@ Absolute rates move with the machine; a figure therefore carries, where it can, 
 run, and the limit that the project set itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -50,15 +51,13 @@ def figure_of(document: dict[str, object]) -> Figure:
     return Figure(**fields)  # type: ignore[arg-type]  # as written
 
 
-def table(figures: list[Figure], commit: str) -> str:
-    """The Markdown table of the README."""
+def table(figures: Iterable[Figure]) -> str:
+    """The figures in Markdown."""
     lines = ["| what | measured | must | beside it |", "|---|---|---|---|"]
     for figure in figures:
         bound = "" if figure.limit is None else f"{_sign(figure)} {_number(figure.limit)} {figure.unit}"
         mark = "" if figure.holds else " **missed**"
         lines.append(f"| {figure.name} | {_number(figure.value)} {figure.unit}{mark} | {bound} | {_beside(figure)} |")
-    lines.append("")
-    lines.append(f"Measured at commit `{commit}` by `make bench`; absolute figures move by a third from run to run.")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Ten million identifiers beside a hundred thousand: what size costs a look-up, and what a worker weighs then.
 
-    python -m load_tests large        (`make bench-large`: some minutes and about 15 GB in the temporary folder)
+    python -m load_tests large        (some minutes and about 15 GB in the temporary folder)
 
 Two nodes stand side by side on the same core, one asleep while the other is asked.
 """

@@ -1,10 +1,10 @@
-"""What `make bench` leaves behind: the figures as JSON, a report in Markdown with two pictures, and the table in the README.
+"""What measuring leaves behind: the figures as JSON, a report in Markdown with two pictures, and the tables in the README.
 
 The report is generated and kept beside the code, so that a change of speed shows in the history.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +16,34 @@ from load_tests.figure import Figure, as_json, figure_of, table, write_into
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RESULTS: Final = ROOT / "load_tests" / "results"
-LATEST: Final = RESULTS / "latest.json"
 _OURS, _MUST, _GOAL = "#2f6db3", "#c0392b", "#2e8b57"
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """All figures of one run: by driver, in order, with the commit they were measured at."""
+class Session:
+    """Drivers that are run one after another by one command, and whose figures are written down together."""
 
+    command: str
+    drivers: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Where its figures are kept."""
+        return RESULTS / f"{self.command.removeprefix('make ')}.json"
+
+
+SESSIONS: Final = (
+    Session("make bench", ("committer", "view", "node", "imports", "feeds", "lookups", "mixes")),
+    # What takes two nodes on one core, and minutes to fill a store: it would not fit into the ten minutes.
+    Session("make bench-large", ("large", "foreign")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All figures of one session: by driver, in order, with the commit they were measured at."""
+
+    command: str
     commit: str
     drivers: dict[str, list[Figure]]
 
@@ -36,43 +56,52 @@ class Measured:
         """Those that have something to keep."""
         return [figure for figure in self.figures if figure.limit is not None or figure.ratio_limit is not None]
 
-
-def read(path: Path = LATEST) -> Measured:
-    """A run that was written down. Raises `OSError`, `ValueError` and `TypeError` if it cannot be read."""
-    document: dict[str, Any] = json.loads(path.read_text())
-    return Measured(document["commit"], {name: [*map(figure_of, figures)] for name, figures in document["drivers"].items()})
-
-
-def readme_table(measured: Measured) -> str:
-    """The README's table: what has something to keep; the rest is in the report."""
-    return table(measured.bounded, measured.commit)
+    @property
+    def origin(self) -> str:
+        """Where the figures are from, in a sentence."""
+        return f"Measured at commit `{self.commit}` by `{self.command}`; absolute figures move by a third from run to run."
 
 
-def write(measured: Measured) -> None:
-    """Write the figures, the report with its pictures, and the README's table."""
+def read(session: Session) -> Measured:
+    """What a session wrote down. Raises `OSError`, `ValueError` and `TypeError` if it cannot be read."""
+    document: dict[str, Any] = json.loads(session.path.read_text())
+    drivers = {name: [*map(figure_of, figures)] for name, figures in document["drivers"].items()}
+    return Measured(session.command, document["commit"], drivers)
+
+
+def readme_table(sessions: Iterable[Measured]) -> str:
+    """The README's tables: what has something to keep; the rest is in the report."""
+    return "\n\n".join(f"{table(each.bounded)}\n\n{each.origin}" for each in sessions)
+
+
+def write(session: Session, measured: Measured) -> None:
+    """Write the figures of one session, and of all sessions the report with its pictures and the README's tables."""
     RESULTS.mkdir(exist_ok=True)
     drivers = {name: [as_json(figure) for figure in figures] for name, figures in measured.drivers.items()}
     document = {"commit": measured.commit, "drivers": drivers}
-    LATEST.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    session.path.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    everything = [read(each) for each in SESSIONS]
+    figures = [figure for each in everything for figure in each.figures]
     mpl.rcParams["svg.hashsalt"] = "biaojie"  # the same figures give the same file
-    _draw_ratios([figure for figure in measured.figures if figure.ratio_limit is not None], RESULTS / "ratios.svg")
-    _draw_latencies([figure for figure in measured.figures if "latency" in figure.name], RESULTS / "latencies.svg")
-    (RESULTS / "report.md").write_text(compose(measured))
-    write_into(ROOT / "README.md", readme_table(measured))
+    _draw_ratios([figure for figure in figures if figure.ratio_limit is not None], RESULTS / "ratios.svg")
+    _draw_latencies([figure for figure in figures if "latency" in figure.name], RESULTS / "latencies.svg")
+    (RESULTS / "report.md").write_text(compose(everything))
+    write_into(ROOT / "README.md", readme_table(everything))
 
 
-def compose(measured: Measured) -> str:
+def compose(sessions: Iterable[Measured]) -> str:
     """The report in Markdown."""
-    kept = sum(figure.holds for figure in measured.bounded)
     parts = [
-        f"# What was measured at commit `{measured.commit}`",
-        f"Generated by `make bench`. {kept} of {len(measured.bounded)} figures keep their limits; "
-        "how each is measured stands in `load_tests/README.md`.",
+        "# What was measured",
+        "Generated by the commands below; how each figure is measured stands in `load_tests/README.md`.",
         "![Ratios with what they must reach and what they should](ratios.svg)",
         "![Latencies at half of each protocol's rate](latencies.svg)",
     ]
-    for name, figures in measured.drivers.items():
-        parts += [f"## {name}", table(figures, measured.commit)]
+    for measured in sessions:
+        kept = sum(figure.holds for figure in measured.bounded)
+        parts.append(f"{measured.origin} {kept} of {len(measured.bounded)} figures with limits keep them.")
+        for name, figures in measured.drivers.items():
+            parts += [f"## {name}", table(figures)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What was measured and what is said of it: the README's table is the one that the result file gives."""
+"""What was measured and what is said of it: the README's tables are those that the result files give."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ from load_tests.figure import README_BEGIN, README_END, Figure, as_json, figure_
 README = Path(report.ROOT) / "README.md"
 
 
-def test_the_readme_says_what_the_result_file_says() -> None:
+def test_the_readme_says_what_the_result_files_say() -> None:
     _, _, rest = README.read_text().partition(f"{README_BEGIN}\n")
     shown, _, _ = rest.partition(f"\n{README_END}")
-    assert shown == report.readme_table(report.read())
+    assert shown == report.readme_table(map(report.read, report.SESSIONS))
 
 
-def test_the_report_is_the_one_of_the_result_file() -> None:
-    assert (report.RESULTS / "report.md").read_text() == report.compose(report.read())
+def test_the_report_is_the_one_of_the_result_files() -> None:
+    assert (report.RESULTS / "report.md").read_text() == report.compose(map(report.read, report.SESSIONS))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_the_report_is_the_one_of_the_result_file() -> None:
 )
 def test_a_figure_holds_if_every_limit_is_kept(figure: Figure, holds: bool) -> None:
     assert figure.holds is holds
-    assert ("**missed**" in table([figure], "abc")) is not holds
+    assert ("**missed**" in table([figure])) is not holds
 
 
 def test_a_figure_comes_back_from_json_as_it_was() -> None:
@@ -48,7 +48,7 @@ def test_a_figure_comes_back_from_json_as_it_was() -> None:
 def test_a_ratio_is_shown_with_its_spread_and_what_it_must_be() -> None:
     figure = Figure("rate", 4321.5, "/s", ratio=0.456, ratio_of="nginx", ratio_limit=0.35, ratio_goal=0.5, spread=(0.44, 0.47))
     line = "| rate | 4,322 /s |  | 0.456 × nginx, 0.44 to 0.47 (must ≥ 0.35, goal ≥ 0.5) |"
-    assert line in table([figure], "abc").splitlines()
+    assert line in table([figure]).splitlines()
 
 
 def test_a_readme_without_a_place_for_figures_is_left_alone(tmp_path: Path) -> None:
