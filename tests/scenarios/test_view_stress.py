@@ -5,7 +5,7 @@ killed, stopped and started again, flushing and checkpointing all the while.
 """
 
 import asyncio
-import contextlib
+import errno
 import os
 import random
 import shutil
@@ -121,9 +121,16 @@ class Scene:
     def delete_checkpoint(self) -> None:
         """Somebody deletes a checkpoint's folder, with no regard for anything."""
         folders = [path for path in (self.data / places.CHECKPOINTS).iterdir() if places.parse_position_name(path.name)]
-        if folders:
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(self.chance.choice(folders))
+        if not folders:
+            return
+        folder = self.chance.choice(folders)
+        while folder.exists():
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                # Who prunes it, or opens it and writes its log, may come in between.
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
 
     def _new_view(self) -> View:
         return View(self.data, SystemClock(), build_metrics(CollectorRegistry()))
