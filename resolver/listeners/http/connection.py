@@ -33,6 +33,7 @@ from resolver.listeners.http.limits import (
     MAX_BODY_BYTES,
     MAX_HEADER_FIELD_BYTES,
     MAX_HEADERS,
+    MAX_PIECES_A_TURN,
     MAX_REQUEST_LINE_BYTES,
     HttpLimits,
 )
@@ -83,8 +84,8 @@ class Connection(RequestHandler):
     """One connection."""
 
     __slots__ = (
-        "_body_left", "_head_due_s", "_head_timer", "_is_admitted", "_is_in_line", "_is_upgrade", "_last", "_payload", "_rest",
-        "_seam", "_server",
+        "_body_left", "_head_due_s", "_head_timer", "_is_admitted", "_is_in_line", "_is_scheduled", "_is_upgrade", "_last",
+        "_payload", "_rest", "_seam", "_server",
     )  # fmt: skip
 
     def __init__(self, server: ConnectionServer, **options: Any) -> None:
@@ -98,6 +99,7 @@ class Connection(RequestHandler):
         self._rest = b""  # what the parser has not been given yet
         self._seam = b""  # the end of what it was given, as far as it may be the beginning of a head's end
         self._body_left = 0  # bytes of a body of announced length that have not come
+        self._is_scheduled = False  # `_go_on` is about to be called
         self._is_upgrade = False  # the last request that was read asks for another protocol
         self._last: Any = None  # the body of the request after which nothing is read
 
@@ -193,14 +195,30 @@ class Connection(RequestHandler):
         behind one that closes the connection, or that asks for another protocol and will not get it (RFC 9110 7.8).
         """
         data = self._rest + data
+        if self._is_scheduled:  # its turn comes, however soon there is room again
+            self._rest = data
+            self._pause_transport_reading()
+            return
         if not data:
             super().data_received(b"")  # it goes on with what it has itself
-        begin = 0
-        while begin < len(data) and self._has_room():
+        begin = pieces = 0
+        while begin < len(data) and pieces < MAX_PIECES_A_TURN and self._has_room():
             end = self._end_of_piece(data, begin)
             self._parse_piece(data[begin:end])
-            begin = end
+            begin, pieces = end, pieces + 1
         self._rest = b"" if self._is_over() else data[begin:]
+        if self._rest and pieces == MAX_PIECES_A_TURN and not self._is_scheduled:
+            self._is_scheduled = True
+            self._pause_transport_reading()
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """The next turn of what came in very many pieces."""
+        self._is_scheduled = False
+        if self.transport is not None:
+            self.data_received(b"")
+            if not (self._is_scheduled or self._reading_paused or self._buffer_paused):
+                self._resume_transport_reading()
 
     def _has_room(self) -> bool:
         return not (self._is_over() or self._reading_paused) and len(self._messages) < self._max_msg_queue_size

@@ -30,6 +30,10 @@ PIECE_BYTES: Final = 64 * 1024
 MAX_TURN: Final = 32
 MAX_TURN_BYTES: Final = 65_536
 
+# Heads and bodies of one connection given to the parser in a row, and what looks like the end of one: a body of nothing but
+# line ends would have the whole read's worth of others wait for a tenth of a second.
+MAX_PIECES_A_TURN: Final = 256
+
 # The name of a script's function.
 MAX_CALLBACK_CHARS: Final = 128
 

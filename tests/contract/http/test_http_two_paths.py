@@ -174,6 +174,16 @@ async def test_what_comes_together_with_a_request_for_another_protocol_is_answer
     assert statuses(plain) == statuses(other) == [200] * 70 + [404]
 
 
+async def test_a_body_full_of_line_ends_is_read_in_turns_and_loses_nothing(both: TwoPaths) -> None:
+    body = BATCH_BODY.replace(b":", b":" + b"\r\n" * 5_000)
+    field = CHUNKED + b"\r\nContent-Type: application/json"
+    batch = b"POST /api/v1/resolve HTTP/1.1\r\nHost: h\r\n%b\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (field, len(body), body)
+    for pieces in ([b"\r\n" * 3_000 + batch + GET + batch + LAST], [batch[:7_777], batch[7_777:] + batch, LAST]):
+        plain, other = await both.say(*pieces)
+        assert plain == other
+        assert statuses(plain) == [200] * (len(b"".join(pieces)) // len(batch) + (GET in pieces[0])) + [404]
+
+
 @pytest.mark.parametrize("bad", [b"BAD\r\n\r\n", GET.replace(b"Host: h\r\n", b""), b"\0", GET.replace(b"1.1", b"3.0")])
 @pytest.mark.parametrize("good", [GET, BATCH, with_fields(b"Keep-Alive: 5"), with_fields(CHUNKED) + b"0\r\n\r\n"])
 async def test_what_cannot_be_read_takes_nothing_with_it_that_came_before(both: TwoPaths, good: bytes, bad: bytes) -> None:
