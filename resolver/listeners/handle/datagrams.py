@@ -100,14 +100,11 @@ class Datagrams:
         replies: list[bytes | None] = [None] * len(received)
         if self._is_open and not self._is_stalled:
             replies = self._dialogue.respond_plainly_to([data for data, _ in received])
-        transport, spend, now_s = self._transport, self._budget.spend, self._monotonic()
         for (data, addr), reply in zip(received, replies, strict=True):
-            if reply is None:
-                self._receive(data, addr)
-            elif transport is not None and len(reply) <= PACKET_BYTES and spend(addr[0], len(reply), now_s):
-                transport.sendto(reply, addr)  # as nearly all
-            else:
+            if reply is not None:
                 self._send(reply, addr, mark_truncated=False)
+            else:
+                self._receive(data, addr)
 
     def _receive(self, data: bytes, addr: Source) -> None:
         """Take one packet in, whatever it is."""
