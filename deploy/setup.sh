@@ -38,7 +38,7 @@ find_python() {
 
 compiled_sources() {
     # What is compiled where there is a compiler, and is to be again when it changes.
-    find proto resolver -name '*.p[yx][xd]' | LC_ALL=C sort
+    find proto resolver registry adapters -name '*.p[yx][xd]' | LC_ALL=C sort
 }
 
 set_up() {
