@@ -155,6 +155,17 @@ CATALOGUE: Final[dict[str, Spec]] = {
     "feed_lag_changes": Spec(
         "biaojie_feed_lag_changes", Kind.GAUGE, "Changes a feed has not delivered.", ("feed",), ((_NO_FEED,),), Merge.MAX
     ),
+    "feed_lag_seconds": Spec(
+        "biaojie_feed_lag_seconds", Kind.GAUGE,
+        "Age of the oldest change for a feed that its system has not acknowledged; 0 if there is none.", ("feed",),
+        ((_NO_FEED,),), Merge.MAX,
+    ),
+    "feed_dead_letters": Spec(
+        "biaojie_feed_dead_letters", Kind.GAUGE, "Dead letters of a feed.", ("feed",), ((_NO_FEED,),), Merge.MAX
+    ),
+    "feed_paused": Spec(
+        "biaojie_feed_paused", Kind.GAUGE, "Whether a feed is paused (1).", ("feed",), ((_NO_FEED,),), Merge.MAX
+    ),
     "feed_deliveries": Spec(
         "biaojie_feed_deliveries_total", Kind.COUNTER, "Deliveries of feeds.", ("feed", "outcome"), ((_NO_FEED, "delivered"),)
     ),
@@ -234,6 +245,9 @@ class Metrics:
     shared_copies: Counter
     foreign_copies: Gauge
     feed_lag_changes: Gauge
+    feed_lag_seconds: Gauge
+    feed_dead_letters: Gauge
+    feed_paused: Gauge
     feed_deliveries: Counter
     source_runs: Counter
     source_rows: Counter

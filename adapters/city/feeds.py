@@ -1,16 +1,20 @@
 """All feeds of a node: for each profile there is a stored feed, and while that is running there is a run of it.
 
 Once a second the stored feeds are looked at: a feed that was paused is stopped, one that was resumed or rewound begins a new
-run, and the lag is measured by what the registry says its head is, also when a system has been silent for days.
+run, and the lag is measured by what the registry says its head is, also when a system has been silent for days. How old the
+oldest change is that waits goes by that change's own time; while the registry is away, too, it grows with the clock.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from random import random
 from typing import Any, Final
 
+from adapters.city.ahead import Ahead
 from adapters.city.brain.run import IndicatorFeed
+from adapters.city.core.lag import Lag
 from adapters.city.core.profile import Profile
 from adapters.city.pages import Pages
 from adapters.city.registry_client import RegistryClient, StoredFeed
@@ -33,7 +37,15 @@ BROKEN_S: Final = 5.0
 class Feed:
     """One feed: its profile, its transport, and its run if there is one."""
 
-    def __init__(self, profile: Profile, transport: Transport, client: RegistryClient, pages: Pages, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        transport: Transport,
+        client: RegistryClient,
+        pages: Pages,
+        metrics: Metrics,
+        now_s: Callable[[], float],
+    ) -> None:
         self.profile = profile
         self.transport = transport
         self.lag: int | None = None
@@ -41,7 +53,13 @@ class Feed:
         self._client = client
         self._pages = pages
         self._metrics = metrics
+        self._now_s = now_s
         self._gauge: Gauge = metrics.feed_lag_changes.labels(profile.name)
+        self._letters: Gauge = metrics.feed_dead_letters.labels(profile.name)
+        self._paused: Gauge = metrics.feed_paused.labels(profile.name)
+        self._age = Lag()
+        self._oldest: str | None = None
+        self._ahead: Ahead | None = None
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -71,6 +89,8 @@ class Feed:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._ahead is not None:
+            await self._ahead.close()
         await self.transport.close()
 
     def _begin(self, stored: StoredFeed) -> None:
@@ -98,10 +118,29 @@ class Feed:
         # Of a higher epoch everything is new.
         self.lag = max(0, head.sequence - cursor.sequence) if head.epoch == cursor.epoch else head.sequence
         self._gauge.set(self.lag)
+        self._letters.set(stored.letters)
+        self._paused.set(stored.is_paused)
+        oldest = self._run.oldest(stored.head) if self._run is not None else self._look_ahead(stored)
+        self._oldest = self._oldest if oldest is None else oldest
+        self.age()
+
+    def age(self) -> None:
+        """Say how old the oldest change that waits is by now, once that is known: until then there is no figure."""
+        if self._oldest is not None:
+            age_s = self._age.age_s(self._oldest, self._now_s(), time.monotonic())
+            self._metrics.feed_lag_seconds.labels(self.profile.name).set(age_s)
+
+    def _look_ahead(self, stored: StoredFeed) -> str | None:
+        if self._ahead is None or self._ahead.begin != stored.cursor:
+            self._ahead = Ahead(self.profile, self._pages, stored.cursor)
+        return self._ahead.look(stored.head)
 
 
 class Feeds:
-    """The feeds of some profiles. `announce` is told once they run; indicators look at the node's metrics at `metrics_url`."""
+    """The feeds of some profiles. `announce` is told once they run; indicators look at the node's metrics at `metrics_url`.
+
+    `now_s` is the clock that changes are aged by, in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -112,8 +151,10 @@ class Feeds:
         *,
         look_s: float = LOOK_S,
         metrics_url: str = "",
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         self._look_s = look_s
+        self._now_s = now_s
         self._client = client
         self._pages = Pages(client)
         self._announce = announce
@@ -132,6 +173,8 @@ class Feeds:
                 attempt += 1
                 if attempt == 1:
                     log.warning("the registry cannot be reached", extra={"why": str(unreachable)})
+                for feed in self._feeds:
+                    feed.age()
                 await asyncio.sleep(REGISTRY_RETRY.delay_s(attempt, None, random()))  # noqa: S311 # jitter
                 continue
             attempt = 0
@@ -152,7 +195,7 @@ class Feeds:
         transport = make_transport(profile)
         if profile.indicators is not None:
             return IndicatorFeed(profile, profile.indicators, transport, self._client, metrics, metrics_url)
-        return Feed(profile, transport, self._client, self._pages, metrics)
+        return Feed(profile, transport, self._client, self._pages, metrics, self._now_s)
 
     def describe(self) -> Mapping[str, Any]:
         """How each feed stands, by its name."""

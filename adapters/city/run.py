@@ -96,6 +96,7 @@ class Run:
         self._wants_letters = stored.requested > 0
         self._uncommitted = 0
         self._commit_due_s = self._since
+        self._passed: str | None = None
         self.is_committing = False
         self.hindrance = ""
         """Why nothing is delivered at the moment, for people; empty if all is well."""
@@ -109,6 +110,15 @@ class Run:
     def cursor(self) -> str:
         """Behind everything that is settled, whether that is committed or not."""
         return self._backlog.cursor
+
+    def oldest(self, head: str) -> str | None:
+        """The time of the oldest change that waits, if the stream ends at `head`; empty: none does; None: not known yet.
+
+        Of what is not read it is known that it is younger than what was read last.
+        """
+        if self._backlog:
+            return self._backlog.oldest
+        return "" if parse_cursor(self._backlog.cursor) >= parse_cursor(head) else self._passed
 
     @property
     def _delivered(self) -> int:
@@ -161,6 +171,7 @@ class Run:
         if fetching.done():
             self._fetching = None
             page = fetching.result()
+            self._passed = page.changes[-1]["time"] if page.changes else self._passed
             if not self._backlog:
                 self._since = self._now()
             self._fetch(page.cursor, len(page.changes))

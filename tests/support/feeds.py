@@ -1,6 +1,7 @@
 """Feeds of a registry in memory into stand-ins, in one process: the engine as it runs in a node, without the node."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -36,12 +37,13 @@ class RunningFeeds:
     profiles: list[Profile]
     scrape: CollectorRegistry = field(default_factory=CollectorRegistry)
     metrics_url: str = ""
+    now_s: Callable[[], float] = time.time
 
     async def __aenter__(self) -> Self:
         self.client = RegistryClient(f"http://127.0.0.1:{self.node.port}", self.node.tokens["city"])
         await self.client.__aenter__()
         metrics = build_metrics(self.scrape)
-        self.feeds = Feeds(self.profiles, self.client, metrics, lambda _: None, look_s=0.05, metrics_url=self.metrics_url)
+        self.feeds = Feeds(self.profiles, self.client, metrics, lambda _: None, **self._options())
         self._task = asyncio.create_task(self.feeds.run())
         return self
 
@@ -52,6 +54,9 @@ class RunningFeeds:
         await asyncio.gather(self._task, return_exceptions=True)
         await self.feeds.close()
         await self.client.__aexit__()
+
+    def _options(self) -> dict[str, Any]:
+        return {"look_s": 0.05, "metrics_url": self.metrics_url, "now_s": self.now_s}
 
     def outcome(self, outcome: str, feed: str = "platform") -> float:
         """How many events came to this."""
@@ -64,7 +69,11 @@ class RunningFeeds:
         return got.document
 
     def lag(self, name: str = "platform") -> float | None:
-        return self.scrape.get_sample_value("biaojie_feed_lag_changes", {"feed": name})
+        return self.gauge("lag_changes", name)
+
+    def gauge(self, what: str, name: str = "platform") -> float | None:
+        """What the feed's gauge of that name says."""
+        return self.scrape.get_sample_value(f"biaojie_feed_{what}", {"feed": name})
 
 
 async def until_so(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -118,7 +118,7 @@ def test_an_id_says_what_is_told_and_nothing_else() -> None:
 
 def test_a_change_is_told_row_by_row() -> None:
     rows = [record_row(f"88.118.1001/{number}", URL) for number in range(3)]
-    change = {"position": "1", "rows": [*rows, noun_row("prefix", "88.118", registrant="")]}
+    change = {"position": "1", "time": "2026-01-01T00:00:00.000Z", "rows": [*rows, noun_row("prefix", "88.118", registrant="")]}
     ((entries, end),) = Page([change], "0", "1", "1").told(make_profile())
     assert [entry.event.key for entry in entries] == [("record", f"88.118.1001/{number}") for number in range(3)]
     assert [entry.before for entry in entries] == ["0"] * 3
@@ -126,7 +126,12 @@ def test_a_change_is_told_row_by_row() -> None:
 
 
 def test_feeds_that_tell_the_same_of_a_page_compose_it_once_and_each_under_its_own_source() -> None:
-    page = Page([{"position": "1", "rows": [record_row("88.118.1001/a", URL, PRICE)]}], "0", "1", "1")
+    page = Page(
+        [{"position": "1", "time": "2026-01-01T00:00:00.000Z", "rows": [record_row("88.118.1001/a", URL, PRICE)]}],
+        "0",
+        "1",
+        "1",
+    )
     first, second, other = make_profile(), replace(make_profile(), name="second"), make_profile(shape={"fields": ["state"]})
     ((entries, _),) = page.told(first)
     ((same, _),) = page.told(second)
@@ -141,7 +146,10 @@ def test_a_page_is_told_in_portions_each_with_its_end(count: int) -> None:
     numbers = range(1, count + 1)
     # Every third change has nothing for the feed; the page ends behind more that is for nobody.
     rows = [[] if number % 3 == 0 else [record_row(f"88.118.1001/{number}", URL)] for number in numbers]
-    changes = [{"position": str(number), "rows": each} for number, each in zip(numbers, rows, strict=True)]
+    changes = [
+        {"position": str(number), "time": "2026-01-01T00:00:00.000Z", "rows": each}
+        for number, each in zip(numbers, rows, strict=True)
+    ]
     page = Page(changes, "0", str(count + 7), str(count + 9))
     # Two feeds in turn, one of them behind the other.
     ahead, behind = page.told(make_profile()), page.told(replace(make_profile(), name="second"))

@@ -42,7 +42,7 @@ def change(sequence: int) -> dict[str, Any]:
         "template": "", "aliases": [], "created": "2026-01-01T00:00:00.000Z", "changed": "2026-01-01T00:00:00.000Z",
     }  # fmt: skip
     row = {"kind": "record", "name": f"88.118/{sequence}", "version": 1, "prior_version": 0, "record": record}
-    return {"position": cursor(sequence), "rows": [row]}
+    return {"position": cursor(sequence), "time": "2026-01-01T00:00:00.000Z", "rows": [row]}
 
 
 @dataclass

@@ -142,6 +142,9 @@ class IndicatorFeed:
             self._task = asyncio.create_task(_guard(self._run), name=f"feed {self.profile.name}")
         self._state = "paused" if stored.is_paused else "running"
 
+    def age(self) -> None:
+        """Nothing of it waits."""
+
     def describe(self) -> str:
         """How it stands, in a word or a sentence."""
         hindrance = self._run.hindrance if self._run is not None else ""

@@ -17,10 +17,11 @@ from proto.frozen import frozen
 
 @frozen
 class Entry:
-    """An event with its place: its change is the first with any event after the cursor `before`."""
+    """An event with its place: its change is the first with any event after the cursor `before`, and was made at `time`."""
 
     event: Event
     before: str
+    time: str = ""
 
 
 class Backlog:
@@ -41,6 +42,11 @@ class Backlog:
     def cursor(self) -> str:
         """Behind everything that is settled."""
         return self._entries[0].before if self._entries else self.end
+
+    @property
+    def oldest(self) -> str:
+        """The time of the oldest change that is not settled; empty: there is none."""
+        return self._entries[0].time if self._entries else ""
 
     def add(self, entries: Sequence[Entry], cursor: str) -> None:
         """What was read up to `cursor`, and what is in it for this feed."""

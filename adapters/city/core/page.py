@@ -50,6 +50,6 @@ class Page:
             for row in change["rows"]:
                 event = event_of(row, selection, shape)
                 if event is not None:
-                    entries.append(Entry(event, before))
+                    entries.append(Entry(event, before, change["time"]))
             before = change["position"]
         return entries, before if end < len(self.changes) else self.cursor

@@ -1,6 +1,7 @@
 """Webhook feeds against a system that misbehaves: everything arrives, nothing is given up that should not be."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -136,6 +137,69 @@ async def test_a_system_that_is_away_misses_nothing(node: RestNode, consumer: Co
         assert (await running.stored())["letters"] == 0
 
 
+class Clock:
+    """Seconds since 1970, moved by hand."""
+
+    def __init__(self, now_s: float) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def changed_s(node: RestNode, name: str) -> float:
+    """When it was last registered."""
+    record = (await node("GET", f"/api/v1/identifiers/88.118.1001/{name}", by="holder")).document
+    return datetime.fromisoformat(record["changed"]).timestamp()
+
+
+async def test_how_long_a_system_has_not_been_told_grows_while_it_is_away_and_outlives_a_start(
+    node: RestNode, consumer: Consumer
+) -> None:
+    port = consumer.port
+    await register(node, "a")
+    clock = Clock(await changed_s(node, "a"))
+    running = feeding(node, consumer)
+    running.now_s = clock
+    async with running:
+        await until(lambda: knows(consumer, "a"))
+        await until(lambda: running.gauge("lag_seconds") == 0)
+        await consumer.close()
+        await register(node, "b")
+        clock.now_s += 3_600
+        await until(lambda: (running.gauge("lag_seconds") or 0) >= 3_600)
+        clock.now_s += 86_400
+        await until(lambda: (running.gauge("lag_seconds") or 0) >= 90_000)
+    again = feeding(node, consumer)
+    again.now_s = clock
+    async with again:
+        await until(lambda: (again.gauge("lag_seconds") or 0) >= 90_000)
+        await consumer.open(port)
+        await until(lambda: knows(consumer, "b"))
+        await until(lambda: again.gauge("lag_seconds") == 0)
+
+
+async def test_a_paused_feed_says_so_and_how_long_what_is_for_it_has_waited(node: RestNode, consumer: Consumer) -> None:
+    await register(node, "a")
+    running = feeding(node, consumer, select={"prefixes": ["88.118.1001"], "types": ["SPECIAL"]})
+    running.now_s = clock = Clock(await changed_s(node, "a"))
+    async with running:
+        await until(lambda: running.gauge("lag_seconds") == 0)
+        await node("POST", "/api/v1/feeds/platform/pause", {"note": "it moves house"})
+        await until(lambda: running.gauge("paused") == 1)
+        # What others are told does not wait for this one.
+        await register(node, "b")
+        clock.now_s += 3_600
+        await until(lambda: running.gauge("lag_seconds") == 0)
+        special = {"values": [{"index": 1, "type": "SPECIAL", "data": "x"}]}
+        await node("PUT", "/api/v1/identifiers/88.118.1001/c", special, by="holder")
+        await until(lambda: (running.gauge("lag_seconds") or 0) >= 3_600)
+        await node("POST", "/api/v1/feeds/platform/resume")
+        await until(lambda: running.gauge("lag_seconds") == 0)
+        assert running.gauge("paused") == 0
+        assert knows(consumer, "c")
+
+
 @pytest.mark.parametrize("dislike", ["refused", "broken"])
 async def test_one_event_that_is_not_wanted_does_not_stop_the_others(node: RestNode, consumer: Consumer, dislike: str) -> None:
     names = [f"p{number}" for number in range(9)]
@@ -148,6 +212,7 @@ async def test_one_event_that_is_not_wanted_does_not_stop_the_others(node: RestN
         assert (letter["name"], letter["row_version"]) == ("88.118.1001/p4", 1)
         assert letter["reason"] == {"refused": "422 not this one", "broken": "500 it broke"}[dislike]
         assert not knows(consumer, "p4")
+        await until(lambda: running.gauge("dead_letters") == 1)
         # Asked for too early it stays a letter; asked for later it is delivered.
         await node("POST", "/api/v1/feeds/platform/letters/replay", {})
         await until_letters(running, letters=1, requested=0, attempts=letter["attempts"] + 1)
@@ -155,6 +220,7 @@ async def test_one_event_that_is_not_wanted_does_not_stop_the_others(node: RestN
         await node("POST", "/api/v1/feeds/platform/letters/replay", {})
         await until(lambda: knows(consumer, "p4"))
         await until_letters(running, letters=0, requested=0)
+        await until(lambda: running.gauge("dead_letters") == 0)
 
 
 @pytest.mark.parametrize("failures", range(4, 10))
