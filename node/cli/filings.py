@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     stand_in.add_argument("--control-port", type=int, default=0, help="of HTTP, for who watches it (0: any)")
     stand_in.add_argument("--password", default="", help="what a login must say (default: anything)")
     stand_in.add_argument("--journal", type=Path, help="keep what is taken in this file")
+    stand_in.add_argument("--forget", action="store_true", help="know no transaction again, as systems with a short memory")
     stand_in.add_argument("--hold", action="store_true", help="let the auditor decide nothing until told otherwise")
 
 
@@ -61,7 +62,7 @@ def _stand_in(arguments: argparse.Namespace) -> None:
     from adapters.upstream.epp.fake import BusinessSystem, serve
 
     with suppress(KeyboardInterrupt):
-        system = BusinessSystem(arguments.password, arguments.journal, holds=arguments.hold)
+        system = BusinessSystem(arguments.password, arguments.journal, holds=arguments.hold, forgets=arguments.forget)
         asyncio.run(serve(system, arguments.port, arguments.control_port))
 
 

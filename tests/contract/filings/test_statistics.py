@@ -9,7 +9,7 @@ import pytest
 
 from adapters.upstream.epp.core.objects import DayReport
 from adapters.upstream.epp.fake import BusinessSystem
-from adapters.upstream.epp.mapping import command_of
+from adapters.upstream.epp.mapping import create_of
 from proto.errors import Reason, Refusal
 from proto.model.day import DAY_MS, day_of, start_of
 from proto.model.filing import FilingKind
@@ -154,7 +154,7 @@ async def test_a_report_that_was_rejected_is_tried_again_with_its_figures(world:
     assert (await node("POST", f"{FILINGS}/statistics/{first}/redraft")).status == 200
     content = (await node("GET", f"{FILINGS}/statistics/{first}")).document["content"]
     assert content["prefixes"] == before == {"88.118.1001": [2, 2, 2, 0]}
-    assert isinstance(command_of("statistics", content, "88.118", ""), DayReport)
+    assert isinstance(create_of("statistics", content, "88.118", ""), DayReport)
 
 
 async def test_a_report_without_its_figures_is_not_tried_again(
@@ -229,6 +229,6 @@ async def test_what_workers_counted_of_a_day_is_in_its_report(world: World, node
 
 async def test_a_report_of_before_there_were_counts_of_resolutions_is_told_without(system: BusinessSystem) -> None:
     content = {"day": "2026-11-24", "prefixes": {"88.118.1001": [2, 2, 2], "88.118.1002": [1, 1, 1, 4]}}
-    command = command_of("statistics", content, "88.118", "")
+    command = create_of("statistics", content, "88.118", "")
     assert isinstance(command, DayReport)
     assert [each.resolved for each in command.figures] == [None, 4]
