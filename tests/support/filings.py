@@ -16,7 +16,7 @@ from adapters.upstream.epp.registry_client import RegistryClient
 from node.metrics import build_metrics
 from tests.support.rest import RestNode
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 QUICK = (RetryPolicy(0.02, 0.1), RetryPolicy(0.02, 0.1))
 PASSWORD = "our secret"
 
