@@ -27,7 +27,7 @@ from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
 from registry.policy.rules import Action, enter
-from registry.service import accounts, feeds, filings, prefixes, registrants, statistics
+from registry.service import accounts, feeds, filing_listing, filings, prefixes, registrants, statistics
 from registry.service.access import AccessLog
 from registry.service.accounts import NewAccount, new_secret
 from registry.service.changes import ChangesPage, Follower, Found, Identify, Kind, Read, See, holders_of
@@ -37,7 +37,8 @@ from registry.service.delegation import plan_delegation
 from registry.service.execute import Executor, Written
 from registry.service.feeds import FeedStanding, Progress
 from registry.service.figures import Figures, Grouping, Statistics
-from registry.service.filings import EVERY_FILING, FilingCounts, UpstreamAnswer, Wanted
+from registry.service.filing_listing import EVERY_FILING, FilingCounts, Wanted
+from registry.service.filings import UpstreamAnswer
 from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
@@ -390,7 +391,7 @@ class Registry:
     async def show_filing(self, context: Context, kind: FilingKind, name: str) -> Filing:
         """One filing as far as the caller may see it."""
         await self.executor.catch_up()
-        filing = filings.show_filing(self._reader, context.caller, kind, name)
+        filing = filing_listing.show_filing(self._reader, context.caller, kind, name)
         await self.access.note(context, Reading.FILINGS, (filing.registrant,), filing.name)
         return filing
 
@@ -399,14 +400,14 @@ class Registry:
     ) -> Page[Filing]:
         """The filings of one registrant, or of all, that are wanted."""
         await self.executor.catch_up()
-        page = filings.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
+        page = filing_listing.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
         await self.access.note(context, Reading.FILINGS, [each.registrant for each in page.items])
         return page
 
     async def count_filings(self, context: Context) -> FilingCounts:
         """How many filings there are in each state."""
         await self.executor.catch_up()
-        return filings.count_filings(self._reader, context.caller)
+        return filing_listing.count_filings(self._reader, context.caller)
 
     # Changes
 

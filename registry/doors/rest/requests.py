@@ -191,8 +191,8 @@ def parse_transaction(document: Members) -> str:
 
 
 def parse_upstream_answer(document: Members) -> UpstreamAnswer:
-    """`{"transaction", "state", "code", "message"?, "server_transaction"?, "entity"?}`."""
-    document.allow(("transaction", "state", "code", "message", "server_transaction", "entity"))
+    """`{"transaction", "state", "code", "message"?, "server_transaction"?, "entity"?, "holds"?}`."""
+    document.allow(("transaction", "state", "code", "message", "server_transaction", "entity", "holds"))
     return UpstreamAnswer(
         document.text("transaction"),
         parse_member(document, "state", FilingState),
@@ -200,6 +200,7 @@ def parse_upstream_answer(document: Members) -> UpstreamAnswer:
         document.text("message", ""),
         document.text("server_transaction", ""),
         document.text("entity", ""),
+        document.flag("holds") if "holds" in document.document else None,
     )
 
 

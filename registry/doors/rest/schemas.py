@@ -142,11 +142,20 @@ _FILING: Final = closed(
         "content": {"type": "object", "description": "What the upstream is told."},
         "details": _DETAILS,
         "is_known": {**FLAG, "description": "Whether the upstream approved it once: what follows is an update."},
+        "is_held": {**FLAG, "description": "Whether the upstream answered that it has it, and nobody knows whether from us."},
+        "approved_content": {"type": "object", "description": "What the upstream approved last, if that is known."},
         "steps": items(_STEP),
         **STAMPS,
     },
     about="What the upstream is told of a registrant, a prefix or a day, and how far it has come with that.",
 )
+_QUEUE: Final = {
+    "due": {**COUNT, "description": "How many can be told now."},
+    "waiting_since": {
+        "anyOf": [TIME, {"type": "null"}],
+        "description": "Since when the filing that waits longest has been as it is.",
+    },
+}
 _SUM: Final = {
     "registered": {**COUNT, "description": "Identifiers that were ever registered."},
     "active": {**COUNT, "description": "Those that answer now."},
@@ -282,19 +291,21 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "drafted": items(TEXT),
             "states": closed(dict.fromkeys([state.name.lower() for state in FilingState], COUNT)),
-            "due": {**COUNT, "description": "How many can be told now."},
-            "waiting_since": {
-                "anyOf": [TIME, {"type": "null"}],
-                "description": "Since when the filing that waits longest has been as it is.",
-            },
+            **_QUEUE,
+            "days": closed(_QUEUE, about="The same of the figures of days; the rest is about registrants and prefixes."),
             "position": POSITION,
         }
     ),
     "FilingDetails": closed({"details": _DETAILS}, about="All of them: what is left out is taken back."),
     "FilingSubmission": closed({"transaction": TEXT}, about="The transaction's name of ours, unique for all time (clTRID)."),
     "UpstreamAnswer": closed(
-        {"transaction": TEXT, "state": choice(["pending", "approved", "rejected"]), "code": _CODE},
-        {"message": TEXT, "server_transaction": TEXT, "entity": TEXT},
+        {"transaction": TEXT, "state": choice(["draft", "pending", "approved", "rejected"]), "code": _CODE},
+        {
+            "message": TEXT,
+            "server_transaction": TEXT,
+            "entity": TEXT,
+            "holds": {**FLAG, "description": "Whether the upstream has such a thing from before this command."},
+        },
     ),
     "Sum": closed(_SUM, about="Figures of one prefix or enterprise."),
     "Statistics": closed(
