@@ -57,9 +57,10 @@ class Page:
 
 
 def whose(row: Document) -> tuple[str, str]:
-    """The registrant whose thing a row is, and the prefix that it is below, if it is below one."""
+    """The registrant whose thing a row is (empty: nobody's but the node's), and the prefix that it is below, if it is."""
     kind = row["kind"]
     noun = row[kind]
     if kind == FeedKind.REGISTRANT:
         return noun["code"], ""
-    return noun["registrant"], noun["name"] if kind == FeedKind.PREFIX else noun["identifier"].partition("/")[0]
+    prefix = noun["name"] if kind == FeedKind.PREFIX else noun.get("identifier", "").partition("/")[0]
+    return noun.get("registrant", ""), prefix
