@@ -38,6 +38,10 @@ MAX_FILE_AGE_S: Final = 60.0
 # All files that lie there: some 300,000 readings that a registry which is away has still to take. What comes then is refused.
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 
+# While that many lie there a file is left by its size alone: a registry that is away for months finds no file for each minute,
+# and looking through them takes some milliseconds.
+MAX_WAITING_FILES: Final = 1_000
+
 # How soon a worker learns that an account has had its part.
 LOOK_S: Final = 1.0
 
@@ -60,6 +64,7 @@ class Readings:
         self._descriptor: int | None = None
         self._size = 0
         self._begun_s = 0.0
+        self._is_crowded = False
         self._refused: tuple[str, frozenset[str]] = ("", frozenset())
         self._refused_of: tuple[int, int] | None = None
 
@@ -92,7 +97,8 @@ class Readings:
 
     def look(self) -> None:
         """One time of that."""
-        if self._descriptor is not None and self._clock.monotonic() - self._begun_s >= MAX_FILE_AGE_S:
+        is_old = self._clock.monotonic() - self._begun_s >= MAX_FILE_AGE_S
+        if self._descriptor is not None and is_old and not self._is_crowded:
             self._leave()
         try:
             status = self._full.stat()
@@ -124,7 +130,9 @@ class Readings:
 
     def _begin(self) -> int:
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        if _size_of(self._folder) >= MAX_WAITING_BYTES:
+        count, size = _waiting_in(self._folder)
+        self._is_crowded = count >= MAX_WAITING_FILES
+        if size >= MAX_WAITING_BYTES:
             raise OSError(f"{MAX_WAITING_BYTES} bytes wait for the registry already")
         name = f"{self._worker}-{self._clock.now_ms():012x}-{secrets.token_hex(4)}"
         descriptor = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -143,11 +151,13 @@ def _shows_more(answer: Found) -> bool:
     return not all(permissions_of(value) & PUBLIC_READ for value in answer.values)
 
 
-def _size_of(folder: Path) -> int:
-    size = 0
+def _waiting_in(folder: Path) -> tuple[int, int]:
+    """How many files there are, and their bytes."""
+    count = size = 0
     for each in os.scandir(folder):
         try:
             size += each.stat().st_size
         except FileNotFoundError:
             continue  # the registry has just been done with it
-    return size
+        count += 1
+    return count, size

@@ -213,6 +213,18 @@ async def test_so_much_waits_for_a_registry_that_is_away_and_no_more(node: Node,
     assert isinstance(node.ask(), Found)
 
 
+async def test_a_registry_that_is_away_for_long_finds_no_file_for_each_minute(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_WAITING_FILES", 5)
+    for number in range(30):
+        node.ask(request=f"r-{number}")
+        node.clock.now += int(module.MAX_FILE_AGE_S * 1_000)
+        node.readings.look()
+    assert len(node.waiting()) == 6
+    assert await node.requests() == [f"r-{number}" for number in range(30)]
+
+
 async def test_an_account_that_has_had_its_part_of_the_day_is_refused_alone(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
