@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from node.tally import REPORT_S
 from proto.wire.handle import codes
 from tests.support.edges import connect, read_message
 from tests.support.federation import INNER, create_prefix, handle_port, register, site_of, text_value
@@ -345,6 +346,8 @@ def test_whatever_dies_above_and_below_no_answer_is_wrong(tmp_path: Path, seed: 
         # All is quiet: everything is as new as it can be, and nobody is taken for dead.
         world.node.until(lambda: newest(world))
         world.node.until(lambda: world.node.metric("biaojie_upstream_breakers_open") == 0)
+        world.node.until(lambda: not sum(each.value for each in world.node.samples("biaojie_delegate_down", prefix=MOVED)))
+        check_counts(world)
         assert not world.wrong, world.wrong[:5]
         assert {"cached", "stale", "absent", "here", "there"} <= world.seen.keys(), world.seen
         assert world.node.end() == 0
@@ -352,6 +355,23 @@ def test_whatever_dies_above_and_below_no_answer_is_wrong(tmp_path: Path, seed: 
         world.over.set()
         world.close()
         print(world.seen)
+
+
+def check_counts(world: World) -> None:
+    """What is asked for now is counted, no more and no less."""
+
+    def counted() -> float:
+        return world.node.metric("biaojie_resolve_requests_total", protocol="http")
+
+    # What was asked before may not be handed on yet.
+    readings = [-1.0, counted()]
+    while readings[-1] != readings[-2]:
+        time.sleep(3 * REPORT_S)
+        readings.append(counted())
+    asked = 3 * len(NAMES)
+    for number in range(asked):
+        world.node.fetch(f"/api/v1/resolve/{NAMES[number % len(NAMES)]}", "resolver.http_port")
+    world.node.until(lambda: counted() == readings[-1] + asked)
 
 
 def newest(world: World) -> bool:
