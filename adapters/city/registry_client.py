@@ -65,7 +65,7 @@ class RegistryClient(RegistryApi):
         delivered: int,
         refused: Sequence[Mapping[str, Any]],
         settled: Sequence[Key],
-        told: Sequence[Mapping[str, Any]],
+        told: Sequence[Mapping[str, Any]] = (),
     ) -> int:
         """Move the cursor of a feed that is as it was; returns its version. Raises `NotTaken` if it is not as it was.
 
