@@ -33,7 +33,7 @@ SECONDS: Final = 2.0
 FOUND_OUT_SECONDS: Final = 5.0
 BRIEF: Final = "upstream.max_ttl_s=1"
 MUST_MS: Final = 1.0
-# The hundredth longest wait is the machine's, where others use it too: it stands beside the ratio, and no limit holds it.
+# The hundredth longest wait moves with whoever else uses the machine, by more than the limit: it is shown and not judged.
 QUANTILES: Final = (("median", 0.5, MUST_MS), ("99th percentile", 0.99, None))
 
 
