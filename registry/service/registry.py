@@ -43,6 +43,7 @@ from registry.service.listing import Page
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
 from registry.service.read import list_records, read_record
+from registry.service.readings import ReadingDesk
 from registry.service.register import Mode, plan_all_or_nothing, plan_registration
 from registry.service.registrants import parse_whose
 from registry.service.retire import plan_retirement
@@ -70,6 +71,9 @@ class Registry:
         self._make_secret = make_secret
         self.figures = Figures(self.executor, stream, data, counting)
         self.access = AccessLog(data / places.ACCESS if data is not None else None, clock)
+        self.readings: ReadingDesk | None = None
+        if data is not None:
+            self.readings = ReadingDesk(self.access, data / places.READINGS, data / places.READINGS_FULL, clock)
 
     def authenticate(self, token: str) -> Caller:
         """Who a bearer token is; nobody in particular for an empty one. Raises `Refusal(UNAUTHENTICATED)`."""
@@ -299,9 +303,11 @@ class Registry:
     async def move_feed(self, context: Context, name: str, progress: Progress, expected_version: int | None = None) -> Written:
         """Move a feed's cursor with what a delivery came to."""
         reader, caller = self._reader, context.caller
-        return await self._write(
+        done = await self._write(
             context, lambda now_ms: feeds.plan_progress(reader, caller, name, progress, expected_version, now_ms)
         )
+        self.access.tell(caller.account, name, progress.cursor, progress.told)
+        return done
 
     async def pause_feed(self, context: Context, name: str, note: str = "") -> Written:
         """Let a feed deliver nothing until it is resumed."""
@@ -465,6 +471,8 @@ class Registry:
         self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Access]:
         """Who of the city has read what of a registrant, or of all, newest first."""
+        if self.readings is not None:
+            await self.readings.settle()
         return await self.access.page(context.caller, registrant, after, limit)
 
     async def _note_page(self, context: Context, page: Page[Record], prefix: str) -> None:

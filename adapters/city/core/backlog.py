@@ -17,10 +17,15 @@ from proto.frozen import frozen
 
 @frozen
 class Entry:
-    """An event with its place: its change is the first with any event after the cursor `before`."""
+    """An event with its place: its change is the first with any event after the cursor `before`.
+
+    `registrant` is whose thing it tells of, below `prefix` if it is below one.
+    """
 
     event: Event
     before: str
+    registrant: str = ""
+    prefix: str = ""
 
 
 class Backlog:

@@ -38,6 +38,7 @@ from registry.service.filings import DETAILS, MAX_CODE
 from registry.service.lifecycle import FIRST_STATES
 from registry.service.plan import Outcome
 from registry.service.register import Mode
+from registry.service.told import MAX_PREFIXES, MAX_TOLD
 
 _STATE: Final = choice([state.name.lower() for state in State])
 _PREFIX_STATE: Final = choice([state.name.lower() for state in PrefixState])
@@ -264,8 +265,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 MAX_LETTERS,
             ),
             "settled": items(_LETTER_NAME, MAX_LETTERS),
+            "told": items(closed({"registrant": TEXT, "count": COUNT}, {"prefixes": items(TEXT, MAX_PREFIXES)}), MAX_TOLD),
         },
-        "What became of a delivery: how far everything is settled, events refused for good, letters no longer needed.",
+        "What became of a delivery: how far everything is settled, events refused for good, letters no longer needed, and of "
+        "whom it told (for the access log).",
     ),
     "Letter": closed(
         {
@@ -333,8 +336,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "reading": choice(list(Reading)),
             "registrant": {**TEXT, "description": "Whose things were read; `*`: figures of all together."},
             "count": {**COUNT, "description": "How many things of this registrant the answer held."},
+            "way": {**TEXT, "description": "The protocol at a resolver, or the feed and how far it has told; else empty."},
         },
-        about="That an account of the city has read something.",
+        about="That an account of the city has read something, or was told of it.",
     ),
     "AccessPage": page_schema("accesses", "Access"),
     "ChangesPage": closed({"changes": items(ref("Change")), "cursor": POSITION, "head": POSITION}),
