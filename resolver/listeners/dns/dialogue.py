@@ -18,8 +18,9 @@ from proto.errors import Reason, Refusal
 from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound, Referral
 from proto.model.query import Query
+from proto.packed_answer import found_in
 from proto.packed_dns import compose_turn
-from proto.packing import PackedRecord, least_ttl_s
+from proto.packing import COPY_FORMAT
 from proto.ports import RecordReader
 from proto.wire.dns import codes, message
 from proto.wire.dns.codes import Rcode, RRType
@@ -175,7 +176,7 @@ class Dialogue:
         messages: Sequence[bytes],
         places: Sequence[int],
         keys: Sequence[bytes],
-        asked: Sequence[tuple[str, bool]],
+        asked: Sequence[tuple[str, bool, bool]],
         replies: list[bytes | None],
     ) -> None:
         """Put the replies that plain look-ups come to where they belong, and keep those that were asked for before."""
@@ -209,6 +210,7 @@ class Dialogue:
         try:
             query = parse_query(raw)
             asked = self._asked(query, Named(identifier), query.kind, now_s)
+            asked = asked._replace(is_foreign=bool(stored) and stored[0] == COPY_FORMAT)
             made[place], composed = self._reply(query, asked, _answer_of(identifier, stored, now_s))
         except Exception:
             logger.exception(_FAILED)
@@ -231,7 +233,7 @@ class Dialogue:
             # Whether anything can lie below a prefix that others serve is theirs to say; of the name itself there is nothing.
             found, kind = Named(found.prefix), _NO_TYPE
         asked = self._asked(query, found, kind, self._now_ms() // 1_000)
-        stored = None if self._plain is None else self._plain.look_up(found.identifier)
+        stored = None if self._plain is None else self._plain.look_up(found.identifier, takes_copy=False)
         if self._plain is not None and stored is not None:
             reply, raw = self._reply(query, asked, _answer_of(found.identifier, stored, asked.now_s))
             if reply is not None:
@@ -358,9 +360,7 @@ def _answer_of(asked: str, stored: bytes, now_s: int) -> Answer:
     """What the chain would answer, of what a plain look-up found."""
     if not stored:
         return NotFound(asked)
-    record = PackedRecord(stored)
-    values, _ = record.select()
-    return Found(asked, record.identifier, record.version, (), "", "", least_ttl_s(values, now_s, 0), values=values)
+    return found_in(stored, asked, now_s)
 
 
 def _key(query: message.Query) -> bytes:

@@ -26,7 +26,7 @@ from proto.wire.grpc.response import answer_with, fail_with
 from proto.wire.http2.response import Response
 from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
-from resolver.chain.plain import PlainLookups, is_plain
+from resolver.chain.plain import PlainLookups, is_plain, takes_copy
 from resolver.chain.step import Resolve, Result, abandon
 from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES, MAX_KEPT_QUESTION_BYTES
@@ -131,7 +131,7 @@ class Lookups:
         first = ask(identifiers[0]) if identifiers else None
         if self._plain is None or first is None or not is_plain(first):
             return self._answer_behind(identifiers, ask, first)
-        read = partial(self._plain.look_up_many, wants_private=first.wants_private)
+        read = partial(self._plain.look_up_many, wants_private=first.wants_private, takes_copy=takes_copy(first))
         records: list[bytes | None] | None = None
         if len(identifiers) <= BATCH_SLICE and self._may_answer_now():
             records = read(identifiers)

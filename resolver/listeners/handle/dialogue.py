@@ -18,6 +18,7 @@ from proto.metrics import Counter
 from proto.model.answer import Answer, NotFound
 from proto.model.query import Query
 from proto.packed_handle import compose_public_replies
+from proto.packing import COPY_FORMAT
 from proto.ports import Clock
 from proto.wire.handle import codes
 from proto.wire.handle.codes import OpCode, ResponseCode
@@ -161,7 +162,7 @@ class Dialogue:
         self,
         plain: PlainLookups,
         keys: Sequence[bytes],
-        asked: Sequence[tuple[str, bool]],
+        asked: Sequence[tuple[str, bool, bool]],
         found: Sequence[bytes | None],
         replies: Sequence[bytes | None],
     ) -> None:
@@ -173,10 +174,11 @@ class Dialogue:
             rows = [row for row in zip(keys, asked, found, replies, strict=True) if row[3] is not None]
             keys, asked, found, replies = zip(*rows, strict=True)
         admitted = self._kept.admits_each(keys)
-        for key, (identifier, _), stored, reply in compress(zip(keys, asked, found, replies, strict=True), admitted):
+        for key, (identifier, *_), stored, reply in compress(zip(keys, asked, found, replies, strict=True), admitted):
             if stored is not None and reply is not None:
                 body = body_of(reply)
-                kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,))
+                is_own = not stored or stored[0] != COPY_FORMAT
+                kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,), is_own=is_own)
                 plain.keep(self._kept, key, identifier, stored, kept, len(body))
 
     def reject(self, envelope: Envelope | None, refusal: Refusal) -> bytes:
