@@ -16,9 +16,10 @@ from proto.wire.handle.plain import compose_plain, compose_plain_reply, parse_pl
 
 @compiled.preferred
 def compose_public_reply(packet: bytes, stored: bytes, serial: int, flags: int, now_s: int) -> bytes:
-    """The whole reply to the plain question in `packet`: the public values of a record as it is `stored`, or of a copy as shown.
+    """The whole reply to the plain question in `packet`: the public values of a record as it is `stored`, or of a shown copy.
 
-    `flags` are set beside the echoed ones, but not with a copy; `now_s` is UTC seconds. Raises `ValueError` if the packet holds no plain question.
+    `flags` are set beside the echoed ones, but not with a copy; `now_s` is UTC seconds. Raises `ValueError` if the packet holds
+    no plain question.
     """
     question = parse_plain(packet)
     if question is None:

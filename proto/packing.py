@@ -134,7 +134,7 @@ def pack_foreign(identifier: str, version: int, values: Sequence[bytes]) -> byte
 @compiled.preferred
 def show_copy(packed: bytes, age_s: int, ttl_s: int, holds_ms: int, passed_s: int) -> bytes:
     """A packed copy as it is shown at a moment: `passed_s` after it came its values' TTLs are less by so much (those that end
-    at a certain second stay), it is `age_s` old, holds for `ttl_s` more, and `holds_ms` milliseconds later one of these changes.
+    at a certain second stay), it is `age_s` old and holds for `ttl_s` more; in `holds_ms` milliseconds one of these changes.
     """
     shown = bytearray(packed)
     _TOLD.pack_into(shown, _TIMES_AT, age_s, ttl_s, holds_ms)

@@ -143,8 +143,8 @@ def no_copies(names: Sequence[str]) -> list[bytes | None]:
 
 
 class PlainLookups:
-    """Of one listener: its `protocol` is what answers are counted under; `tallies` count them by prefix. `copied` gives copies, if
-    everybody who can reach the listener may have them."""
+    """Of one listener: its `protocol` is what answers are counted under; `tallies` count them by prefix. `copied` gives
+    copies, if everybody who can reach the listener may have them."""
 
     def __init__(
         self,

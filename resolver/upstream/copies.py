@@ -51,8 +51,9 @@ class Copy:
     """One answer. Times are UTC milliseconds: `born_ms` when the home said so, `fetched_ms` when it came here (from the home or
     another node's copy), `until_ms` when its TTL ends.
 
-    `record` is packed (`proto.packing.pack_foreign`): its own spelling, or none, and its values as they came, public ones alone;
-    `alias` is what an HS_ALIAS among them names; `was_stale` says that the node it came from had nothing newer than a stale copy.
+    `record` is packed (`proto.packing.pack_foreign`): its own spelling, or none, and its values as they came, public ones
+    alone; `alias` is what an HS_ALIAS among them names; `was_stale` says that the node it came from had nothing newer than a
+    stale copy.
     """
 
     kind: Kind
@@ -76,7 +77,8 @@ class Copy:
 
     @property
     def version(self) -> int:
-        return PackedRecord(self.record).version
+        version: int = PackedRecord(self.record).version
+        return version
 
     @property
     def values(self) -> tuple[bytes, ...]:

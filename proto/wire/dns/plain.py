@@ -67,8 +67,8 @@ def read_turn(
     messages: Sequence[bytes], zone: bytes, mark: bytes, kept: Container[bytes]
 ) -> tuple[list[tuple[int, bytes]], list[int], list[bytes], list[tuple[str, bool, bool]]]:
     """The plain questions among messages, by their places: those whose key (`mark`, and what decides the reply) is `kept`, with
-    it; and places, keys, and what is asked (the identifier, that no private values are wanted, and that a copy of another node's
-    answer will do) of all others.
+    it; and places, keys, and what is asked (the identifier, that no private values are wanted, and that a copy of another
+    node's answer will do) of all others.
     """
     known: list[tuple[int, bytes]] = []
     places: list[int] = []
