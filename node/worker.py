@@ -184,8 +184,8 @@ def build_listeners(
         return Neighbours(folder, protocol, assignment.number - 1, assignment.workers, clock)
 
     site = partial(node_site, http_port=http_port)
-    copied = upstream.show_each if answers.keeps_copies else no_copies
-    plain = partial(PlainLookups, view, clock, metrics, tallies=answers.tallies, copied=copied)
+    copied = upstream.show_each if upstream.has_root else no_copies
+    plain = partial(PlainLookups, view, clock, metrics, tallies=answers.tallies, copied=copied, serves=recursion.serves)
     http = HttpListener(
         resolve,
         view,

@@ -7,9 +7,9 @@ says that there is more to it (an alias, a suspension, nothing public, not homed
 chain is to be asked. That nothing is registered under a name that is homed here is an answer as well (`ABSENT`): the chain
 would only look once more. A property test compares the two over a real store.
 
-What lives nowhere here may be here as a copy of another node's record (`resolver.upstream.copies`). If everybody who can reach
-the listeners may have copies, one that is fresh, is to be had for the asking and is nobody's alias is looked up the same way,
-and comes packed as a record with its age and TTLs as of now. All else that is to be known of foreign identifiers (whom to ask,
+What lives nowhere here may be here as a copy of another node's record (`resolver.upstream.copies`). For whoever may have
+others asked, one that is fresh and nobody's alias is looked up the same way, and comes packed as a record with its age and TTLs
+as of now. All else that is to be known of foreign identifiers (whom to ask,
 what is stale, that there is nothing) the chain knows. Where a prefix lives is found out for every question, before any copy is
 looked at: what is homed here, or delegated, is never answered with one.
 
@@ -138,13 +138,17 @@ def find_alone(
 
 
 def no_copies(names: Sequence[str]) -> list[bytes | None]:
-    """`Copied` of a node that asks nobody, or not for everybody."""
+    """`Copied` of a node that asks nobody."""
     return [None] * len(names)
+
+
+def _everybody(_peer: str) -> bool:
+    return True
 
 
 class PlainLookups:
     """Of one listener: its `protocol` is what answers are counted under; `tallies` count them by prefix. `copied` gives
-    copies, if everybody who can reach the listener may have them."""
+    copies, to the addresses that the node `serves` with what others answer."""
 
     def __init__(
         self,
@@ -154,7 +158,13 @@ class PlainLookups:
         protocol: str,
         tallies: Tallies | None = None,
         copied: Copied = no_copies,
+        serves: Callable[[str], bool] = _everybody,
     ) -> None:
+        tallies = tallies or Tallies()
+        self.serves: Final = _everybody if copied is no_copies else serves
+        """Whether others are asked for an address, so that it may have copies; where there are none, everybody may."""
+        self.here: PlainLookups = self if copied is no_copies else PlainLookups(reader, clock, metrics, protocol, tallies)
+        """The same for whom others are not asked: what is homed here alone."""
         self._copied = copied
         self._homing = reader.homing
         self._record = reader.record
@@ -167,9 +177,12 @@ class PlainLookups:
         self._count_copies = metrics.foreign_answers.labels(Source.CACHED).inc
         self._observe = tally.seconds.observe
         self._observe_many = tally.seconds.observe_many
-        tallies = tallies or Tallies()
         self._by_prefix = tallies.found
         self._missed_by_prefix = tallies.missed
+
+    def looked_up_for(self, peer: str) -> "PlainLookups":
+        """What looks up for that address."""
+        return self if self.serves(peer) else self.here
 
     def now_s(self) -> int:
         """UTC seconds since 1970: from when a TTL counts that ends at a certain second."""

@@ -113,7 +113,8 @@ class Desk:
             LOOKUPS, resolve, shelves["http"], Slots(1_000), ids, lambda _: None, lookups("http")
         )  # fmt: skip
         self.grpc = grpc.lookups.Lookups(resolve, metrics.refused, shelves["grpc"], None, lookups("grpc"))
-        self.calls = self.grpc.way(ids)
+        ways = self.grpc.ways(ids)
+        self.calls = ways.way if ways is not None else None
         self.handle = handle.dialogue.Dialogue(
             resolve, "handle", metrics.refused, clock, lambda at: node_site(at, 2641), shelves["handle"], lookups("handle")
         )

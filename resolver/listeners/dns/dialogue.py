@@ -109,7 +109,7 @@ class Dialogue:
 
         `peer` is the address that asks.
         """
-        (reply,) = self.respond_plainly_to((raw,))
+        (reply,) = self.respond_plainly_to((raw,), self.serves(peer))
         return reply if reply is not None else self.respond_otherwise(raw, peer)
 
     def respond_otherwise(self, raw: bytes, peer: str = "") -> bytes | Awaitable[bytes] | None:
@@ -148,25 +148,32 @@ class Dialogue:
         """Count a refusal."""
         self._refused.labels(reason).inc()
 
-    def respond_plainly_to(self, messages: Sequence[bytes]) -> list[bytes | None]:
+    def serves(self, peer: str) -> bool:
+        """Whether others are asked for an address, so that it may have copies."""
+        return self._plain is None or self._plain.serves(peer)
+
+    def respond_plainly_to(self, messages: Sequence[bytes], is_served: bool = True) -> list[bytes | None]:
         """The replies to messages, in order, that are plain questions whose replies are kept or that plain look-ups answer.
 
-        None: `respond` is to look at it, and nothing of it was counted. Raises nothing.
+        None: `respond` is to look at it, and nothing of it was counted. `is_served`: all who ask are. Raises nothing.
         """
         replies: list[bytes | None] = [None] * len(messages)
         known, places, keys, asked = read_turn(messages, self._zone_name, _OWN_KEYS, self._shelf.keys)
-        if self._plain is not None and asked:
-            self._answer_plainly(self._plain, messages, places, keys, asked, replies)
+        plain = self._plain if is_served or self._plain is None else self._plain.here
+        if plain is not None and asked:
+            self._answer_plainly(plain, messages, places, keys, asked, replies)
         if known:
-            self._answer_kept(messages, known, replies)
+            self._answer_kept(messages, known, replies, is_served)
         return replies
 
-    def _answer_kept(self, messages: Sequence[bytes], known: Sequence[tuple[int, bytes]], replies: list[bytes | None]) -> None:
+    def _answer_kept(
+        self, messages: Sequence[bytes], known: Sequence[tuple[int, bytes]], replies: list[bytes | None], is_served: bool
+    ) -> None:
         """Put the kept replies to the messages at these places, with their keys, where they belong."""
         for (place, _), kept in zip(known, self._shelf.get_turn([key for _, key in known]), strict=True):
             raw = messages[place]
             if kept is None:  # it was stale, and has gone
-                (replies[place],) = self.respond_plainly_to((raw,))
+                (replies[place],) = self.respond_plainly_to((raw,), is_served)
             else:
                 replies[place] = finish_plain(raw, kept) or self._finish(parse_query(raw), kept)
 

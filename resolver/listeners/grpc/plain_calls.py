@@ -44,6 +44,19 @@ class Way(NamedTuple):
     now_s: Callable[[], int]
 
 
+class Ways(NamedTuple):
+    """How the calls of all connections of a listener are answered."""
+
+    serves: Callable[[str], bool]
+    """Whether others are asked for an address, so that it may have copies."""
+    way: Way
+    way_here: Way
+    """That of addresses that others are not asked for."""
+
+    def of(self, peer: str) -> Way:
+        return self.way if self.serves(peer) else self.way_here
+
+
 class Answered(NamedTuple):
     """All frames of an answer, how long its data is in them, and the id of the request."""
 

@@ -189,8 +189,8 @@ class Api:
         """As `PlainLookups.look_up_many`. What is asked for beside the identifier is the same of all."""
         if self._plain is None or not queries or not is_plain(queries[0]):
             return [None] * len(queries)
-        first = queries[0]
-        return self._plain.look_up_many([query.identifier for query in queries], first.wants_private, takes_copy(first))
+        first, plain = queries[0], self._plain.looked_up_for(queries[0].peer)
+        return plain.look_up_many([query.identifier for query in queries], first.wants_private, takes_copy(first))
 
     def _document(self, raw: bytes, identifier: str) -> bytes:
         """What a plain look-up came to."""
