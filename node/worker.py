@@ -26,7 +26,7 @@ from proto.ports import Clock
 from proto.wire.dns.name import parse_written_name
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
-from resolver.chain.plain import PlainLookups
+from resolver.chain.plain import PlainLookups, no_copies
 from resolver.chain.recursion import Recursion
 from resolver.chain.together import resolve_together
 from resolver.listeners.dns import DnsListener, Zone
@@ -192,7 +192,8 @@ def build_listeners(
         return Neighbours(folder, protocol, assignment.number - 1, assignment.workers, clock)
 
     site = partial(node_site, http_port=http_port)
-    plain = partial(PlainLookups, view, clock, metrics, tallies=answers.tallies)
+    copied = upstream.show_each if upstream.has_root else no_copies
+    plain = partial(PlainLookups, view, clock, metrics, tallies=answers.tallies, copied=copied, serves=recursion.serves)
     http = HttpListener(
         resolve,
         view,
