@@ -70,15 +70,22 @@ class Node:
         return []
 
     async def progress(
-        self, feed: StoredFeed, reached: str, delivered: int, refused: Sequence[Mapping[str, Any]], settled: Sequence[Key]
+        self,
+        feed: StoredFeed,
+        reached: str,
+        delivered: int,
+        refused: Sequence[Mapping[str, Any]],
+        settled: Sequence[Key],
+        told: Sequence[Mapping[str, Any]],
     ) -> int:
         if not self.is_there:
             raise Unreachable("it is away")
         if self.is_rewound or feed.version != self.stored.version:
             raise NotTaken(Reason.VERSION_CONFLICT, "it was rewound")
         assert feed.delivered == self.stored.delivered
-        version, told = feed.version + 1, feed.delivered + delivered
-        self.stored = StoredFeed("platform", False, reached, told, version, 0, 0, cursor(self.head))
+        version, in_all = feed.version + 1, feed.delivered + delivered
+        assert sum(each["count"] for each in told) == delivered
+        self.stored = StoredFeed("platform", False, reached, in_all, version, 0, 0, cursor(self.head))
         self.commits.append((asyncio.get_running_loop().time(), parse_cursor(reached).sequence))
         return version
 
