@@ -8,7 +8,7 @@ SERVICES = $(shell grep -l '^service ' $(PROTOS))
 PEERS = wrk:wrk nginx:nginx redis-server:redis-server redis-benchmark:redis-tools nghttpd:nghttp2-server h2load:nghttp2-client \
 	nsd:nsd dnsperf:dnsperf
 
-.PHONY: help check format proto bench bench-large demo-federation demo-city
+.PHONY: help check format proto bench bench-large demo-federation demo-city container-test
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -26,6 +26,10 @@ format:          ## format and mend what the linter can
 proto:           ## generate the stubs from proto/v1/*.proto
 	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --python_out=. --mypy_out=. $(PROTOS)
 	PATH="$(abspath $(BIN)):$$PATH" $(PYTHON) -m grpc_tools.protoc -I. --grpc_python_out=. --mypy_grpc_out=. $(SERVICES)
+
+container-test:  ## build the image on a Debian of its own and serve from it; as root, two minutes, not part of ./test
+	. deploy/setup.sh && need_programs podman:podman runc:runc catatonit:catatonit debootstrap:debootstrap && set_up '.[dev]'
+	$(PYTHON) -m pytest -q tests/container
 
 bench:           ## measure beside peers; writes load_tests/results/ and the table in README.md: under ten minutes
 	. deploy/setup.sh && need_programs $(PEERS)
