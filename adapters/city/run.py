@@ -21,7 +21,7 @@ from random import random
 from typing import Any, Final, TypeVar
 
 from adapters.city.core.backlog import Backlog, Entry
-from adapters.city.core.event import Event, Key, event_of, head_of
+from adapters.city.core.event import Event, Key, event_of, head_of, key_of
 from adapters.city.core.pace import Pace, Suspicion
 from adapters.city.core.page import Page
 from adapters.city.core.profile import Profile
@@ -324,7 +324,7 @@ class Run:
                 break
         for change in page.changes:
             for row in change["rows"]:
-                if (row["kind"], row["name"]) == letter.key:
+                if key_of(row) == letter.key:
                     return event_of(row, self._profile.selection, self._profile.shape), ""
         return None, "its change cannot be read any more"
 

@@ -19,6 +19,7 @@ from adapters.city.core.shape import NAME_MEMBER, Shape, render_removed, subject
 from proto import compiled
 from proto.frozen import frozen
 from proto.model.feed import FeedKind
+from proto.model.notice import NoticeKind
 
 SPEC_VERSION: Final = "1.0"
 
@@ -35,7 +36,7 @@ _KINDS: Final = {str(kind.value): kind for kind in FeedKind}
 _TYPES: Final = {(kind, interest): f"biaojie.{kind}.{interest}" for kind in FeedKind for interest in Interest}
 
 Key = tuple[str, str]
-"""Kind and normalised name: what order is kept for."""
+"""Kind and normalised name: what order is kept for. Of an alarm every image is news of its own."""
 
 
 @frozen
@@ -61,8 +62,24 @@ def event_of(row: Document, selection: Selection, shape: Shape, repair: str = ""
         return None
     kind = _KINDS[row["kind"]]
     noun = row[kind]
+    if kind is FeedKind.NOTICE:
+        return _notice_event(row, noun, repair)
     data = shape.render(kind, noun, selection) if interest is Interest.CHANGED else render_removed(kind, noun)
     return _compose(_TYPES[kind, interest], (row["kind"], row["name"]), subject_of(kind, noun), noun, data, repair)
+
+
+def key_of(row: Document) -> Key:
+    """The key of a row's event; of an alarm's the name has its version in it."""
+    if row["kind"] == FeedKind.NOTICE and row[FeedKind.NOTICE]["kind"] == NoticeKind.ALARM:
+        return row["kind"], f"{row['name']}#{row['version']}"
+    return row["kind"], row["name"]
+
+
+def _notice_event(row: Document, notice: Document, repair: str) -> Event:
+    """What the node tells of itself: of two of a subject the later one counts."""
+    kind, noun = notice["kind"], {"version": notice["at_ms"], "changed": notice["at"]}
+    what = f"biaojie.{kind}.{Interest.CHANGED}"
+    return _compose(what, key_of(row), notice["name"], noun, {"kind": kind, **notice["data"]}, repair)
 
 
 def removal_of(key: Key, subject: str, version: int, changed: str, repair: str = "") -> Event:
@@ -70,11 +87,6 @@ def removal_of(key: Key, subject: str, version: int, changed: str, repair: str =
     kind = FeedKind(key[0])
     noun = {NAME_MEMBER[kind]: subject, "version": version, "state": _UNKNOWN, "changed": changed}
     return _compose(_TYPES[kind, Interest.REMOVED], key, subject, noun, render_removed(kind, noun), repair)
-
-
-def compose_event(what: str, key: Key, subject: str, version: int, changed: str, data: Document) -> Event:
-    """The event of type `what` that a subject, in this version since `changed` (ISO 8601), is as `data` says."""
-    return _compose(what, key, subject, {"version": version, "changed": changed}, data)
 
 
 def _compose(what: str, key: Key, subject: str, noun: Document, data: Document, repair: str = "") -> Event:
