@@ -31,6 +31,11 @@ _UNKNOWN: Final = "unknown"
 
 # For what orjson refuses: half a surrogate pair, and whole numbers of more than 64 bits, which others' JSON may hold.
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODE_SORTED: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+# The member of a repair that names the version whose place it takes; in a CSV a further column.
+REPLACES: Final = "replaces"
+_REPLACES_HEAD: Final = f',"{REPLACES}":'.encode()
 
 _KINDS: Final = {str(kind.value): kind for kind in FeedKind}
 _TYPES: Final = {(kind, interest): f"biaojie.{kind}.{interest}" for kind in FeedKind for interest in Interest}
@@ -89,6 +94,16 @@ def removal_of(key: Key, subject: str, version: int, changed: str, repair: str =
     return _compose(_TYPES[kind, Interest.REMOVED], key, subject, noun, render_removed(kind, noun), repair)
 
 
+def replacing(event: Event, version: int) -> Event:
+    """A repair that takes the place of what a system holds in that version, whatever its own."""
+    return Event(event.id, event.key, event.version, b"%b%d%b" % (_REPLACES_HEAD, version, event.rest))
+
+
+def is_replacing(event: Event) -> bool:
+    """Whether it is such a repair."""
+    return event.rest.startswith(_REPLACES_HEAD)
+
+
 def _compose(what: str, key: Key, subject: str, noun: Document, data: Document, repair: str = "") -> Event:
     """Of the noun only its version and the time of that are looked at."""
     version = noun["version"]
@@ -113,3 +128,19 @@ def compose_json(document: object) -> bytes:
         return orjson.dumps(document)
     except orjson.JSONEncodeError:
         return _ENCODE(document).encode(errors="replace")
+
+
+def canonical_json(document: object) -> bytes:
+    """JSON in the one form that two sides come to who hold the same, however it was composed and kept.
+
+    Members in the order of their names' code points, no white space, UTF-8, nothing escaped that need not be, numbers as short
+    as they are read back the same.
+    """
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        sent = json.loads(compose_json(document))
+    try:
+        return orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return _ENCODE_SORTED(sent).encode()
