@@ -48,6 +48,8 @@ class Misbehaviour(StrEnum):
     """Everything is taken, and the line is cut."""
     TAKE_HALF = "half"
     """The first half is taken, and the answer says so; the second has failed."""
+    TAKE_HALF_LATER = "half-later"
+    """The first half is taken; of the second each is asked for again after `RETRY_AFTER_S`."""
     BABBLE = "babble"
     """Half of it is taken, and the answer cannot be read."""
 
@@ -141,13 +143,16 @@ class Consumer:
                 self._keep(events)
                 if request.transport is not None:
                     request.transport.abort()
-            case Misbehaviour.TAKE_HALF | Misbehaviour.BABBLE:
+            case Misbehaviour.TAKE_HALF | Misbehaviour.TAKE_HALF_LATER | Misbehaviour.BABBLE:
                 half = (len(events) + 1) // 2
                 self._keep(events[:half])
                 if how is Misbehaviour.BABBLE:
                     return web.Response(status=HTTPStatus.MULTI_STATUS, text="{half of it")
-                statuses = [200] * half + [503] * (len(events) - half)
-                results = [{"id": each["id"], "status": status} for each, status in zip(events, statuses, strict=True)]
+                left: dict[str, Any] = {"status": 503}
+                if how is Misbehaviour.TAKE_HALF_LATER:
+                    left = {"status": 429, "retry_after": RETRY_AFTER_S}
+                results = [{"id": each["id"], "status": 200} for each in events[:half]]
+                results += [{"id": each["id"], **left} for each in events[half:]]
                 return web.json_response({"results": results}, status=HTTPStatus.MULTI_STATUS)
             case Misbehaviour.REDIRECT:
                 return web.Response(status=HTTPStatus.FOUND, headers={"Location": "/state"})

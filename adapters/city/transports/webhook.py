@@ -1,6 +1,7 @@
 """Webhooks: a batch of CloudEvents in one POST (`application/cloudevents-batch+json`), signed.
 
-2xx: all of it is taken. 207 with `{"results": [{"id", "status", "detail"?}]}`: each by its status, those not named have failed.
+2xx: all of it is taken. 207 with `{"results": [{"id", "status", "detail"?, "retry_after"?}]}`: each by its status, those not
+named have failed; one with `retry_after` (as in the header: seconds, or a date) is sent again then, nothing else waits for it.
 400, 409, 413, 415 and 422 refuse the batch; anything else is a failure, and Retry-After is heeded. Redirects are not followed:
 where data of the city goes is decided here and not there.
 """
@@ -123,12 +124,12 @@ class WebhookTransport(Forgetful):
         post = self._open().post(place.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False)
         async with post as answer:
             raw = await read_up_to(answer, MAX_ANSWER_BYTES)
+            asked_s = parse_retry_after(answer.headers.get("Retry-After", ""), time.time())
             if answer.status == HTTPStatus.MULTI_STATUS:
-                return parse_results(raw)
+                return parse_results(raw, asked_s, time.time())
             verdict = verdict_of(answer.status)
             if verdict is Verdict.DELIVERED:
                 return Receipt(verdict)
-            asked_s = parse_retry_after(answer.headers.get("Retry-After", ""), time.time())
             said = (raw or b"").decode(errors="replace").strip()
             return Receipt(verdict, _short(f"{answer.status} {said}".strip()), asked_s)
 
@@ -153,15 +154,25 @@ def _whole(each: Mapping[str, Any], name: str) -> int:
     return number
 
 
-def parse_results(raw: bytes | None) -> Receipt:
-    """The receipt in a 207 answer; one that cannot be read is a failure of the whole batch."""
+def parse_results(raw: bytes | None, asked_s: float | None = None, now_s: float = 0.0) -> Receipt:
+    """The receipt in a 207 answer that came at `now_s`; one that cannot be read is a failure of the whole batch.
+
+    `asked_s` is what the answer as a whole asks for.
+    """
     try:
         results = json.loads(raw or b"")["results"]
         single = {str(result["id"]): verdict_of(int(result["status"])) for result in results}
+        later = {
+            str(result["id"]): after_s
+            for result in results
+            if single[str(result["id"])] is Verdict.FAILED
+            and (after_s := parse_retry_after(str(result.get("retry_after", "")), now_s)) is not None
+        }
         details = [_detail_of(result) for result in results if single[str(result["id"])] is not Verdict.DELIVERED]
     except (ValueError, TypeError, KeyError):
-        return Receipt(Verdict.FAILED, "207 without readable results")
-    return Receipt(Verdict.FAILED, _short(details[0] if details else "207 without a result for each event"), None, single)
+        return Receipt(Verdict.FAILED, "207 without readable results", asked_s)
+    detail = _short(details[0] if details else "207 without a result for each event")
+    return Receipt(Verdict.FAILED, detail, asked_s, single, later=later)
 
 
 def _detail_of(result: dict[str, Any]) -> str:
