@@ -47,11 +47,11 @@ def _measured(data: Path, count: int, how: str, *settings: str) -> list[Figure]:
         ) as away,
         cores.here(cores.GENERATOR),
     ):  # fmt: skip
-        _fetch_all(away, count)
+        fetch_all(away, count)
         return [_protocol(home, away, protocol, count, how) for protocol in PROTOCOLS]
 
 
-def _fetch_all(away: Node, count: int) -> None:
+def fetch_all(away: Node, count: int) -> None:
     """Let the other node have a copy of every record. Raises `RuntimeError` if it never has."""
     protocol, numbers = PROTOCOLS[0], itertools.cycle(range(count))
     with protocol.lines(away.ports[protocol.port], registered(RECORDS)) as lines:

@@ -35,7 +35,7 @@ class Session:
 SESSIONS: Final = (
     Session("make bench", ("committer", "view", "node", "imports", "feeds", "lookups", "mixes")),
     # What takes two nodes on one core, and minutes to fill a store: it would not fit into the ten minutes.
-    Session("make bench-large", ("large", "foreign")),
+    Session("make bench-large", ("large", "foreign", "dead_upstream")),
 )
 
 

@@ -149,7 +149,7 @@ class ResolverSection:
     dns_port: Port = 5353
     dns_zone: DomainName = "id.internal"
     dns_servers: Annotated[tuple[str, ...], kinds.texts(parse_written_name)] = ()
-    answer_cache_mib: Annotated[int, kinds.integer(0, MAX_ANSWER_CACHE_MIB)] = 32
+    answer_cache_mib: Annotated[int, kinds.integer(0, MAX_ANSWER_CACHE_MIB)] = 60
     tls_cert: Text = ""
     tls_key: Text = ""
 

@@ -131,6 +131,9 @@ class RegistryPart:
         await jobs.start()
         counting = asyncio.create_task(registry.figures.run())
         self._stops.push_async_callback(_cancel, counting)
+        if registry.readings is not None:
+            taking = asyncio.create_task(registry.readings.run())
+            self._stops.push_async_callback(_cancel, taking)
         await gathering
         await self._open_doors(registry, jobs)
         # What is there now stays: full collections then look only at what came since, a tenth of the objects.

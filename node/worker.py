@@ -26,7 +26,7 @@ from proto.ports import Clock
 from proto.wire.dns.name import parse_written_name
 from resolver.answer_cache import AnswerCache
 from resolver.chain.order import build_chain
-from resolver.chain.plain import PlainLookups
+from resolver.chain.plain import PlainLookups, no_copies
 from resolver.chain.recursion import Recursion
 from resolver.chain.together import resolve_together
 from resolver.listeners.dns import DnsListener, Zone
@@ -35,6 +35,7 @@ from resolver.listeners.handle import HandleListener, node_site
 from resolver.listeners.http.listener import HttpListener
 from resolver.listeners.listener import Listener
 from resolver.listeners.neighbours import Neighbours
+from resolver.readings import Readings
 from resolver.tallies import Tallies, TallyFile
 from resolver.upstream.copies import Terms
 from resolver.upstream.limits import UpstreamLimits
@@ -65,6 +66,8 @@ class Worker:
         self._changed = asyncio.Event()
         tallies = Tallies()
         self._tally_file = TallyFile(tallies, config.node.data / places.TALLIES, assignment.name, clock)
+        data = config.node.data
+        self._readings = Readings(data / places.READINGS, data / places.READINGS_FULL, assignment.name, clock)
         self._upstream = build_upstream(config, clock, metrics)
         recursion = Recursion(config.upstream.networks, self._upstream.has_root)
         keeps_copies = recursion.serves_all_at(config.resolver.host)
@@ -73,7 +76,9 @@ class Worker:
         self._metrics = metrics = self._tally.metrics
         watcher = Watchers(answers, self._upstream)
         self._view = View(config.node.data, clock, metrics, lambda _: self._changed.set(), watcher)
-        self._listeners = build_listeners(assignment, self._view, answers, self._upstream, recursion, clock, metrics)
+        self._listeners = build_listeners(
+            assignment, self._view, answers, self._upstream, recursion, clock, metrics, self._readings
+        )
         self._watch = None
         if assignment.name == FIRST_WORKER:
             self._watch = DelegateWatch(self._view, self._upstream.servers, metrics)
@@ -84,6 +89,7 @@ class Worker:
             group.create_task(measure_loop_wait(self._metrics.loop_wait_seconds, self._clock))
             group.create_task(self._tally.run())
             group.create_task(self._tally_file.run())
+            group.create_task(self._readings.run())
             group.create_task(self._upstream.run())
             if self._watch is not None:
                 group.create_task(self._watch.run())
@@ -96,6 +102,7 @@ class Worker:
         await self._view.close()
         self._tally.report()
         self._tally_file.close()
+        self._readings.close()
 
     def describe(self) -> Mapping[str, Any]:
         code = {"code": compiled.summary()}
@@ -164,12 +171,13 @@ def build_listeners(
     recursion: Recursion,
     clock: Clock,
     metrics: Metrics,
+    readings: Readings,
 ) -> Sequence[tuple[Listener, int]]:
     """The listeners that are not `off`, each with its port.
 
     Raises `EncryptionMistake`; files that were good when the node started are likely to be so again, and the worker with them.
     """
-    resolve = build_chain(view, clock, metrics, upstream, recursion, answers.tallies)
+    resolve = build_chain(view, clock, metrics, upstream, recursion, answers.tallies, readings)
     resolve_many = resolve_together(resolve, view)
     ports = assignment.ports
     http_port = ports["resolver.http_port"]
@@ -184,7 +192,8 @@ def build_listeners(
         return Neighbours(folder, protocol, assignment.number - 1, assignment.workers, clock)
 
     site = partial(node_site, http_port=http_port)
-    plain = partial(PlainLookups, view, clock, metrics, tallies=answers.tallies)
+    copied = upstream.show_each if upstream.has_root else no_copies
+    plain = partial(PlainLookups, view, clock, metrics, tallies=answers.tallies, copied=copied, serves=recursion.serves)
     http = HttpListener(
         resolve,
         view,

@@ -4,7 +4,7 @@
 from libc.string cimport memcmp
 
 from proto.growing cimport Growing, begin, finish, put, put_byte, release
-from proto.packed_record cimport PackedValue, Part, Record, read_record, read_value
+from proto.packed_record cimport PackedValue, Part, Record, read_shown, read_value
 from proto.wire.dns.plain_message cimport (
     CHECKING_DISABLED, HEADER_BYTES, KIND_BYTES, Message, NAPTR, OPT_TYPE, RECURSION_DESIRED, read_message,
 )
@@ -21,7 +21,9 @@ cdef enum:
     PAYLOAD_BYTES = 1232
     NAPTR_ORDER = 100
     URI_WEIGHT = 1
-    ANSWER = 0x84  # a response, authoritative: of the first octet of flags
+    RESPONSE = 0x80  # of the first octet of flags
+    AUTHORITATIVE = 0x04
+    RECURSION_AVAILABLE = 0x80  # of the second
     # Beside the URI: of NAPTR order, preference, lengths, "u", signs, ".*" and the root.
     SERVICE_BYTES = 13
 cdef const char* SERVICE = b"x-identifier:"
@@ -66,11 +68,11 @@ cdef int _put_reply(Growing* into, Message* question, bytes stored, long long no
     cdef int place, told = 0, scheme
     cdef long long ttl_s, least_ttl_s = 1LL << 32
     cdef Py_ssize_t[MAX_URIS] ttls
-    if not read_record(stored, &record) or record.state > LAST_STATE or record.aliases != record.table:
+    if not read_shown(stored, &record) or record.state > LAST_STATE or record.aliases != record.table:
         return -1
     put(into, question.at, 2)
-    put_byte(into, ANSWER | question.at[2] & RECURSION_DESIRED)
-    put_byte(into, question.at[3] & CHECKING_DISABLED)
+    put_byte(into, (RESPONSE if record.is_copy else RESPONSE | AUTHORITATIVE) | question.at[2] & RECURSION_DESIRED)
+    put_byte(into, (RECURSION_AVAILABLE if record.is_copy else 0) | question.at[3] & CHECKING_DISABLED)
     _put_uint16(into, 1)
     _put_uint16(into, 0)
     _put_uint16(into, 0)

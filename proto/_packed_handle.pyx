@@ -4,7 +4,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.string cimport memcpy, memset
 
-from proto.packed_record cimport ENTRY_BYTES, Record, read_record, uint32
+from proto.packed_record cimport ENTRY_BYTES, Record, read_shown, uint32
 from proto.wire.handle.plain_packet cimport BODY, LENGTH_BYTES, Question, put_head, put_uint32, read_question
 
 from proto.compiled import pure
@@ -43,7 +43,7 @@ cdef bytes _compose(bytes packet, bytes stored, serial, flags, now_s):
     cdef bytes reply
     cdef unsigned char* into
     if (
-        read_question(packet, &question) and read_record(stored, &record) and record.public_count
+        read_question(packet, &question) and read_shown(stored, &record) and record.public_count
         and record.state <= LAST_STATE and record.aliases == record.table and 0 <= serial <= 0xFFFF and 0 <= flags <= 0xFFFFFFFF and 0 <= now_s < LATEST_S
     ):
         begin, end = uint32(record.raw + record.table + 4), record.size
@@ -54,7 +54,7 @@ cdef bytes _compose(bytes packet, bytes stored, serial, flags, now_s):
             total = BODY + size + LENGTH_BYTES
             reply = PyBytes_FromStringAndSize(NULL, total)
             into = <unsigned char*> PyBytes_AS_STRING(reply)
-            put_head(into, &question, SUCCESS, size, serial, flags, now_s)
+            put_head(into, &question, SUCCESS, size, serial, 0 if record.is_copy else flags, now_s)
             into += BODY
             memcpy(into, question.identifier, question.identifier_size)
             into += question.identifier_size

@@ -6,7 +6,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.string cimport memcpy
 
 from proto.growing cimport Growing, begin, finish, make_room, put, put_byte, put_bytes, put_varint, release, varint_size
-from proto.packed_record cimport PackedValue, Part, Record, read_record, read_value, uint16
+from proto.packed_record cimport PackedValue, Part, Record, read_shown, read_value, uint16
 
 from proto.compiled import pure
 
@@ -24,6 +24,8 @@ cdef enum:
     REGISTRANT = 0x3A
     SOURCE = 0x40
     AUTHORITATIVE = 0x01
+    CACHED = 0x02
+    AGE = 0x48
     TTL = 0x50
     ASKED = 0x5A
     # Of a value.
@@ -154,10 +156,11 @@ cdef bint put_response(Growing* into, bytes raw, str asked, long long now_s) exc
     cdef int place
     cdef Py_ssize_t at
     cdef unsigned long long least_ttl_s = 1ULL << 32, ttl_s
-    if not read_record(raw, &record) or not record.public_count:
+    if not read_shown(raw, &record) or not record.public_count:
         return False
+    name.at = <const unsigned char*> PyUnicode_AsUTF8AndSize(asked, &name.size)
     put_byte(into, IDENTIFIER)
-    _put_part(into, &record.spelling)
+    _put_part(into, &name if record.is_copy and not record.spelling.size else &record.spelling)
     put_byte(into, STATE)
     put_byte(into, ACTIVE)
     put_byte(into, VERSION)
@@ -185,7 +188,12 @@ cdef bint put_response(Growing* into, bytes raw, str asked, long long now_s) exc
         put_byte(into, REGISTRANT)
         _put_part(into, &record.registrant)
     put_byte(into, SOURCE)
-    put_byte(into, AUTHORITATIVE)
+    put_byte(into, CACHED if record.is_copy else AUTHORITATIVE)
+    if record.age_s:
+        put_byte(into, AGE)
+        put_varint(into, record.age_s)
+    if record.is_copy:
+        least_ttl_s = record.ttl_s
     if least_ttl_s:
         put_byte(into, TTL)
         put_varint(into, least_ttl_s)

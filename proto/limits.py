@@ -45,6 +45,9 @@ MAX_CHANGE_BYTES: Final = 4 * 1024 * 1024
 # What is written beside the rows that were asked for: at most each one's prefix (its first use), and a job's cursor.
 MAX_CHANGE_ROWS: Final = 2 * MAX_BATCH_ROWS + 1
 
+# Nodes that one question may pass: top-level, secondary, enterprise and a recursive node before them, twice.
+MAX_HOPS: Final = 8
+
 # Filters of one query: more than the values a record may have selects nothing more.
 MAX_FILTERS: Final = 2_048
 

@@ -196,7 +196,7 @@ CATALOGUE: Final[dict[str, Spec]] = {
     ),
     "filing_answers": Spec(
         "biaojie_filing_answers_total", Kind.COUNTER, "What the upstream said of filings.", ("outcome",),
-        (("pending",), ("approved",), ("rejected",), ("failed",), ("unknown",)),
+        (("pending",), ("held",), ("approved",), ("rejected",), ("failed",), ("unknown",)),
     ),
     "connections": Spec(
         "biaojie_connections", Kind.GAUGE, "Open connections.", ("protocol",),

@@ -9,7 +9,7 @@ from typing import Final
 
 from proto import compiled
 from proto.packing import PackedRecord, least_ttl_s
-from proto.wire.dns.codes import AUTHORITATIVE, RRType
+from proto.wire.dns.codes import AUTHORITATIVE, RECURSION_AVAILABLE, RRType
 from proto.wire.dns.edns import compose_opt
 from proto.wire.dns.message import compose_head
 from proto.wire.dns.plain import parse_plain
@@ -27,19 +27,22 @@ MAX_URIS: Final = 16
 
 @compiled.preferred
 def compose_addresses(message: bytes, stored: bytes, now_s: int) -> bytes | None:
-    """The whole reply to the plain question in `message`: the addresses of a record as it is `stored`, as of `now_s` (UTC).
+    """The whole reply to the plain question in `message`: the addresses of a record as it is `stored`, or of a copy as it is
+    shown, as of `now_s` (UTC).
 
     None if the record has none, or the message is no plain question: then there is more to say.
     """
     question = parse_plain(message)
     if question is None:
         return None
-    values, _ = PackedRecord(stored).select()
+    record = PackedRecord(stored)
+    values, _ = record.select()
     records = address_records(values, question.kind, now_s, QUESTION_NAME)
     if not records:
         return None
     opt = b"" if question.edns is None else compose_opt(question.edns)
-    head = compose_head(question.copied_flags | AUTHORITATIVE, len(records), 0, bool(opt))
+    whose = RECURSION_AVAILABLE if record.is_copy else AUTHORITATIVE
+    head = compose_head(question.copied_flags | whose, len(records), 0, bool(opt))
     return b"".join((question.ident.to_bytes(2), head, question.question, *records, opt))
 
 

@@ -16,9 +16,10 @@ from proto.wire.handle.plain import compose_plain, compose_plain_reply, parse_pl
 
 @compiled.preferred
 def compose_public_reply(packet: bytes, stored: bytes, serial: int, flags: int, now_s: int) -> bytes:
-    """The whole reply to the plain question in `packet`: the public values of a record as it is `stored`.
+    """The whole reply to the plain question in `packet`: the public values of a record as it is `stored`, or of a shown copy.
 
-    `flags` are set beside the echoed ones; `now_s` is UTC seconds. Raises `ValueError` if the packet holds no plain question.
+    `flags` are set beside the echoed ones, but not with a copy; `now_s` is UTC seconds. Raises `ValueError` if the packet holds
+    no plain question.
     """
     question = parse_plain(packet)
     if question is None:
@@ -26,7 +27,8 @@ def compose_public_reply(packet: bytes, stored: bytes, serial: int, flags: int, 
     record = PackedRecord(stored)
     body = (question.identifier, compose_uint32(record.public_count), record.public_part)
     expiration = reply_expiration(question.expiration, now_s)
-    return compose_plain_reply(question, ResponseCode.SUCCESS, body, serial=serial, expiration=expiration, flags=flags)
+    own = 0 if record.is_copy else flags
+    return compose_plain_reply(question, ResponseCode.SUCCESS, body, serial=serial, expiration=expiration, flags=own)
 
 
 @compiled.preferred

@@ -29,6 +29,9 @@ _TEMPLATE: Final = b"\x32"
 _REGISTRANT: Final = b"\x3a"
 _SOURCE: Final = b"\x40" + bytes((resolver_pb2.SOURCE_AUTHORITATIVE,))
 _SOURCE_AND_TTL: Final = _SOURCE + b"\x50"
+_COPY: Final = b"\x40" + bytes((resolver_pb2.SOURCE_CACHED,))
+_AGE: Final = b"\x48"
+_TTL: Final = b"\x50"
 _ASKED: Final = b"\x5a"
 _DATA: Final = b"\x1a"  # of a value
 
@@ -80,9 +83,11 @@ def join_results(results: list[bytes]) -> bytes:
 
 @compiled.preferred
 def compose_public_response(raw: bytes, asked: str, now_s: int) -> bytes:
-    """`biaojie.v1.ResolveResponse` with the public values of a packed active record that has some; `asked` is the spelling."""
+    """`biaojie.v1.ResolveResponse` with the public values of a packed active record that has some, or of a copy as it is shown;
+    `asked` is the spelling."""
     record, varints = PackedRecord(raw), VARINTS
-    spelling, question = record.spelling, asked.encode()
+    question = asked.encode()
+    spelling = record.spelling or question if record.is_copy else record.spelling
     registrant, template = record.description
     parts = [_IDENTIFIER, varints[len(spelling)], spelling, _STATE_AND_VERSION, varints[record.version]]
     least_ttl_s = _NO_TTL
@@ -108,7 +113,15 @@ def compose_public_response(raw: bytes, asked: str, now_s: int) -> bytes:
         parts += (_TEMPLATE, varints[len(template)], template)
     if registrant:
         parts += (_REGISTRANT, varints[len(registrant)], registrant)
-    if least_ttl_s:
+    if record.is_copy:
+        age_s, ttl_s, _ = record.told
+        parts.append(_COPY)
+        if age_s:
+            parts += (_AGE, varints[age_s])
+        if ttl_s:
+            parts += (_TTL, varints[ttl_s])
+        parts += (_ASKED, varints[len(question)], question)
+    elif least_ttl_s:
         parts += (_SOURCE_AND_TTL, varints[least_ttl_s], _ASKED, varints[len(question)], question)
     else:
         parts += (_SOURCE, _ASKED, varints[len(question)], question)

@@ -4,7 +4,10 @@
 # False, and its reader then leaves it to plain Python: what a damaged record comes to is decided there alone.
 
 cdef enum:
+    RECORD = 1  # formats
+    COPY = 3
     HEAD_BYTES = 38
+    TOLD = 14  # of a copy: its age, its TTL, and for how long both are true
     ENTRY_BYTES = 11
     FIXED_BYTES = 18  # of a value, up to its type
     LENGTH_BYTES = 4
@@ -23,6 +26,9 @@ cdef struct Record:
     int value_count
     int public_count
     int alias_count
+    bint is_copy
+    unsigned int age_s  # of a copy, as it is shown
+    unsigned int ttl_s
     Part spelling
     Part registrant
     Part template
@@ -56,12 +62,20 @@ cdef inline unsigned long long uint64(const unsigned char* at) noexcept:
 
 cdef inline bint read_record(bytes raw, Record* record):
     """Read the head of a record of format 1, and find its table of values."""
+    return len(raw) >= HEAD_BYTES and (<const unsigned char*> <const char*> raw)[0] == RECORD and read_shown(raw, record)
+
+
+cdef inline bint read_shown(bytes raw, Record* record):
+    """The same of a record or of a copy that is shown: of what answers are composed from."""
     cdef const unsigned char* at = <const unsigned char*> <const char*> raw
     cdef Py_ssize_t size = len(raw), place
     cdef int count, group_count
-    if size < HEAD_BYTES or at[0] != 1:
+    if size < HEAD_BYTES or at[0] not in (RECORD, COPY):
         return False
     record.raw, record.size = at, size
+    record.is_copy = at[0] == COPY
+    record.age_s = uint32(at + TOLD) if record.is_copy else 0
+    record.ttl_s = uint32(at + TOLD + 4) if record.is_copy else 0
     record.version = uint64(at + 1)
     record.state = at[9]
     record.value_count, record.public_count = uint16(at + 10), uint16(at + 12)

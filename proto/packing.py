@@ -5,12 +5,17 @@ audience, type length): an answer in the Handle protocol is a join of slices, an
 
     format 1: head | spelling | registrant | template | aliases | groups | value table | values
     format 2: head (format, version) | normalised identifier of the record that this alias points to
+    format 3: as format 1, of what another node said of its record; where format 1 has the times of creation and change in its
+              head, it has what is told of the copy at one moment: age 4 | TTL 4 | milliseconds for which both are true 8
+
+Formats 1 and 2 are stored. A copy is kept in memory, without spelling if its home did not tell it, and all of it is public:
+with its age and TTLs written in (`show_copy`) it is composed as records of this node are.
 
 Audience numbers: 0 public, 1 private, 2 + n the record's n-th group. Both formats begin as `proto.keys` says.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import attrgetter
 from typing import Final
@@ -24,11 +29,15 @@ from proto.wire.handle.value import TTL_FIELD, TYPE_OFFSET, compose_value, parse
 
 RECORD_FORMAT: Final = 1
 ALIAS_FORMAT: Final = 2
+COPY_FORMAT: Final = 3
 
 _VERSION: Final = struct.Struct(">BQ")
 _HEAD: Final = struct.Struct(">BQBHHQQHHHBB")
 _HEAD_BYTES: Final = _HEAD.size
 _ALIAS_COUNT: Final = slice(36, 38)  # in _HEAD
+_TIMES_AT: Final = 14  # in _HEAD
+_TOLD: Final = struct.Struct(">IIQ")  # of a copy, in their place
+_TTL: Final = struct.Struct(">BI")  # TTL_FIELD
 _ENTRY: Final = struct.Struct(">IIBH")
 _SIZE: Final = struct.Struct(">H")
 
@@ -108,6 +117,35 @@ def pack_record(record: Record, timestamp_s: int = 0) -> bytes:
     return b"".join((front, *table, *bodies))
 
 
+def pack_foreign(identifier: str, version: int, values: Sequence[bytes]) -> bytes:
+    """What another node said of a record: its spelling, its version, and packed values that anybody may read."""
+    spelling = identifier.encode()
+    count = len(values)
+    head = _HEAD.pack(COPY_FORMAT, version, State.ACTIVE, count, count, 0, 0, len(spelling), 0, 0, 0, 0)
+    offset = len(head) + len(spelling) + _ENTRY.size * count
+    table = []
+    for value in values:
+        index, kind_size = int.from_bytes(value[:4]), int.from_bytes(value[TYPE_OFFSET - 4 : TYPE_OFFSET])
+        table.append(_ENTRY.pack(index, offset, PUBLIC_CLASS, kind_size))
+        offset += len(value)
+    return b"".join((head, spelling, *table, *values))
+
+
+@compiled.preferred
+def show_copy(packed: bytes, age_s: int, ttl_s: int, holds_ms: int, passed_s: int) -> bytes:
+    """A packed copy as it is shown at a moment: `passed_s` after it came its values' TTLs are less by so much (those that end
+    at a certain second stay), it is `age_s` old and holds for `ttl_s` more; in `holds_ms` milliseconds one of these changes.
+    """
+    shown = bytearray(packed)
+    _TOLD.pack_into(shown, _TIMES_AT, age_s, ttl_s, holds_ms)
+    if passed_s:
+        for begin, _, _ in PackedRecord(packed).public_places:
+            absolute, value_ttl_s = _TTL.unpack_from(packed, begin + TTL_FIELD.start)
+            if not absolute:
+                _TTL.pack_into(shown, begin + TTL_FIELD.start, 0, max(0, value_ttl_s - passed_s))
+    return bytes(shown)
+
+
 def aliases_of(packed: bytes) -> tuple[str, ...]:
     """The alias spellings in a packed record, none for an alias pointer: cheap where there are none, as nearly always."""
     if packed[0] != RECORD_FORMAT or not any(packed[_ALIAS_COUNT]):
@@ -153,6 +191,17 @@ class PackedRecord:
         self._registrant_start = start = _HEAD_BYTES + spelling
         self._template_start = start = start + registrant
         self._aliases_start = start + template
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether this is what another node said."""
+        return self.raw[0] == COPY_FORMAT
+
+    @property
+    def told(self) -> tuple[int, int, int]:
+        """Of a copy as it is shown: its age and its TTL in seconds, and for how many milliseconds both are true."""
+        age_s, ttl_s, holds_ms = _TOLD.unpack_from(self.raw, _TIMES_AT)
+        return age_s, ttl_s, holds_ms
 
     @property
     def identifier(self) -> str:

@@ -8,8 +8,10 @@ Names only: whoever opens a file knows what is in it.
     checkpoints/<epoch>-<sequence>.lease    readers of the checkpoint hold a shared flock on it; who deletes, an exclusive one
     tallies/<worker>-<time>-<random>        how often identifiers were asked for (`proto.tally`), until it is taken
     access/<day>.log                        who of the city has read what (`registry.service.access_files`)
+    readings/<worker>-<time>-<random>       the same of what workers have shown (`proto.access_line`), until it is taken
     projections/<name>                      what is worked out of the stream, and can be worked out again
     run/stream.sock                         the wake-up socket (`proto.wake`)
+    run/readings.full                       accounts that may read no more of what is not public today (`resolver.readings`)
     run/<protocol>.seats                    how many connections each worker has (`resolver.listeners.seats`)
     run/<protocol>-<worker>.sock            where a worker takes connections from others (`resolver.listeners.neighbours`)
 
@@ -31,6 +33,8 @@ RUN: Final = "run"
 TALLIES: Final = "tallies"
 PROJECTIONS: Final = "projections"
 ACCESS: Final = "access"
+READINGS: Final = "readings"
+READINGS_FULL: Final = "run/readings.full"
 
 SEGMENT_SUFFIX: Final = ".seg"
 LEASE_SUFFIX: Final = ".lease"

@@ -209,6 +209,8 @@ def pack_filing(filing: Filing) -> bytes:
         server_transaction=filing.server_transaction,
         entity=filing.entity,
         is_known=filing.is_known,
+        is_held=filing.is_held,
+        approved_content=filing.approved_content,
     )
     return frame_image(filing.version, message.SerializeToString(deterministic=True))
 
@@ -232,6 +234,8 @@ def unpack_filing(image: bytes) -> Filing:
         message.server_transaction,
         message.entity,
         message.is_known,
+        message.is_held,
+        message.approved_content,
     )
 
 

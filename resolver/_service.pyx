@@ -45,7 +45,7 @@ cdef tuple find_place(str identifier, homing, Last last):
     cdef const char* text
     cdef unsigned char name[ROOM]
     cdef unsigned char byte, folded
-    cdef bint is_folded = False, is_label = False
+    cdef bint is_folded = False, is_label = False, is_foreign
     cdef str prefix
     if not identifier.isascii():
         return pure("resolver.service", "stored_under")(identifier, homing)
@@ -80,12 +80,13 @@ cdef tuple find_place(str identifier, homing, Last last):
         if prefix == _PREFIX_OF_PREFIXES:
             return pure("resolver.service", "stored_under")(identifier, homing)
         home = homing(prefix)
+        is_foreign = home is None
         if home is not None and (home.state is not _APPROVED or home.delegation is not None):
             home = None
         memcpy(last.prefix, name, prefix_size)
-        last.size, last.home = prefix_size, home
+        last.size, last.home, last.is_foreign = prefix_size, home, is_foreign
         last.folds_suffix = home is not None and home.suffix_rule is _FOLD_ASCII
-    if last.home is None:
+    if last.home is None and not last.is_foreign:
         return None
     if last.folds_suffix:
         for place in range(prefix_size + 1, size):

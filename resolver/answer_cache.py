@@ -281,6 +281,11 @@ class Shelf(Generic[T]):
         if size <= MAX_REPLY_BYTES:
             self._cache.put(key, kind, [name], rendered, size, count=self._cache.tallies.counter(home, kind))
 
+    def keep_copy(self, key: bytes, kind: type[Answer], rendered: T, size: int, holds_ms: int) -> None:
+        """Keep a reply for anybody that another node's answer was made of, as long as it is true to the letter."""
+        if size <= MAX_REPLY_BYTES and holds_ms and self._cache.keeps_copies:
+            self._cache.put(key, kind, [], rendered, size, self._cache.monotonic() + holds_ms / 1000)
+
     def keep(self, key: bytes, query: Query, answer: Answer, rendered: T, size: int) -> None:
         """Offer a reply of `size` bytes, in the same turn of the event loop in which the chain answered `query`.
 
@@ -293,8 +298,7 @@ class Shelf(Generic[T]):
             if self._cache.admits(key) and _lasts(answer):
                 self._cache.put(key, type(answer), query.reads, rendered, size, count=self._counter_of(query, answer))
         elif query.holds_ms and self._cache.keeps_copies and not isinstance(answer, Refused) and self._cache.admits(key):
-            until_s = self._cache.monotonic() + query.holds_ms / 1000
-            self._cache.put(key, type(answer), [], rendered, size, until_s)
+            self.keep_copy(key, type(answer), rendered, size, query.holds_ms)
 
     def _counter_of(self, query: Query, answer: Answer) -> PrefixCounter | None:
         """Where such an answer is counted; None if it is of no prefix that is homed here."""

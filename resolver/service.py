@@ -11,7 +11,7 @@ from proto import compiled
 from proto.errors import Reason, Refusal
 from proto.model.account import Caller, Role
 from proto.model.answer import Answer, Found, NotFound, Refused, Retired, Suspended, ValuesNotFound
-from proto.model.identifier import Identifier, parse_identifier
+from proto.model.identifier import Identifier, SuffixRule, parse_identifier
 from proto.model.prefix import Prefix, PrefixState, normalise
 from proto.model.query import Ahead, Located, Query
 from proto.model.record import State
@@ -61,19 +61,28 @@ class Homes(dict[str, Prefix | None]):
 
 
 @compiled.preferred
-def stored_under(identifier: str, homing: Homing) -> tuple[str, Prefix] | None:
-    """Where to look for an identifier: its normalised name, and the prefix that it is homed under.
+def stored_under(identifier: str, homing: Homing) -> tuple[str, Prefix | None] | None:
+    """Where to look for an identifier: its normalised name, and the prefix that it is homed under; no prefix if it lives on
+    another node, and then the name is that of its copies (`foreign_name`).
 
-    None if it is no identifier, or its prefix does not answer from here.
+    None if it is no identifier, or its prefix does not answer from here, or it is the name of a prefix that lives elsewhere.
     """
     try:
         name = parse_identifier(identifier)
     except Refusal:
         return None
     home = homing(name.homing_prefix)
-    if home is None or home.state is not _APPROVED or home.delegation is not None:
+    if home is None:
+        return None if name.names_prefix else (foreign_name(name), None)
+    if home.state is not _APPROVED or home.delegation is not None:
         return None
     return normalise(name, home), home
+
+
+def foreign_name(name: Identifier) -> str:
+    """What copies of another node's record are known by: suffixes compare as they are spelt, because whether their home folds
+    case is its own business."""
+    return name.normalised(SuffixRule.EXACT)
 
 
 def read_ahead(queries: Sequence[Query], reader: RecordReader) -> Ahead | None:
@@ -83,7 +92,8 @@ def read_ahead(queries: Sequence[Query], reader: RecordReader) -> Ahead | None:
     """
     homing = Homes(reader.homing).__getitem__
     try:
-        names = [*{stored[0]: None for query in queries if (stored := stored_under(query.identifier, homing)) is not None}]
+        places = [place for query in queries if (place := stored_under(query.identifier, homing)) is not None]
+        names = [*{name: None for name, home in places if home is not None}]
         records = dict(zip(names, reader.records(names), strict=True))
         targets = {target: None for raw in records.values() if raw is not None and (target := alias_target(raw)) is not None}
         missing = [target for target in targets if target not in records]

@@ -61,14 +61,24 @@ class RegistryClient(RegistryApi):
         return _feed_of(await self.ask("GET", _one(name)))
 
     async def progress(
-        self, feed: StoredFeed, cursor: str, delivered: int, refused: Sequence[Mapping[str, Any]], settled: Sequence[Key]
+        self,
+        feed: StoredFeed,
+        cursor: str,
+        delivered: int,
+        refused: Sequence[Mapping[str, Any]],
+        settled: Sequence[Key],
+        told: Sequence[Mapping[str, Any]] = (),
     ) -> int:
-        """Move the cursor of a feed that is as it was; returns its version. Raises `NotTaken` if it is not as it was."""
+        """Move the cursor of a feed that is as it was; returns its version. Raises `NotTaken` if it is not as it was.
+
+        `told` says of whom what was delivered is (`Telling.document`).
+        """
         document = {
             "cursor": cursor,
             "delivered": delivered,
             "refused": list(refused),
             "settled": [{"kind": kind, "name": name} for kind, name in settled],
+            "told": list(told),
         }
         answer = await self.ask("POST", f"{_one(feed.name)}/progress", document, {"If-Match": f'"{feed.version}"'})
         return int(answer["version"])

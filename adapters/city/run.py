@@ -8,6 +8,9 @@ The cursor is committed after the system has acknowledged a delivery, never befo
 knowledge that something was delivered, and it is delivered again. A commit costs the node as much as a registration, so
 deliveries that follow one another share one: at once after a pause, then one for all of a second (`Transport.uncommitted_s`).
 It names the feed's version: if the operator has rewound or paused the feed meanwhile it is refused, and this run is over.
+
+Length: what is read ahead, delivered, held, committed and told again is one loop over one state; parted, each part would hand
+the whole of it to the others.
 """
 
 import asyncio
@@ -23,10 +26,11 @@ from typing import Any, Final, TypeVar
 from adapters.city.core.backlog import Backlog, Entry
 from adapters.city.core.event import Event, Key, event_of, head_of, key_of
 from adapters.city.core.pace import Pace, Suspicion
-from adapters.city.core.page import Page
+from adapters.city.core.page import Page, whose
 from adapters.city.core.profile import Profile
 from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_settled, settle
 from adapters.city.core.retry import RetryPolicy
+from adapters.city.core.telling import Telling
 from adapters.city.pages import Pages
 from adapters.city.registry_client import RegistryClient, StoredFeed, StoredLetter
 from adapters.city.transports.transport import Batch, Transport
@@ -47,6 +51,8 @@ BATCH_BYTES: Final = 1024 * 1024
 
 # While all that is read waits for a time that the system asked for, what comes in the meantime is looked for so often.
 HELD_LOOK_S: Final = 1.0
+# What is due sooner is due now: timers are no finer, and a rest of no length would be begun again without end.
+HELD_LEAST_S: Final = 0.001
 
 # Passed-over changes after which the cursor is committed although nothing was delivered: what a new start reads once more.
 PASSED_OVER: Final = 20_000
@@ -100,6 +106,7 @@ class Run:
         self._wake = asyncio.Event()
         self._wants_letters = stored.requested > 0
         self._uncommitted = 0
+        self._telling = Telling()
         self._commit_due_s = self._since
         self._passed: str | None = None
         self.is_committing = False
@@ -161,7 +168,8 @@ class Run:
             if self._uncommitted:
                 with suppress(NotTaken, Unreachable, TimeoutError):
                     async with asyncio.timeout(LAST_COMMIT_S):
-                        await self._client.progress(self._stored, self._backlog.cursor, self._uncommitted, (), ())
+                        told = self._telling.take()
+                        await self._client.progress(self._stored, self._backlog.cursor, self._uncommitted, (), (), told)
 
     async def _read_ahead(self) -> None:
         """Take in what was read, and begin to read what comes next; waits only if there is nothing to deliver yet."""
@@ -225,7 +233,7 @@ class Run:
 
     async def _deliver(self) -> None:
         now = self._now()
-        self._held = {key: until for key, until in self._held.items() if until > now}
+        self._held = {key: until for key, until in self._held.items() if until > now + HELD_LEAST_S}
         batch = self._backlog.first(self._pace.size, BATCH_BYTES, self._each_bytes, self._held)
         if not batch:
             await self._rest(min(HELD_LOOK_S, min(self._held.values()) - now))
@@ -290,6 +298,7 @@ class Run:
         keys = letters_settled(self._letters, settlement.delivered)
         self._backlog.settle(gone)
         self._uncommitted += len(settlement.delivered)
+        self._telling.add(settlement.delivered)
         if refused or keys or not settlement.delivered or self._now() >= self._commit_due_s:
             await self._commit(0, refused, sorted(keys))
         for key in keys:
@@ -302,11 +311,11 @@ class Run:
 
         A feed with too many letters is paused.
         """
-        cursor, stored = self._backlog.cursor, self._stored
+        cursor, stored, told = self._backlog.cursor, self._stored, self._telling.take()
         delivered, self._uncommitted = delivered + self._uncommitted, 0
         self.is_committing = True
         try:
-            version = await self._persist(lambda: self._client.progress(stored, cursor, delivered, refused, settled))
+            version = await self._persist(lambda: self._client.progress(stored, cursor, delivered, refused, settled, told))
         except NotTaken as not_taken:
             if not_taken.reason == Reason.VERSION_CONFLICT:
                 raise Stale from None
@@ -322,23 +331,24 @@ class Run:
         self._wants_letters = False
         name = self._profile.name
         for letter in await self._persist(lambda: self._client.letters(name, requested_only=True)):
-            event, why = await self._event_of(letter)
-            if event is None and not why:
+            entry, why = await self._entry_of(letter)
+            if entry is None and not why:
                 await self._commit(0, (), [letter.key])
                 self._letters.pop(letter.key, None)
                 continue
             receipt = Receipt(Verdict.REFUSED, why)
-            if event is not None:
-                receipt = await self._hand_over([Entry(event, letter.before)], self._backlog.cursor)
-            if event is not None and receipt.on(event.id) is Verdict.DELIVERED:
+            if entry is not None:
+                receipt = await self._hand_over([entry], self._backlog.cursor)
+            if entry is not None and receipt.on(entry.event.id) is Verdict.DELIVERED:
+                self._telling.add([entry])
                 await self._commit(1, (), [letter.key])
                 self._letters.pop(letter.key, None)
             else:
                 again = _letter_again(letter, receipt.detail)
                 await self._commit(0, [again], ())
 
-    async def _event_of(self, letter: StoredLetter) -> tuple[Event | None, str]:
-        """The event of a letter, read once more. None and no reason: the profile does not select it any more."""
+    async def _entry_of(self, letter: StoredLetter) -> tuple[Entry | None, str]:
+        """The event of a letter, with its place, read once more. None and no reason: the profile selects it no more."""
         after = letter.before
         for _ in range(LETTER_PAGES):
             try:
@@ -351,7 +361,8 @@ class Run:
         for change in page.changes:
             for row in change["rows"]:
                 if key_of(row) == letter.key:
-                    return event_of(row, self._profile.selection, self._profile.shape), ""
+                    event = event_of(row, self._profile.selection, self._profile.shape)
+                    return (Entry(event, letter.before, change["time"], *whose(row)) if event is not None else None), ""
         return None, "its change cannot be read any more"
 
     async def _hand_over(self, entries: Sequence[Entry], end: str) -> Receipt:

@@ -11,7 +11,7 @@ from node.client.rest import RefusedByServer, RestClient, Unreachable
 
 _PAGE: Final = 1_000
 _FIGURES: Final = ("registered", "active", "resolved", "missed")
-_ACCESS_HEADS: Final = ("at", "account", "reading", "registrant", "subject", "count", "request_id")
+_ACCESS_HEADS: Final = ("at", "account", "reading", "registrant", "subject", "count", "way", "request_id")
 
 
 class StatisticsCommand:

@@ -19,6 +19,8 @@ _ALL: Final = "/api/v1/filings"
 _PAGE: Final = "1000"
 _HEADS: Final = ("kind", "name", "state", "transaction", "changed", "said")
 _STEP_HEADS: Final = ("at", "state", "code", "transaction", "message")
+_APART: Final = ("steps", "content", "details", "approved_content")
+_FIGURE_HEADS: Final = ("prefix", "registered", "active", "added", "resolved")
 _STATES: Final = ("open", "draft", "submitted", "pending", "approved", "rejected")
 _KINDS: Final = ("registrant", "prefix", "statistics")
 
@@ -27,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = _verb(verbs, "list", "list filings")
     listing.add_argument("--state", choices=_STATES, help="only those; open: all that are not decided")
+    listing.add_argument("--kind", choices=_KINDS, help="only those; statistics: the figures of days")
     listing.add_argument("--registrant", metavar="CODE", help="whose (default: all that may be seen)")
     for verb, meaning in (("show", "show one filing with its history"), ("redraft", "try a rejected filing again")):
         each = _verb(verbs, verb, meaning)
@@ -40,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     stand_in.add_argument("--control-port", type=int, default=0, help="of HTTP, for who watches it (0: any)")
     stand_in.add_argument("--password", default="", help="what a login must say (default: anything)")
     stand_in.add_argument("--journal", type=Path, help="keep what is taken in this file")
+    stand_in.add_argument("--forget", action="store_true", help="know no transaction again, as systems with a short memory")
     stand_in.add_argument("--hold", action="store_true", help="let the auditor decide nothing until told otherwise")
 
 
@@ -61,7 +65,7 @@ def _stand_in(arguments: argparse.Namespace) -> None:
     from adapters.upstream.epp.fake import BusinessSystem, serve
 
     with suppress(KeyboardInterrupt):
-        system = BusinessSystem(arguments.password, arguments.journal, holds=arguments.hold)
+        system = BusinessSystem(arguments.password, arguments.journal, holds=arguments.hold, forgets=arguments.forget)
         asyncio.run(serve(system, arguments.port, arguments.control_port))
 
 
@@ -100,10 +104,15 @@ def _parse_details(words: list[str]) -> dict[str, str]:
 
 
 def _told(document: Mapping[str, Any]) -> Iterator[str]:
-    yield from facts({name: value for name, value in document.items() if name not in ("steps", "content", "details")})
+    yield from facts({name: value for name, value in document.items() if name not in _APART})
     yield from facts({name: value for name, value in document["content"].items() if not isinstance(value, dict)})
     yield from facts(document["details"]) if document["details"] else ()
     yield ""
+    if document["kind"] == "statistics":
+        # A report of before resolutions were counted has none.
+        rows = document["content"].get("prefixes", {}).items()
+        yield from columns(_FIGURE_HEADS, [[name, *map(str, [*counts, ""][:4])] for name, counts in rows])
+        yield ""
     yield from columns(_STEP_HEADS, [[shown(step.get(head)) for head in _STEP_HEADS] for step in document["steps"]])
 
 
@@ -114,7 +123,7 @@ def _row(document: Mapping[str, Any]) -> list[str]:
 
 def _pages(client: RestClient, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     query = {"limit": _PAGE}
-    for name in ("state", "registrant"):
+    for name in ("state", "kind", "registrant"):
         if getattr(arguments, name) is not None:
             query[name] = getattr(arguments, name)
     while True:

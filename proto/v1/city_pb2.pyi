@@ -397,7 +397,7 @@ Global___ListAccessesRequest: _TypeAlias = ListAccessesRequest  # noqa: Y015
 
 @_typing.final
 class Access(_message.Message):
-    """That an account of the city has read something."""
+    """That an account of the city has read something, or was told of it by a feed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -408,20 +408,25 @@ class Access(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WAY_FIELD_NUMBER: _builtins.int
     at_ms: _builtins.int
     """when"""
     account: _builtins.str
     """who"""
     reading: _builtins.str
-    """what: enterprise, prefix, identifier, identifiers, changes, filings, statistics"""
+    """what: enterprise, prefix, identifier, identifiers, changes, filings, statistics,"""
     registrant: _builtins.str
-    """whose things; "*": figures of all together"""
+    """resolution (at a resolver, with values that are not public), delivery (by a feed)
+    whose things; "*": figures of all together
+    """
     subject: _builtins.str
     """what was asked for, as far as it has a name"""
     count: _builtins.int
     """how many things of this registrant the answer held"""
     request_id: _builtins.str
     """of the request"""
+    way: _builtins.str
+    """the protocol at a resolver, or the feed and the cursor up to which it has told"""
     def __init__(
         self,
         *,
@@ -432,10 +437,11 @@ class Access(_message.Message):
         subject: _builtins.str = ...,
         count: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        way: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "at_ms", b"at_ms", "count", b"count", "reading", b"reading", "registrant", b"registrant", "request_id", b"request_id", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "at_ms", b"at_ms", "count", b"count", "reading", b"reading", "registrant", b"registrant", "request_id", b"request_id", "subject", b"subject", "way", b"way"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

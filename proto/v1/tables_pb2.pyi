@@ -403,6 +403,8 @@ class FilingImage(_message.Message):
     SERVER_TRANSACTION_FIELD_NUMBER: _builtins.int
     ENTITY_FIELD_NUMBER: _builtins.int
     IS_KNOWN_FIELD_NUMBER: _builtins.int
+    IS_HELD_FIELD_NUMBER: _builtins.int
+    APPROVED_CONTENT_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """registrant, prefix, statistics"""
     name: _builtins.str
@@ -423,6 +425,10 @@ class FilingImage(_message.Message):
     """the upstream's id of a registrant"""
     is_known: _builtins.bool
     """approved once"""
+    is_held: _builtins.bool
+    """the upstream holds such a thing, and had not told us so before"""
+    approved_content: _builtins.str
+    """what it approved last"""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilingStep]: ...
     @_builtins.property
@@ -444,10 +450,12 @@ class FilingImage(_message.Message):
         server_transaction: _builtins.str = ...,
         entity: _builtins.str = ...,
         is_known: _builtins.bool = ...,
+        is_held: _builtins.bool = ...,
+        approved_content: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "content", b"content", "created_ms", b"created_ms", "details", b"details", "entity", b"entity", "is_known", b"is_known", "kind", b"kind", "name", b"name", "registrant", b"registrant", "server_transaction", b"server_transaction", "state", b"state", "steps", b"steps", "subject_version", b"subject_version", "transaction", b"transaction"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_content", b"approved_content", "changed_ms", b"changed_ms", "content", b"content", "created_ms", b"created_ms", "details", b"details", "entity", b"entity", "is_held", b"is_held", "is_known", b"is_known", "kind", b"kind", "name", b"name", "registrant", b"registrant", "server_transaction", b"server_transaction", "state", b"state", "steps", b"steps", "subject_version", b"subject_version", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

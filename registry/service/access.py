@@ -1,22 +1,26 @@
-"""The access log: who of the city has read what of an enterprise. The enterprise can read it.
+"""The access log: who of the city has read what of an enterprise, or was told of it. The enterprise can read it.
 
 Every reading that the registry answers to an account of the city is written down before the answer leaves, a line for each
 registrant whose things it holds; an answer that cannot be written down is refused. Readings that wait share one sync of the
-disk. Not in it: the account by which the node's own feeds are delivered (what a feed has told is in the feed), and look-ups
-at the resolver, which anybody may make.
+disk. What an account of the city was shown by a worker that the public does not see comes by the worker's files
+(`registry.service.readings`); what a feed has told is summed for some seconds, a line for each feed and registrant. The account
+by which the node's own feeds are delivered is not written down when it reads, but when it has told.
 """
 
 import asyncio
 import base64
 import binascii
+import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from proto.access_line import MAX_SUBJECT_CHARS, Taken
 from proto.errors import Reason, Refusal
 from proto.model.access import Access, Reading
 from proto.model.account import Caller, Role
+from proto.model.change import Position
 from proto.ports import Clock
 from registry.policy.rules import EVERY_REGISTRANT, Action, require
 from registry.service.access_files import LAST, AccessFiles, Place
@@ -26,9 +30,9 @@ from registry.service.imports.blobs import is_full
 from registry.service.imports.threads import in_thread
 from registry.service.listing import Page, check_limit
 from registry.service.registrants import parse_whose
+from registry.service.told import Told, ToldSums, accesses_of
 
-# Names of what was asked for are cut: a line stays a line.
-MAX_SUBJECT_CHARS: Final = 255
+log = logging.getLogger(__name__)
 
 # Readings that wait for the disk; far more than it takes to be slow. A page holds those of as many registrants as it has items.
 MAX_WAITING: Final = 20_000
@@ -48,6 +52,7 @@ class AccessLog:
         self._waiting: list[Access] = []
         self._writing: asyncio.Task[frozenset[str]] | None = None
         self._turn = asyncio.Lock()
+        self._told = ToldSums()
 
     async def note(self, context: Context, reading: Reading, registrants: Iterable[str], subject: str = "") -> None:
         """Write down that the caller has read things of these registrants, each as often as it comes, if it is the city.
@@ -76,6 +81,39 @@ class AccessLog:
             why = "the account has read as much today as its part of the day's access log holds"
             raise Refusal(Reason.QUOTA_EXCEEDED, why, retry_after_s=TOMORROW_S)
 
+    def tell(self, account: str, feed: str, cursor: Position, told: Sequence[Told]) -> None:
+        """A feed of this account has told of things of these registrants, up to a cursor; `keep_told` writes it down."""
+        if self._files is not None:
+            self._told.add(account, feed, cursor.to_cursor(), told)
+
+    async def keep_told(self) -> None:
+        """Write down what feeds have told since the last time. Raises `OSError`; then it is kept for the next time."""
+        if self._files is None or not self._told:
+            return
+        async with self._turn:
+            sums, now_ms = self._told.take(), self._clock.now_ms()
+            try:
+                await in_thread(self._files.append_shown, accesses_of(sums, now_ms), now_ms)
+            except OSError:
+                self._told.give_back(sums)
+                raise
+
+    async def keep_taken(self, taken: Sequence[Taken]) -> None:
+        """Write down what workers have shown. Raises `OSError`."""
+        if self._files is not None and taken:
+            async with self._turn:
+                await in_thread(self._files.append_shown, taken, self._clock.now_ms())
+
+    async def full(self) -> tuple[str, frozenset[str]] | None:
+        """The day, and the accounts that may read no more in it; None while nothing was written down."""
+        async with self._turn:
+            return self._files.full() if self._files is not None else None
+
+    async def ends_of(self, files: Mapping[str, str]) -> dict[str, int]:
+        """How far workers' files were taken, each given with the day it was begun on. Raises `OSError`."""
+        async with self._turn:
+            return await in_thread(self._files.ends_of, files) if self._files is not None else {}
+
     async def page(self, caller: Caller, registrant: str, after: str, limit: int) -> Page[Access]:
         """The readings of a registrant's things, newest first, with those of everybody's together.
 
@@ -97,6 +135,10 @@ class AccessLog:
         """Let the files go, once everything is written."""
         if self._writing is not None:
             await asyncio.wait((self._writing,))
+        try:
+            await self.keep_told()
+        except OSError:
+            log.exception("what feeds have told could not be written down at the end")
         if self._files is not None:
             self._files.close()
 

@@ -6,8 +6,9 @@
     <chain> <JSON>                          SM3 of the hash before and the JSON: nothing in between can be changed or left out
     ...
 
-Lines are only appended. A torn last line was never acknowledged, and is cut when the file is opened to be written. Everything
-here blocks: it belongs into a thread.
+Lines are only appended. A torn last line was never acknowledged, and is cut when the file is opened to be written. A line that
+was taken from a worker says where it ended in which of the worker's files: how far those were taken is told by the log alone.
+Everything here blocks: it belongs into a thread.
 """
 
 import contextlib
@@ -16,9 +17,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from proto.model.access import Access, Reading
+from proto.access_line import Taken, TornLine, compose_line, compose_taken, origin_of, parse_line
+from proto.model.access import Access
 from proto.model.day import day_of, days_before
 from proto.sm3 import SM3_BYTES, sm3
 from registry.service.imports.blobs import check_room, sync_folder
@@ -41,9 +43,9 @@ MAX_LOOKED_AT_BYTES: Final = 16 * 1024 * 1024
 _SUFFIX: Final = ".log"
 _MARK: Final = b"biaojie-access 1 "
 _NO_CHAIN: Final = bytes(SM3_BYTES).hex().encode()
+_ORIGIN: Final = b',"from":"'
 # Before each body: the chain's hash in hexadecimal and a blank; behind it the end of the line.
 _CHAIN_BYTES: Final = 2 * SM3_BYTES + 2
-_NAMES: Final = ("at_ms", "account", "reading", "registrant", "subject", "count", "request_id")
 
 
 class Place(NamedTuple):
@@ -80,24 +82,46 @@ class AccessFiles:
 
         Raises `OSError`; then nothing at all is written.
         """
-        # A clock that is set back must not write into a day that is over.
-        day = max(day_of(now_ms), self._day)
-        if self._descriptor is None or day != self._day:
-            self._open(day)
-        bodies, sizes = [compose_access(access) for access in accesses], Counter[str]()
+        self._open_day(now_ms)
+        bodies, sizes = [compose_line(access) for access in accesses], Counter[str]()
         for access, body in zip(accesses, bodies, strict=True):
             sizes[access.account] += len(body) + _CHAIN_BYTES
         refused = self._beyond_their_part(sizes)
-        chain, lines = self._chain, []
-        for access, body in zip(accesses, bodies, strict=True):
-            if access.account not in refused:
-                chain = sm3(chain, body).hex().encode()
-                lines.append(chain + b" " + body + b"\n")
-        if lines:
-            self._write(b"".join(lines))
-            self._chain = chain
-            self._taken.update({account: size for account, size in sizes.items() if account not in refused})
+        self._chain_up([(a.account, body) for a, body in zip(accesses, bodies, strict=True) if a.account not in refused])
         return refused
+
+    def append_shown(self, told: Sequence[Access | Taken], now_ms: int) -> None:
+        """Write down, durably, what has been shown already, whoever has had their part of the day.
+
+        Raises `OSError`; then nothing at all is written.
+        """
+        self._open_day(now_ms)
+        self._chain_up([
+            (each.access.account, compose_taken(each)) if isinstance(each, Taken) else (each.account, compose_line(each))
+            for each in told
+        ])  # fmt: skip
+
+    def full(self) -> tuple[str, frozenset[str]] | None:
+        """The day that is being written, and the accounts that have had their part of it; None if nothing was written yet."""
+        if self._descriptor is None:
+            return None
+        return self._day, self._beyond_their_part(dict.fromkeys(self._taken, 1))
+
+    def ends_of(self, files: Mapping[str, str]) -> dict[str, int]:
+        """How far workers' files were taken, each given with the day it was begun on. Raises `OSError`."""
+        ends: dict[str, int] = {}
+        days = self._days()
+        # Two at least: the clocks of a worker and of this process may lie on both sides of midnight.
+        oldest = min([*files.values(), *days[-2:]], default="")
+        for day in [each for each in days if each >= oldest]:
+            with (self._folder / f"{day}{_SUFFIX}").open("rb") as file:
+                for line in file:
+                    if _ORIGIN in line and line.endswith(b"\n"):
+                        with contextlib.suppress(TornLine):
+                            name, end = origin_of(line.partition(b" ")[2]) or ("", 0)
+                            if name in files:
+                                ends[name] = end
+        return ends
 
     def read(self, registrants: frozenset[str] | None, before: Place, limit: int) -> Found:
         """Up to `limit` readings of these registrants (None: all) before a place, newest first.
@@ -138,6 +162,24 @@ class AccessFiles:
                 size += more
         return frozenset(refused)
 
+    def _open_day(self, now_ms: int) -> None:
+        # A clock that is set back must not write into a day that is over.
+        day = max(day_of(now_ms), self._day)
+        if self._descriptor is None or day != self._day:
+            self._open(day)
+
+    def _chain_up(self, bodies: Sequence[tuple[str, bytes]]) -> None:
+        """Write the lines of accounts."""
+        chain, lines, sizes = self._chain, [], Counter[str]()
+        for account, body in bodies:
+            chain = sm3(chain, body).hex().encode()
+            lines.append(chain + b" " + body + b"\n")
+            sizes[account] += len(body) + _CHAIN_BYTES
+        if lines:
+            self._write(b"".join(lines))
+            self._chain = chain
+            self._taken.update(sizes)
+
     def _days(self) -> list[str]:
         try:
             names = os.listdir(self._folder)
@@ -170,8 +212,8 @@ class AccessFiles:
         descriptor = self._descriptor
         if descriptor is None:
             raise OSError("the access log is closed")
-        check_room(descriptor, len(data))
         try:
+            check_room(descriptor, len(data))
             if os.write(descriptor, data) != len(data):
                 raise OSError("not all of it could be written")
             os.fdatasync(descriptor)
@@ -181,21 +223,6 @@ class AccessFiles:
             os.truncate(self._folder / f"{self._day}{_SUFFIX}", self._size)
             raise
         self._size += len(data)
-
-
-def compose_access(access: Access) -> bytes:
-    """A reading as JSON, its registrant where it is found without reading the rest."""
-    document = {name: getattr(access, name) for name in _NAMES}
-    return json.dumps(document, separators=(",", ":")).encode()
-
-
-def parse_access(body: bytes) -> Access:
-    """A reading. Raises `ValueError`."""
-    document: dict[str, Any] = json.loads(body)
-    try:
-        return Access(**{**document, "reading": Reading(document["reading"])})
-    except (KeyError, TypeError):
-        raise ValueError("not a reading") from None
 
 
 def _taken_in(path: Path) -> Counter[str]:
@@ -245,8 +272,8 @@ def _wanted(line: bytes, registrants: frozenset[str] | None) -> Access | None:
     if registrants is not None and not any(f'"registrant":"{each}"'.encode() in line for each in registrants):
         return None
     try:
-        access = parse_access(line.partition(b" ")[2])
-    except ValueError:
+        access = parse_line(line.partition(b" ")[2])
+    except TornLine:
         return None  # damage is what `biaojie verify` is for
     # The text may have stood elsewhere in the line.
     return access if registrants is None or access.registrant in registrants else None

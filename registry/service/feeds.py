@@ -16,9 +16,10 @@ from proto.model.change import Position, Row, Table
 from proto.model.feed import Feed, FeedKind, FeedState, Letter, letter_key
 from proto.ports import RecordReader
 from proto.tables import pack_feed, pack_letter, unpack_feed, unpack_letter
-from registry.policy.rules import Action, enter
+from registry.policy.rules import EVERY_REGISTRANT, Action, enter
 from registry.service.listing import Page, page_of, plan_nothing, plan_row
 from registry.service.plan import Plan, check_version
+from registry.service.told import Told
 
 # A name stands in paths, keys, metrics and events.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -47,12 +48,15 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What became of a delivery. `settled` are letters, by kind and name, that there is no need for any more."""
+    """What became of a delivery. `settled` are letters, by kind and name, that there is no need for any more; `told` says of
+    whom it was (for the access log).
+    """
 
     cursor: Position
     delivered: int = 0
     refused: Sequence[Refused] = ()
     settled: Sequence[tuple[FeedKind, str]] = ()
+    told: Sequence[Told] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +98,14 @@ def plan_feed(reader: RecordReader, caller: Caller, name: str, account: str, aft
 def plan_progress(
     reader: RecordReader, caller: Caller, name: str, progress: Progress, expected_version: int | None, now_ms: int
 ) -> Plan:
-    """A feed moved on. Raises `Refusal`: NOT_FOUND, VERSION_CONFLICT, INVALID_STATE if it is paused or has too many letters."""
+    """A feed moved on. Raises `Refusal`: NOT_FOUND, VERSION_CONFLICT, INVALID_ARGUMENT, INVALID_STATE if it is
+    paused or has too many letters.
+    """
     before = find_feed(reader, caller, name)
     check_version(before.version, expected_version)
     if before.state is FeedState.PAUSED:
         raise Refusal(Reason.INVALID_STATE, f"feed {name} is paused", "feed")
+    _check_told(reader, progress.told)
     delivered = before.delivered + progress.delivered
     plan = _plan_row(before, replace(before, cursor=progress.cursor, delivered=delivered), now_ms)
     images = reader.images(Table.LETTER)
@@ -222,6 +229,13 @@ def check_sentence(text: str, field: str) -> None:
     """Raise `Refusal(INVALID_ARGUMENT)` unless it is short enough to be kept."""
     if len(text) > MAX_SENTENCE_CHARS:
         raise Refusal(Reason.INVALID_ARGUMENT, f"at most {MAX_SENTENCE_CHARS} characters", field)
+
+
+def _check_told(reader: RecordReader, told: Sequence[Told]) -> None:
+    """Raise `Refusal(INVALID_ARGUMENT)` unless what is told is of registrants that there are, of all, or of the node itself."""
+    for each in told:
+        if each.registrant not in ("", EVERY_REGISTRANT) and reader.image(Table.REGISTRANT, each.registrant) is None:
+            raise Refusal(Reason.INVALID_ARGUMENT, f"there is no registrant {each.registrant}", "told.registrant")
 
 
 def _may_see(caller: Caller, feed: Feed) -> bool:

@@ -8,35 +8,31 @@ that whoever died in between may simply begin again.
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from proto.errors import Reason, Refusal
 from proto.limits import MAX_BATCH_ROWS, MAX_CHANGE_BYTES
 from proto.model.account import Caller
 from proto.model.change import Row, Table
-from proto.model.filing import SETTLED, Filing, FilingKind, FilingState, Step, filing_key
+from proto.model.day import DAY_MS
+from proto.model.filing import MOVES, SETTLED, Filing, FilingEvent, FilingKind, FilingState, Step, filing_key
 from proto.model.identifier import parse_prefix
 from proto.model.prefix import PrefixState
 from proto.packing import version_of
 from proto.ports import RecordReader
 from proto.tables import pack_filing, unpack_filing, unpack_prefix, unpack_registrant
-from registry.policy.rules import EVERY_REGISTRANT, Action, Reach, enter, judge, require
-from registry.service.listing import Page, page_of, plan_nothing, plan_row
+from registry.policy.rules import Action, enter
+from registry.service.filing_listing import MAX_FILINGS, find_filing, glance
+from registry.service.listing import plan_nothing, plan_row
 from registry.service.plan import Outcome, Plan, RowOutcome, check_version
-from registry.service.registrants import parse_code, parse_whose
+from registry.service.registrants import parse_code
 from registry.service.statistics import has_figures
 
 # A submission takes four steps at most. The first steps and the newest are kept; all of them are in the change log.
 MAX_STEPS: Final = 64
 _FIRST_STEPS: Final = 4
-
-# Every registrant and every prefix has one, and each is held in memory by every process: some 20 MB. Plans for a node are some
-# thousands.
-MAX_FILINGS: Final = 20_000
 
 # Of one change: filings with long histories may be a hundred kilobytes each.
 MAX_DRAFTED_BYTES: Final = MAX_CHANGE_BYTES // 4
@@ -62,9 +58,18 @@ DETAILS: Final = (
 """What the operator may add to a registrant's filing: nothing about people, which would have to be sealed."""
 
 
+# Audits take people hours or days. Where it is not even known whether one is going on, it is asked anew after this; the alarm
+# about filings that wait comes at the same time.
+DOUBT_MS: Final = 3 * DAY_MS
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """What the upstream said of a transaction. `entity` is its id of a registrant, empty if it told none."""
+    """What the upstream said of a transaction: taken (`PENDING`), decided, or to be told as an update of what it has (`DRAFT`).
+
+    `entity` is its id of a registrant, empty if it told none. `holds` says, if the answer does, whether it has such a thing
+    from before this command: what it holds already is updated, and what it has no more is created again.
+    """
 
     transaction: str
     state: FilingState
@@ -72,74 +77,43 @@ class UpstreamAnswer:
     message: str = ""
     server_transaction: str = ""
     entity: str = ""
-
-
-class _Glance(NamedTuple):
-    """What is looked at of all filings, every few seconds. `holder` is the key of the filing that has to come first."""
-
-    state: FilingState
-    kind: FilingKind
-    subject_version: int
-    transaction: str
-    changed_ms: int
-    has_entity: bool
-    holder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which filings a listing has: in one of these states and, if they say something, of a kind, of this newest transaction,
-    and only those that can be told now."""
-
-    states: frozenset[FilingState] = frozenset(FilingState)
-    kind: FilingKind | None = None
-    transaction: str = ""
-    is_due: bool = False
-
-    def takes(self, glance: _Glance, images: Mapping[str, bytes]) -> bool:
-        return (
-            glance.state in self.states
-            and self.kind in (None, glance.kind)
-            and self.transaction in ("", glance.transaction)
-            and (not self.is_due or _is_due(glance, images))
-        )
-
-
-EVERY_FILING: Final = Wanted()
-
-
-@dataclass(frozen=True, slots=True)
-class FilingCounts:
-    """How many filings there are in each state, how many can be told now, and since when (UTC ms) the one that waits longest
-    has been in its state; 0 if none waits."""
-
-    states: Mapping[FilingState, int]
-    due: int
-    waiting_ms: int
+    holds: bool | None = None
 
 
 def plan_drafts(reader: RecordReader, caller: Caller, home: str, now_ms: int) -> Plan:
-    """Drafts of all that is due below `home` (prefixes) and in general (registrants), at most one batch of them.
+    """Drafts of all that is due below `home` (prefixes) and in general (registrants), and of what has been in doubt for too
+    long; at most one batch of them.
 
     Raises `Refusal`: PERMISSION_DENIED, INVALID_IDENTIFIER, QUOTA_EXCEEDED.
     """
     enter(caller, Action.RUN_FILING)
-    folded = parse_prefix(home)
     filings = reader.images(Table.FILING)
     plan, size = Plan(), 0
-    for subject in _subjects(reader, folded):
-        if len(plan.rows) == MAX_BATCH_ROWS or size >= MAX_DRAFTED_BYTES:
-            break
-        image = filings.get(filing_key(subject.kind, subject.name))
-        if image is not None and _glance(image).state in _UNDER_WAY:
-            continue
-        before = unpack_filing(image) if image is not None else None
-        after = _redraft(before, subject, now_ms)
+    for before, after in _drafts(reader, parse_prefix(home), now_ms):
         if before is None and len(filings) + len(plan.rows) >= MAX_FILINGS:
             raise Refusal(Reason.QUOTA_EXCEEDED, f"there are {MAX_FILINGS} filings")
         _enter(plan, before, after)
         size += len(plan.rows[-1].image)
+        if len(plan.rows) == MAX_BATCH_ROWS or size >= MAX_DRAFTED_BYTES:
+            break
     return plan
+
+
+def _drafts(reader: RecordReader, home: str, now_ms: int) -> Iterator[tuple[Filing | None, Filing]]:
+    """Each filing that moves on by itself, as it is and as it becomes."""
+    filings = reader.images(Table.FILING)
+    for subject in _subjects(reader, home):
+        image = filings.get(filing_key(subject.kind, subject.name))
+        if image is not None and glance(image).state in _UNDER_WAY:
+            continue
+        before = unpack_filing(image) if image is not None else None
+        yield before, _redraft(before, subject, now_ms)
+    for image in filings.values():
+        seen = glance(image)
+        if seen.is_doubtful and seen.changed_ms + DOUBT_MS <= now_ms:
+            doubtful = unpack_filing(image)
+            why = f"no audit in {DOUBT_MS // DAY_MS} days: asked anew"
+            yield doubtful, _moved(doubtful, FilingEvent.DOUBT, Step(now_ms, FilingState.DRAFT, message=why))
 
 
 def plan_details(reader: RecordReader, caller: Caller, code: str, details: Mapping[str, str], now_ms: int) -> Plan:
@@ -152,23 +126,24 @@ def plan_details(reader: RecordReader, caller: Caller, code: str, details: Mappi
     given = tuple(sorted((name, _check_detail(name, text)) for name, text in details.items() if text))
     if given == before.details:
         return _plan_nothing(before)
-    if before.state in _UNDER_WAY:
-        raise Refusal(Reason.INVALID_STATE, f"the filing of {code} is {before.state.name.lower()}: wait for the decision")
     content = json.loads(before.content)
-    return _plan(before, _drafted(before, replace(before, details=given, content=_compose(content, given)), now_ms))
+    return _plan(before, _renewed(before, replace(before, details=given, content=_compose(content, given)), now_ms))
 
 
 def plan_redraft(reader: RecordReader, caller: Caller, kind: FilingKind, name: str, now_ms: int) -> Plan:
-    """A rejected filing that is to be tried again as it is. Raises `Refusal`: PERMISSION_DENIED, NOT_FOUND, INVALID_STATE."""
+    """A filing that is to be tried again as it is: one that was rejected, or one whose answer or audit nobody will wait for.
+
+    What the upstream may have taken of the last try is of no harm: it answers that it has it, and that is settled.
+
+    Raises `Refusal`: PERMISSION_DENIED, NOT_FOUND, INVALID_STATE.
+    """
     enter(caller, Action.ADMINISTER_FILING)
     before = find_filing(reader, caller, kind, name)
     if before.state is FilingState.DRAFT:
         return _plan_nothing(before)
-    if before.state is not FilingState.REJECTED:
-        raise Refusal(Reason.INVALID_STATE, f"it is {before.state.name.lower()}: only what was rejected is tried again")
     if kind is FilingKind.STATISTICS and not has_figures(before):
         raise Refusal(Reason.INVALID_STATE, "its figures are no longer kept: there is nothing to try again with")
-    return _plan(before, _drafted(before, before, now_ms))
+    return _plan(before, _moved(before, FilingEvent.RETRY, Step(now_ms, FilingState.DRAFT)))
 
 
 def plan_submission(
@@ -191,10 +166,8 @@ def plan_submission(
     if before.state is FilingState.SUBMITTED and before.transaction == transaction:
         return _plan_nothing(before)
     check_version(before.version, expected_version)
-    if before.state is not FilingState.DRAFT:
-        raise Refusal(Reason.INVALID_STATE, f"it is {before.state.name.lower()}: only a draft is submitted")
     step = Step(now_ms, FilingState.SUBMITTED, transaction)
-    return _plan(before, _stepped(replace(before, transaction=transaction, server_transaction=""), step))
+    return _plan(before, _moved(replace(before, transaction=transaction, server_transaction=""), FilingEvent.SUBMIT, step))
 
 
 def plan_answer(reader: RecordReader, caller: Caller, kind: FilingKind, name: str, answer: UpstreamAnswer, now_ms: int) -> Plan:
@@ -205,63 +178,34 @@ def plan_answer(reader: RecordReader, caller: Caller, kind: FilingKind, name: st
     """
     enter(caller, Action.RUN_FILING)
     before = find_filing(reader, caller, kind, name)
-    _check_answer(answer)
-    if before.transaction != answer.transaction or before.state is FilingState.DRAFT:
+    event = _check_answer(answer)
+    if before.transaction != answer.transaction:
         raise Refusal(Reason.INVALID_STATE, "this is not its transaction", "transaction")
-    if answer.state <= before.state and (answer.state is before.state or answer.state not in SETTLED):
+    if _says_nothing_new(before, answer):
         return _plan_nothing(before)
-    if before.state in SETTLED:
-        raise Refusal(Reason.INVALID_STATE, f"it is {before.state.name.lower()}: a decision is made once", "state")
-    after = replace(
+    step = Step(now_ms, answer.state, answer.transaction, answer.code, answer.message[:MAX_MESSAGE_CHARS])
+    return _plan(before, _moved(_told(before, answer), event, step))
+
+
+def _says_nothing_new(before: Filing, answer: UpstreamAnswer) -> bool:
+    """Whether an answer was stored before, or comes after what it announces."""
+    if before.state is FilingState.DRAFT:
+        return answer.state is FilingState.DRAFT and before.is_held
+    return answer.state is before.state or (before.state is not FilingState.SUBMITTED and answer.state not in SETTLED)
+
+
+def _told(before: Filing, answer: UpstreamAnswer) -> Filing:
+    """What is known of the upstream after an answer. What it had before us it may have with another content."""
+    is_approved, has_lost = answer.state is FilingState.APPROVED, answer.holds is False
+    content = before.content if is_approved and before.kind is FilingKind.REGISTRANT and not answer.holds else ""
+    return replace(
         before,
         server_transaction=answer.server_transaction or before.server_transaction,
-        entity=answer.entity or before.entity,
-        is_known=before.is_known or answer.state is FilingState.APPROVED,
+        entity="" if has_lost else answer.entity or before.entity,
+        is_known=is_approved or (before.is_known and not has_lost),
+        is_held=bool(answer.holds) and answer.state not in SETTLED,
+        approved_content=content if is_approved or has_lost else before.approved_content,
     )
-    message = answer.message[:MAX_MESSAGE_CHARS]
-    return _plan(before, _stepped(after, Step(now_ms, answer.state, answer.transaction, answer.code, message)))
-
-
-def show_filing(reader: RecordReader, caller: Caller, kind: FilingKind, name: str) -> Filing:
-    """One filing as far as the caller may see it. Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND."""
-    enter(caller, Action.READ_FILING)
-    filing = find_filing(reader, caller, kind, name)
-    return _seen(filing, require(caller, Action.READ_FILING, filing.registrant))
-
-
-def list_filings(reader: RecordReader, caller: Caller, registrant: str, wanted: Wanted, after: str, limit: int) -> Page[Filing]:
-    """The filings of one registrant, or of `EVERY_REGISTRANT`, that are wanted, by kind and name."""
-    whose = parse_whose(registrant)
-    reach = require(caller, Action.READ_FILING, whose)
-    images = reader.images(Table.FILING)
-
-    def item_of(key: str) -> Filing | None:
-        if not wanted.takes(_glance(images[key]), images):
-            return None
-        filing = unpack_filing(images[key])
-        return _seen(filing, reach) if whose in (EVERY_REGISTRANT, filing.registrant) else None
-
-    return page_of(images, after, limit, item_of)
-
-
-def count_filings(reader: RecordReader, caller: Caller) -> FilingCounts:
-    """How many filings there are in each state. Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED."""
-    enter(caller, Action.RUN_FILING)
-    images = reader.images(Table.FILING)
-    glances = [_glance(image) for image in images.values()]
-    found = Counter(glance.state for glance in glances)
-    waiting_ms = min((glance.changed_ms for glance in glances if glance.state not in SETTLED), default=0)
-    due = sum(_is_due(glance, images) for glance in glances)
-    return FilingCounts({state: found[state] for state in FilingState}, due, waiting_ms)
-
-
-def find_filing(reader: RecordReader, caller: Caller, kind: FilingKind, name: str) -> Filing:
-    """A filing that the caller may read. Raises `Refusal(NOT_FOUND)`, for those of others as well."""
-    image = reader.image(Table.FILING, filing_key(kind, name))
-    filing = unpack_filing(image) if image is not None else None
-    if filing is None or not judge(caller, Action.READ_FILING, filing.registrant):
-        raise Refusal(Reason.NOT_FOUND, f"there is no filing of {kind} {name}", "filing")
-    return filing
 
 
 _UNDER_WAY: Final = frozenset({FilingState.SUBMITTED, FilingState.PENDING})
@@ -299,28 +243,7 @@ def _subjects(reader: RecordReader, home: str) -> Iterator[_Subject]:
 
 def _is_told(filings: Mapping[str, bytes], kind: FilingKind, name: str, image: bytes) -> bool:
     filing = filings.get(filing_key(kind, name))
-    return filing is not None and _glance(filing).subject_version >= version_of(image)
-
-
-# The newest image of each, and some that are not the newest any more. Past it every look would unpack them all, which is slower
-# and no more.
-@lru_cache(MAX_FILINGS)
-def _glance(image: bytes) -> _Glance:
-    filing = unpack_filing(image)
-    holder = filing_key(FilingKind.REGISTRANT, filing.registrant) if filing.kind is FilingKind.PREFIX else ""
-    has_entity = filing.is_known and bool(filing.entity)
-    return _Glance(
-        filing.state, filing.kind, filing.subject_version, filing.transaction, filing.changed_ms, has_entity, holder
-    )  # fmt: skip
-
-
-def _is_due(glance: _Glance, images: Mapping[str, bytes]) -> bool:
-    """Whether it can be told now: a draft, of a prefix only if the upstream has an id of its registrant, or told before."""
-    if glance.state is FilingState.SUBMITTED:
-        return True
-    if glance.state is not FilingState.DRAFT:
-        return False
-    return not glance.holder or (glance.holder in images and _glance(images[glance.holder]).has_entity)
+    return filing is not None and glance(filing).subject_version >= version_of(image)
 
 
 def _redraft(before: Filing | None, subject: _Subject, now_ms: int) -> Filing:
@@ -334,17 +257,21 @@ def _redraft(before: Filing | None, subject: _Subject, now_ms: int) -> Filing:
     after = replace(before, content=content, registrant=subject.registrant, subject_version=subject.version)
     if content == before.content:
         return replace(after, version=before.version + 1, changed_ms=max(now_ms, before.changed_ms))
-    return _drafted(before, after, now_ms)
+    return _renewed(before, after, now_ms)
 
 
-def _drafted(before: Filing, after: Filing, now_ms: int) -> Filing:
+def _renewed(before: Filing, after: Filing, now_ms: int) -> Filing:
+    """The draft of something new. A draft was not told yet: it stays one, without a step."""
     if before.state is FilingState.DRAFT:
         return replace(after, version=before.version + 1, changed_ms=max(now_ms, before.changed_ms))
-    return _stepped(after, Step(now_ms, FilingState.DRAFT))
+    return _moved(after, FilingEvent.NEWS, Step(now_ms, FilingState.DRAFT))
 
 
-def _stepped(filing: Filing, step: Step) -> Filing:
-    """The filing one step further."""
+def _moved(filing: Filing, event: FilingEvent, step: Step) -> Filing:
+    """The filing one step further. Raises `Refusal(INVALID_STATE)` if nothing of the kind befalls what is in its state."""
+    if MOVES[filing.state].get(event) is not step.state:
+        was = "decided" if filing.state in SETTLED else filing.state.name.lower()
+        raise Refusal(Reason.INVALID_STATE, f"it is {was}: {_WHY_NOT[event]}", "state")
     at_ms = max(step.at_ms, filing.changed_ms)
     steps = (*filing.steps, replace(step, at_ms=at_ms))
     if len(steps) > MAX_STEPS:
@@ -365,17 +292,35 @@ def _check_detail(name: str, text: str) -> str:
     return text
 
 
-def _check_answer(answer: UpstreamAnswer) -> None:
-    if answer.state in (FilingState.DRAFT, FilingState.SUBMITTED):
-        raise Refusal(Reason.INVALID_ARGUMENT, "an answer leads to pending, approved or rejected", "state")
+_EVENTS: Final[Mapping[FilingState, FilingEvent]] = {
+    FilingState.PENDING: FilingEvent.TAKE,
+    FilingState.DRAFT: FilingEvent.FIND,
+    FilingState.APPROVED: FilingEvent.APPROVE,
+    FilingState.REJECTED: FilingEvent.REJECT,
+}
+
+_WHY_NOT: Final[Mapping[FilingEvent, str]] = {
+    FilingEvent.NEWS: "wait for the decision",
+    FilingEvent.SUBMIT: "only a draft is submitted",
+    FilingEvent.TAKE: "only what was submitted is taken",
+    FilingEvent.FIND: "only what was submitted is found to be there",
+    FilingEvent.APPROVE: "a decision is made once, about what was submitted",
+    FilingEvent.REJECT: "a decision is made once, about what was submitted",
+    FilingEvent.DOUBT: "only what is pending is in doubt",
+    FilingEvent.RETRY: "what was approved is not tried again",
+}
+
+
+def _check_answer(answer: UpstreamAnswer) -> FilingEvent:
+    """What an answer does to a filing."""
+    event = _EVENTS.get(answer.state)
+    if event is None or (event is FilingEvent.FIND and not answer.holds):
+        why = "an answer leads to pending, approved or rejected, or to a draft of what the upstream holds"
+        raise Refusal(Reason.INVALID_ARGUMENT, why, "state")
     for name, text in (("server_transaction", answer.server_transaction), ("entity", answer.entity)):
         if len(text) > MAX_UPSTREAM_NAME_CHARS or not text.isprintable():
             raise Refusal(Reason.INVALID_ARGUMENT, f"at most {MAX_UPSTREAM_NAME_CHARS} printable characters", name)
-
-
-def _seen(filing: Filing, reach: Reach) -> Filing:
-    """The city learns how a filing stands, not what was written back and forth."""
-    return filing if reach is Reach.WHOLE else replace(filing, content="{}", steps=(), details=())
+    return event
 
 
 def _plan_nothing(filing: Filing) -> Plan:

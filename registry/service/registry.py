@@ -28,7 +28,7 @@ from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
 from registry.policy.rules import Action, enter
-from registry.service import accounts, feeds, filings, notices, prefixes, registrants, statistics
+from registry.service import accounts, feeds, filing_listing, filings, notices, prefixes, registrants, statistics
 from registry.service.access import AccessLog
 from registry.service.accounts import NewAccount, new_secret
 from registry.service.changes import ChangesPage, Follower, Found, Identify, Kind, Read, See, holders_of
@@ -38,12 +38,14 @@ from registry.service.delegation import plan_delegation
 from registry.service.execute import Executor, Written
 from registry.service.feeds import FeedStanding, Progress
 from registry.service.figures import Figures, Grouping, Statistics
-from registry.service.filings import EVERY_FILING, FilingCounts, UpstreamAnswer, Wanted
+from registry.service.filing_listing import EVERY_FILING, FilingCounts, Wanted
+from registry.service.filings import UpstreamAnswer
 from registry.service.listing import Page
 from registry.service.notices import NewNotice
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
 from registry.service.read import list_records, read_record
+from registry.service.readings import ReadingDesk
 from registry.service.register import Mode, plan_all_or_nothing, plan_registration
 from registry.service.registrants import parse_whose
 from registry.service.retire import plan_retirement
@@ -71,6 +73,9 @@ class Registry:
         self._make_secret = make_secret
         self.figures = Figures(self.executor, stream, data, counting)
         self.access = AccessLog(data / places.ACCESS if data is not None else None, clock)
+        self.readings: ReadingDesk | None = None
+        if data is not None:
+            self.readings = ReadingDesk(self.access, data / places.READINGS, data / places.READINGS_FULL, clock)
 
     def authenticate(self, token: str) -> Caller:
         """Who a bearer token is; nobody in particular for an empty one. Raises `Refusal(UNAUTHENTICATED)`."""
@@ -300,9 +305,11 @@ class Registry:
     async def move_feed(self, context: Context, name: str, progress: Progress, expected_version: int | None = None) -> Written:
         """Move a feed's cursor with what a delivery came to."""
         reader, caller = self._reader, context.caller
-        return await self._write(
+        done = await self._write(
             context, lambda now_ms: feeds.plan_progress(reader, caller, name, progress, expected_version, now_ms)
         )
+        self.access.tell(caller.account, name, progress.cursor, progress.told)
+        return done
 
     async def pause_feed(self, context: Context, name: str, note: str = "") -> Written:
         """Let a feed deliver nothing until it is resumed."""
@@ -402,7 +409,7 @@ class Registry:
     async def show_filing(self, context: Context, kind: FilingKind, name: str) -> Filing:
         """One filing as far as the caller may see it."""
         await self.executor.catch_up()
-        filing = filings.show_filing(self._reader, context.caller, kind, name)
+        filing = filing_listing.show_filing(self._reader, context.caller, kind, name)
         await self.access.note(context, Reading.FILINGS, (filing.registrant,), filing.name)
         return filing
 
@@ -411,14 +418,14 @@ class Registry:
     ) -> Page[Filing]:
         """The filings of one registrant, or of all, that are wanted."""
         await self.executor.catch_up()
-        page = filings.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
+        page = filing_listing.list_filings(self._reader, context.caller, registrant, wanted, after, limit)
         await self.access.note(context, Reading.FILINGS, [each.registrant for each in page.items])
         return page
 
     async def count_filings(self, context: Context) -> FilingCounts:
         """How many filings there are in each state."""
         await self.executor.catch_up()
-        return filings.count_filings(self._reader, context.caller)
+        return filing_listing.count_filings(self._reader, context.caller)
 
     # Changes
 
@@ -476,6 +483,8 @@ class Registry:
         self, context: Context, registrant: str, after: str = "", limit: int = DEFAULT_PAGE
     ) -> Page[Access]:
         """Who of the city has read what of a registrant, or of all, newest first."""
+        if self.readings is not None:
+            await self.readings.settle()
         return await self.access.page(context.caller, registrant, after, limit)
 
     async def _note_page(self, context: Context, page: Page[Record], prefix: str) -> None:

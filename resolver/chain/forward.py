@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from proto.errors import Reason, Refusal
+from proto.limits import MAX_HOPS
 from proto.metrics import Counter, Metrics
 from proto.model.answer import Answer, Found, NotFound, RecordAnswer, Refused, Retired, Source, Suspended, ValuesNotFound
 from proto.model.identifier import fold_ascii, parse_identifier
@@ -23,7 +24,7 @@ from proto.wire.handle.typed import parse_site
 from resolver.chain.step import Resolve, Result
 from resolver.upstream.copies import Copy, Kind, select
 from resolver.upstream.failure import Failed, Why
-from resolver.upstream.limits import MAX_ALIASES, MAX_HOPS
+from resolver.upstream.limits import MAX_ALIASES
 from resolver.upstream.sites import HS_ALIAS
 from resolver.upstream.upstream import UPWARD, Held, Route, Upstream
 from resolver.upstream.walk import Place, Standing

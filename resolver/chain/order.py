@@ -9,6 +9,7 @@ from resolver.chain.freshness import FreshnessStep
 from resolver.chain.metrics import MetricsStep
 from resolver.chain.recursion import Recursion
 from resolver.chain.step import Resolve, Step, link
+from resolver.readings import Readings
 from resolver.service import Service
 from resolver.tallies import Tallies
 from resolver.upstream.upstream import Upstream
@@ -21,15 +22,17 @@ def build_chain(
     upstream: Upstream | None = None,
     recursion: Recursion | None = None,
     tallies: Tallies | None = None,
+    readings: Readings | None = None,
 ) -> Resolve:
     """What every listener of a worker asks: a function from queries to answers, which never raises.
 
-    Without an `upstream` nobody else is ever asked. `tallies` count by prefix.
+    Without an `upstream` nobody else is ever asked. `tallies` count by prefix; `readings` write down what
+    the city is shown that the public does not see.
     """
     steps: list[Step] = [
         MetricsStep(metrics, clock, tallies),
         FreshnessStep(reader),
-        AccessStep(reader),
+        AccessStep(reader, readings),
         DelegationStep(reader, recursion or Recursion()),
     ]
     if upstream is not None:

@@ -22,7 +22,8 @@ class Recursion:
     def __init__(self, networks: Iterable[str] = (), has_upstream: bool = False) -> None:
         self._networks = tuple(ipaddress.ip_network(network) for network in networks)
         self._has_upstream = has_upstream
-        self._serves = lru_cache(_REMEMBERED_PEERS)(self._find_network)
+        self.serves: Final = lru_cache(_REMEMBERED_PEERS)(self._find_network)
+        """Whether others are asked on behalf of an address."""
 
     def serves_all_at(self, host: str) -> bool:
         """Whether nobody who can reach a listener at `host` is outside of the networks."""
@@ -32,15 +33,15 @@ class Recursion:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        return address.is_loopback and self._serves(host)
+        return address.is_loopback and self.serves(host)
 
     def reaches_upstream(self, query: Query) -> bool:
         """Whether the upstream is asked for what is not homed here: yes, unless the caller said that it would rather not."""
-        return self._has_upstream and query.is_recursive is not False and self._serves(query.peer)
+        return self._has_upstream and query.is_recursive is not False and self.serves(query.peer)
 
     def reaches_delegate(self, query: Query) -> bool:
         """Whether the node that a prefix is delegated to is asked: only if the caller said so. Others are referred to it."""
-        return query.is_recursive is True and self._serves(query.peer)
+        return query.is_recursive is True and self.serves(query.peer)
 
     def _find_network(self, peer: str) -> bool:
         try:

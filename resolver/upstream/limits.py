@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-# Nodes that one question may pass: top-level, secondary, enterprise and a recursive node before them, twice.
-MAX_HOPS: Final = 8
-
 # HS_ALIAS after HS_ALIAS: one is use, two are a merger, more are a mistake.
 MAX_ALIASES: Final = 4
 

@@ -10,9 +10,10 @@ import struct
 from typing import Final
 
 from proto.limits import MAX_IDENTIFIER_BYTES, MAX_RECORD_BYTES, MAX_VALUES
+from proto.packing import PackedRecord
 from proto.wire.handle.fields import FieldReader, compose_string, compose_uint32, malformed
 from proto.wire.handle.value import parse_value
-from resolver.upstream.copies import Copy, Kind
+from resolver.upstream.copies import Copy, Kind, copy_of
 
 _FORMAT: Final = 1
 _HEAD: Final = struct.Struct(">BBBQQQQ")
@@ -22,9 +23,10 @@ MAX_COPY_BYTES: Final = MAX_RECORD_BYTES + 4 * MAX_VALUES + 2 * MAX_IDENTIFIER_B
 
 
 def pack_copy(copy: Copy) -> bytes:
-    head = _HEAD.pack(_FORMAT, copy.kind, copy.was_stale, copy.born_ms, copy.fetched_ms, copy.until_ms, copy.version)
-    names = compose_string(copy.identifier.encode()) + compose_string(copy.alias.encode())
-    return b"".join((head, names, compose_uint32(len(copy.values)), *map(compose_string, copy.values)))
+    record = PackedRecord(copy.record)
+    head = _HEAD.pack(_FORMAT, copy.kind, copy.was_stale, copy.born_ms, copy.fetched_ms, copy.until_ms, record.version)
+    names = compose_string(record.spelling) + compose_string(copy.alias.encode())
+    return b"".join((head, names, compose_uint32(record.public_count), *map(compose_string, copy.values)))
 
 
 def unpack_copy(raw: bytes) -> Copy:
@@ -39,7 +41,9 @@ def unpack_copy(raw: bytes) -> Copy:
     values = tuple(_value(reader.string()) for _ in range(reader.count(MAX_VALUES, "values in one copy")))
     if reader.remaining:
         raise malformed("bytes after the end of a copy")
-    return Copy(Kind(kind), born_ms, fetched_ms, until_ms, identifier, version, values, alias, bool(stale))
+    if len(identifier.encode()) > MAX_IDENTIFIER_BYTES:
+        raise malformed("an identifier that is longer than any")
+    return copy_of(Kind(kind), born_ms, fetched_ms, until_ms, identifier, version, values, alias, bool(stale))
 
 
 def _value(raw: bytes) -> bytes:

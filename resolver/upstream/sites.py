@@ -15,6 +15,8 @@ from proto.wire.handle.value import parse_value
 HS_SITE: Final = "HS_SITE"
 HS_SITE_6: Final = "HS_SITE.6"
 HS_SITE_PREFIX: Final = "HS_SITE.PREFIX"
+# What HS_SITE.PREFIX was called before, and servers still know.
+HS_NA_DELEGATE: Final = "HS_NA_DELEGATE"
 HS_SERV: Final = "HS_SERV"
 HS_SERV_PREFIX: Final = "HS_SERV.PREFIX"
 HS_ALIAS: Final = "HS_ALIAS"

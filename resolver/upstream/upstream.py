@@ -14,11 +14,12 @@ from typing import Final, NamedTuple, Protocol
 
 from proto.metrics import Metrics
 from proto.model.answer import Source
-from proto.model.identifier import Identifier, fold_ascii
+from proto.model.identifier import Identifier
 from proto.ports import Clock
-from resolver.upstream.copies import Copies, Copy, Kind, Terms
+from resolver.service import foreign_name
+from resolver.upstream.copies import Copies, Copy, Kind, Terms, copy_of
 from resolver.upstream.failure import Failed, Why
-from resolver.upstream.limits import MAX_PLACES, MAX_REFRESH_S, REFRESH_SHARE, UpstreamLimits
+from resolver.upstream.limits import MAX_PLACES, UpstreamLimits
 from resolver.upstream.places import Places
 from resolver.upstream.reach import Reach
 from resolver.upstream.servers import Servers
@@ -26,6 +27,9 @@ from resolver.upstream.sites import Endpoint
 from resolver.upstream.walk import Finding, Place, Standing, Walk
 
 log = logging.getLogger(__name__)
+
+# Between a way and a name: no name has it.
+_PARTS: Final = "\0"
 
 # Failures that are remembered: of as many identifiers as may be under way, several times over.
 MAX_FAILURES: Final = 8_192
@@ -139,6 +143,11 @@ class Upstream:
             return self._show(stale, Failed(Why.TIMEOUT, "its node has not answered lately"), trace)
         return self._wait(key, walking, stale, trace)
 
+    def show_each(self, names: Sequence[str]) -> list[bytes | None]:
+        """The copies of what came from above that need no more than to be shown (`resolver.upstream.copies.show_each`), by
+        `resolver.service.foreign_name`."""
+        return self._copies.show_each(names, self._clock.now_ms())
+
     async def run(self) -> None:
         """Tidy up until cancelled."""
         while True:
@@ -199,8 +208,7 @@ class Upstream:
 
     def _is_due(self, copy: Copy, now_ms: int) -> bool:
         """Whether so little of a copy's TTL is left that it is fetched anew before it ends."""
-        whole_ms = copy.until_ms - copy.fetched_ms
-        return copy.kind is Kind.FOUND and copy.until_ms - now_ms < min(whole_ms * REFRESH_SHARE, MAX_REFRESH_S * 1000)
+        return copy.kind is Kind.FOUND and now_ms > copy.due_ms
 
     def _refresh(self, key: str, name: Identifier, route: Route, hops: int) -> None:
         if self._failure_of(key) is None:
@@ -262,7 +270,7 @@ class Upstream:
         self._copies.put(key, copy)
         self._failures.pop(key, None)
         if self._shared is not None:
-            self._shared.put(key, copy)
+            self._shared.put(_shared_key(key), copy)
         return copy
 
     async def _find_shared(self, errand: _Errand, trace: list[str]) -> Copy | None:
@@ -270,7 +278,7 @@ class Upstream:
         if self._shared is None or errand.is_anew:
             return None
         own = self._copy_of(errand.key)
-        copy = await self._shared.get(errand.key)
+        copy = await self._shared.get(_shared_key(errand.key))
         if copy is not None:
             # Another node may be configured to trust copies for longer.
             latest_ms = self._clock.now_ms() + self._terms.max_ttl_s * 1000
@@ -316,7 +324,7 @@ class Upstream:
     def _copy_from(self, finding: Finding) -> Copy:
         now_ms = self._clock.now_ms()
         until_ms = self._terms.until_ms(finding.kind, finding.values, now_ms)
-        return Copy(
+        return copy_of(
             finding.kind,
             now_ms - finding.age_s * 1000,
             now_ms,
@@ -329,7 +337,7 @@ class Upstream:
         )
 
     def _remember(self, key: str, failed: Failed) -> Failed:
-        log.info("a foreign identifier was not found out: %s", failed, extra={"identifier": key.rpartition("\0")[2]})
+        log.info("a foreign identifier was not found out: %s", failed, extra={"identifier": key.rpartition(_PARTS)[2]})
         self._failures[key] = failed, self._clock.monotonic() + self._limits.failure_s
         self._failures.move_to_end(key)
         if len(self._failures) > MAX_FAILURES:
@@ -338,9 +346,13 @@ class Upstream:
 
 
 def _key_of(name: Identifier, route: Route) -> str:
-    """Suffixes compare as they are spelt: whether their home folds case is its own business."""
-    suffix = fold_ascii(name.suffix) if name.names_prefix else name.suffix
-    return f"{route.key}\0{name.prefix}/{suffix}"
+    """What came from above is kept under its name alone, as `Upstream.show_each` is asked for it."""
+    return route.key + _PARTS + foreign_name(name) if route.key else foreign_name(name)
+
+
+def _shared_key(key: str) -> str:
+    """The same among the copies of several nodes, as all versions of this program write it."""
+    return key if _PARTS in key else _PARTS + key
 
 
 def _look_at_end(task: "asyncio.Task[Copy | Failed]") -> None:

@@ -31,6 +31,7 @@ from resolver.upstream.failure import Failed, Why
 from resolver.upstream.reach import Reach
 from resolver.upstream.sites import (
     HS_ALIAS,
+    HS_NA_DELEGATE,
     HS_SERV,
     HS_SERV_PREFIX,
     HS_SITE,
@@ -50,7 +51,8 @@ MAX_PLACE_TTL_S: Final = 3_600
 
 _FLAGS: Final = codes.PUBLIC_ONLY | codes.CACHE_CERTIFY | codes.LIFE_CYCLE
 _HOME_TYPES: Final = (HS_SITE, HS_SITE_6, HS_SERV, HS_ALIAS)
-_DERIVED_TYPES: Final = (*_HOME_TYPES, HS_SITE_PREFIX, HS_SERV_PREFIX)
+_DERIVED_SITES: Final = (HS_SITE_PREFIX, HS_NA_DELEGATE)
+_DERIVED_TYPES: Final = (*_HOME_TYPES, *_DERIVED_SITES, HS_SERV_PREFIX)
 
 # What a server says when it could answer another time, or another server could now.
 SERVER_FAULTS: Final = frozenset(
@@ -193,7 +195,7 @@ class Walk:
             if not values:
                 continue
             if is_derived:
-                place = yield from self._place_in(values, HS_SERV_PREFIX, HS_SITE_PREFIX)
+                place = yield from self._place_in(values, HS_SERV_PREFIX, *_DERIVED_SITES)
                 if place is not None:
                     return place if self._name.names_prefix else (yield from self._derived(place, prefix))
             place = yield from self._place_in(values, HS_SERV, HS_SITE, HS_SITE_6)
@@ -203,7 +205,13 @@ class Walk:
 
     def _derived(self, holder: Place, prefix: str) -> Generator[Ask, Response, Place | None]:
         """The home of a derived prefix whose record is at `holder`; `holder` itself if it keeps no record of it."""
-        values = yield from self._values_at(holder, f"0.NA/{prefix}", _HOME_TYPES)
+        try:
+            values = yield from self._values_at(holder, f"0.NA/{prefix}", _HOME_TYPES)
+        except Failed as failed:
+            if failed.why is not Why.LOOP:
+                raise
+            # A referral has led there already, and there was none; what it knows of the identifier itself it was not asked yet.
+            return holder
         return (yield from self._place_in(values, HS_SERV, HS_SITE, HS_SITE_6)) or holder
 
     def _record_of_prefix(self, name: str, is_derived: bool) -> Generator[Ask, Response, tuple[bytes, ...]]:
@@ -227,18 +235,20 @@ class Walk:
         if found:
             return Place(sites=found, ttl_s=self._ttl_of(values))
         name = text_in(values, service)
-        return (yield from self._place_of_service(name)) if name else None
+        return (yield from self._place_of_service(name, is_derived=service == HS_SERV_PREFIX)) if name else None
 
-    def _place_of_service(self, text: str) -> Generator[Ask, Response, Place | None]:
-        """The sites in the record of a service identifier, wherever that record lives."""
+    def _place_of_service(self, text: str, *, is_derived: bool = False) -> Generator[Ask, Response, Place | None]:
+        """The sites in the record of a service identifier, wherever that record lives; those for derived prefixes first, if it
+        is about one."""
         name = _parse(text)
         self.trace.append(f"service {text}")
-        values = yield from self._values_at(self._root or NOWHERE, text, (HS_SITE, HS_SITE_6))
+        types = (*_DERIVED_SITES, HS_SITE, HS_SITE_6) if is_derived else (HS_SITE, HS_SITE_6)
+        values = yield from self._values_at(self._root or NOWHERE, text, types)
         if not values:
             home = yield from self._seek(name.homing_prefix)
             if home is not None:
-                values = yield from self._values_at(home, text, (HS_SITE, HS_SITE_6))
-        found = sites_in(values)
+                values = yield from self._values_at(home, text, types)
+        found = (sites_in(values, *_DERIVED_SITES) if is_derived else ()) or sites_in(values)
         return Place(sites=found, ttl_s=self._ttl_of(values)) if found else None
 
     def _settle(self, place: Place, text: str, types: tuple[str, ...] = ()) -> Generator[Ask, Response, tuple[Response, Place]]:
@@ -249,7 +259,9 @@ class Walk:
                 return response, place
             where: Place | None = None
             if response.values:
-                where = yield from self._place_in(response.values, HS_SERV, HS_SITE, HS_SITE_6, HS_SITE_PREFIX)
+                where = yield from self._place_in(response.values, HS_SERV, HS_SITE, HS_SITE_6, *_DERIVED_SITES)
+                if where is None:
+                    where = yield from self._place_in(response.values, HS_SERV_PREFIX)
             elif response.service:
                 where = yield from self._place_of_service(response.service)
             if where is None:

@@ -1,11 +1,16 @@
 """Figures and city reads of a running node: what is asked for is counted once in every protocol, whoever is killed."""
 
 import json
+import os
+import signal
 from typing import Any
 
+import grpc
 import pytest
 
+from proto.v1 import resolver_pb2, resolver_pb2_grpc
 from tests.e2e.conftest import StartNode
+from tests.support.grpc_calls import bearer
 from tests.support.node import RunningNode, run_biaojie
 
 pytestmark = pytest.mark.slow
@@ -88,6 +93,55 @@ def test_the_command_line_shows_figures_and_who_has_read(node: RunningNode, star
     again = start_node("node.homed=88.118", data=node.data, workers=1)
     again.until_whole()
     assert document(again, "audit", "--registrant", USCC) == audit
+
+
+def test_closed_values_that_the_city_resolves_are_in_the_log_whoever_is_killed(node: RunningNode) -> None:
+    name, group = f"{PREFIX}/p-0", {"registrant": USCC, "group": "laboratory"}
+    closed = {"index": 2, "type": "NOTE", "data": "for the laboratory", "audience": "laboratory"}
+    assert node.call("PATCH", f"/api/v1/identifiers/{name}", {"set": [closed]}).status == 200
+    city = new_account(node, {"name": "platform", "role": "city", "groups": [group]})
+    holder = new_account(node, {"name": "enterprise", "role": "registrant", "registrant": USCC})
+    shown: list[str] = []
+
+    def read(path: str = f"/api/v1/resolve/{name}") -> None:
+        request = f"scan-{len(shown)}"
+        answer = node.fetch(path, "resolver.http_port", headers={"Authorization": f"Bearer {city}", "X-Request-Id": request})
+        assert answer.status == 200
+        assert "laboratory" in answer.text
+        shown.append(request)
+
+    for way in WAYS:
+        assert node.run("resolve", name, "--via", way).returncode == 0
+    read()
+    read(f"/api/handles/{name}")
+    asking = resolver_pb2.ResolveRequest(identifier=name)
+    with grpc.insecure_channel(f"127.0.0.1:{node.ports['resolver.grpc_port']}") as channel:
+        answered = resolver_pb2_grpc.ResolverStub(channel).Resolve(asking, metadata=bearer(city), timeout=30)
+    assert len(answered.values) == 2
+    # The registry is away for a while, and takes later what is shown meanwhile; workers take nothing of theirs with them.
+    os.kill(node.child("registry")["pid"], signal.SIGSTOP)
+    for _ in range(5):
+        read()
+    node.kill("registry")
+    for victim in ("worker-1", "worker-2"):
+        node.kill(victim)
+        node.until(lambda: node.resolve(name).status == 200)
+        read()
+    node.until_whole()
+    audit = node.fetch("/api/v1/audit/accesses", "registry.http_port", headers={"Authorization": f"Bearer {holder}"}).json()
+    found = [each for each in audit["accesses"] if each["reading"] == "resolution"]
+    assert {(each["account"], each["registrant"], each["subject"]) for each in found} == {("platform", USCC, name)}
+    assert sorted(each["request_id"] for each in found if each["way"] == "http") == sorted(shown)
+    assert [each["way"] for each in found if each["way"] != "http"] == ["grpc"]
+    assert node.end() == 0
+    assert run_biaojie("verify", "--data", str(node.data)).returncode == 0
+
+
+def new_account(node: RunningNode, account: dict[str, Any]) -> str:
+    created = node.call("POST", "/api/v1/accounts", account)
+    assert created.status == 201, created.text
+    token: str = created.json()["api_key"]
+    return token
 
 
 def document(node: RunningNode, *words: str) -> Any:

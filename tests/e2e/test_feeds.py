@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,6 +56,12 @@ def register(node: RunningNode, name: str, text: str) -> None:
     assert node.call("PUT", f"/api/v1/identifiers/{PREFIX}/{name}", {"values": values}).status in (200, 201)
 
 
+def told(node: RunningNode) -> list[dict[str, Any]]:
+    """What the access log says of deliveries about that registrant."""
+    page = node.call("GET", "/api/v1/audit/accesses?registrant=R-1").json()
+    return [each for each in page["accesses"] if each["reading"] == "delivery"]
+
+
 def test_a_feed_from_its_profile_to_its_system_and_under_the_operators_hand(
     start_node: StartNode, system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +93,11 @@ def test_a_feed_from_its_profile_to_its_system_and_under_the_operators_hand(
     assert node.run("feed", "replay-letters", "platform").returncode == 0
     node.until(lambda: system.knows(f"{PREFIX}/c", 1))
     node.until(lambda: json.loads(node.run("feed", "show", "platform", "--json").stdout)["letters"] == 0)
+
+    # What was told is in the log that the enterprise reads.
+    node.until(lambda: sum(each["count"] for each in told(node)) == 3)
+    whose = {(each["account"], each["way"].split()[0], each["subject"]) for each in told(node)}
+    assert whose == {("feeds", "platform", PREFIX)}
 
     assert "both sides agree" in node.run("feed", "reconcile", str(profile)).stdout
     system.forget(f"{PREFIX}/a")

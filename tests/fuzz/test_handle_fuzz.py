@@ -245,7 +245,7 @@ class Hosting:
 
     def __init__(self, dialogue: Dialogue) -> None:
         self.dialogue = dialogue
-        self.turn = Turn(dialogue.respond_plainly_to, MAX_TURN)
+        self.turn = self.turn_here = Turn(dialogue.respond_plainly_to, MAX_TURN)
         self.limits = HandleLimits()
         self.now_s = 0.0
 

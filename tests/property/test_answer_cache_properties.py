@@ -84,7 +84,7 @@ class Trial:
         found = self._plain_shelf.get_turn(keys)
         self.done["plain hit"] += count - found.count(None)
         missing = [place for place, kept in enumerate(found) if kept is None]
-        stored = self._plain.look_up_turn([(names[place], False) for place in missing])
+        stored = self._plain.look_up_turn([(names[place], False, True) for place in missing])
         for place, raw, is_admitted in zip(
             missing, stored, self._plain_shelf.admits_each([keys[place] for place in missing]), strict=True
         ):

@@ -9,7 +9,7 @@ from proto.errors import Reason, Refusal
 from proto.model.identifier import SuffixRule
 from proto.model.prefix import Delegation, Prefix, PrefixState
 from proto.wire.http2.frames import HEAD
-from tests.support.packed_records import PLAIN, STORED
+from tests.support.packed_records import COPIED, PLAIN, STORED
 from tests.support.ways import both_ways, outcome
 
 NOW_S = st.one_of(st.just(1_700_000_000), st.integers(0, 2**33))
@@ -186,6 +186,10 @@ def test_an_answer_has_the_same_frames(head: bytes, data: bytes, trailers: bytes
         ("resolver.listeners.http.public_replies", "render_handle", (PLAIN, "88.118/x", 5)),
         ("resolver.listeners.http.public_replies", "render_resolution", (PLAIN, "88.118/x", 5)),
         ("proto.wire.http.plain", "parse_name", (b"GET /api/handles/88.1/%E6%B2%B9 HTTP/1.1", ROUTES)),
+        ("proto.packed_messages", "compose_public_response", (COPIED, "88.118/x", 5)),
+        ("resolver.listeners.http.public_replies", "render_handle", (COPIED, "88.118/x", 5)),
+        ("resolver.listeners.http.public_replies", "render_resolution", (COPIED, "88.118/x", 5)),
+        ("proto.packing", "show_copy", (COPIED, 1, 2, 3, 4)),
         ("proto.packing", "shows_all", (PLAIN, False)),
         ("resolver.service", "stored_under", ("88.2/aB", homing)),
         ("proto.wire.http2.frames", "compose_answer", (b"a", b"b", b"c", 33)),

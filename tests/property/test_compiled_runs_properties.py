@@ -36,9 +36,9 @@ class Desk:
         self.asked.append(identifier)
         return self.records.get(identifier)
 
-    def look_up_turn(self, asked: Sequence[tuple[str, bool]]) -> list[bytes | None]:
+    def look_up_turn(self, asked: Sequence[tuple[str, bool, bool]]) -> list[bytes | None]:
         self.asked.append([*asked])
-        return [self.records.get(identifier) for identifier, _ in asked]
+        return [self.records.get(identifier) for identifier, *_ in asked]
 
     def render(self, place: int, raw: bytes, identifier: str, key: bytes) -> Rendered:
         self.asked.append((place, identifier))

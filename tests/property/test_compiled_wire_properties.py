@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proto.model.record import Record, State
 from proto.model.value import Value
-from proto.packing import pack_record
+from proto.packing import pack_foreign, pack_record
 from proto.wire.dns.codes import IN, RRType
 from proto.wire.dns.edns import LEAST_PAYLOAD_BYTES, Edns
 from proto.wire.dns.identifier_name import Named, read_name
@@ -18,12 +18,13 @@ from proto.wire.dns.name import MAX_NAME_BYTES, compose_name, name_bytes
 from proto.wire.dns.plain import asked_by, finish_plain
 from proto.wire.dns.plain import read_plain as read_dns
 from proto.wire.handle.plain import read_plain
+from proto.wire.handle.value import compose_value
 from tests.property.test_handle_properties import PACKETS
 from tests.support.garbage import mutate
-from tests.support.packed_records import damaged_records, packed_records
+from tests.support.packed_records import damaged_records, packed_copies, packed_records
 from tests.support.ways import both_ways, outcome
 
-RECORDS = st.one_of(packed_records(), damaged_records())
+RECORDS = st.one_of(packed_records(), packed_copies(), damaged_records())
 QUESTIONS = st.one_of(
     PACKETS, st.builds(lambda packet, seed: mutate(packet, random.Random(seed)), PACKETS, st.integers(0, 2**32)),
     st.binary(max_size=80),
@@ -80,6 +81,7 @@ RECORDS_WITH_ADDRESSES = st.one_of(
     st.lists(ADDRESS_VALUES, max_size=20).map(
         lambda values: pack_record(Record("88.118.1001/x", 1, State.ACTIVE, tuple(values), "", 1, 2))
     ),
+    st.lists(ADDRESS_VALUES, max_size=20).map(lambda values: pack_foreign("", 1, [*map(compose_value, values)])),
     RECORDS,
 )  # fmt: skip
 

@@ -178,7 +178,7 @@ class Ways:
         plainly = [self._plain.look_up(identifier, wants_private) for identifier in identifiers]
         many = self._many.look_up_many(identifiers, wants_private)
         assert many == plainly
-        assert self._turn.look_up_turn([(identifier, wants_private) for identifier in identifiers]) == plainly
+        assert self._turn.look_up_turn([(identifier, wants_private, False) for identifier in identifiers]) == plainly
         for outcome in ("found", "not_found"):
             for way in ("turn", "many"):
                 assert self._requests(way, "grpc", outcome) == self._requests("plain", "grpc", outcome)

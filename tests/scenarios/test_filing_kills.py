@@ -1,8 +1,9 @@
 """kill -9 of the adapters, the registry, the whole node and the business management system, at random moments, while
-enterprises and prefixes are registered.
+enterprises and prefixes are registered and days go by.
 
-In the end the system holds each of them, created once, and the node has each approved, by a history without a gap: nothing was
-lost, and nothing was counted twice.
+In the end the system holds each of them, created once, and one report of each day; the node has each approved, by a history
+without a gap: nothing was lost, and nothing was counted twice. That holds also of a system which knows no transaction again,
+and answers a repetition by saying that it has that already.
 """
 
 import json
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,13 @@ import pytest
 from tests.support.business_system import BusinessSystemProcess
 from tests.support.filings import counted_once
 from tests.support.node import RunningNode, run_biaojie
+from tests.support.shifted_clock import ShiftedClock
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 KILLS_OF_EACH = 2
+
+DAY_S = 86_400
 
 
 @pytest.fixture
@@ -34,9 +39,9 @@ def seed() -> int:
     return chosen
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[BusinessSystemProcess]:
-    running = BusinessSystemProcess(tmp_path / "system", "our secret")
+@pytest.fixture(params=[False, True], ids=["remembers", "forgets"])
+def system(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BusinessSystemProcess]:
+    running = BusinessSystemProcess(tmp_path / "system", "our secret", forgets=request.param)
     yield running
     running.destroy()
 
@@ -84,7 +89,8 @@ class Writer(threading.Thread):
 def test_whatever_dies_everything_is_filed_once(tmp_path: Path, seed: int, system: BusinessSystemProcess) -> None:
     moments, data = random.Random(seed), tmp_path / "data"
     settings = ("node.homed=88.118", *system.settings())
-    node = RunningNode(data, *settings, workers=1)
+    clock = ShiftedClock(tmp_path / "clock")
+    node = RunningNode(data, *settings, workers=1, environ=clock.environ)
     try:
         node.until_whole()
         writer = Writer(data)
@@ -95,9 +101,10 @@ def test_whatever_dies_everything_is_filed_once(tmp_path: Path, seed: int, syste
             for victim in victims:
                 wait_for_some(writer, moments.randrange(1, 5))
                 system.misbehave(moments.choice(("close", "half", "drop", "babble", "2400", "2502", "1999", "other-objects")))
+                clock.set_ahead(clock.ahead_s + DAY_S)
                 if victim == "supervisor":
                     node.destroy()
-                    node = RunningNode(data, *settings, workers=1)
+                    node = RunningNode(data, *settings, workers=1, environ=clock.environ)
                 elif victim == "system":
                     system.kill()
                     wait_for_some(writer, moments.randrange(3))
@@ -110,7 +117,10 @@ def test_whatever_dies_everything_is_filed_once(tmp_path: Path, seed: int, syste
         count = writer.acknowledged
         assert count >= KILLS_OF_EACH * 4, "too little was registered to prove anything"
         node.until(lambda: approved(node) >= 2 * count)
+        node.kill("adapters")  # its next life asks at once whether a day is over
+        node.until(lambda: every_day_told(node, clock.ahead_s // DAY_S))
         state = system.state()
+        check_days(node, state["reports"], clock.ahead_s // DAY_S)
         wanted = range(1, count + 1)
         assert {f"R-{number}" for number in wanted} <= state["enterprises"].keys()
         assert {f"88.118.{number}" for number in wanted} <= state["prefixes"].keys()
@@ -140,6 +150,27 @@ def filings(node: RunningNode) -> list[dict[str, Any]]:
 
 def approved(node: RunningNode) -> int:
     return sum(each["state"] == "approved" and each["kind"] != "statistics" for each in filings(node))
+
+
+def days_of(node: RunningNode) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in filings(node) if each["kind"] == "statistics"}
+
+
+def every_day_told(node: RunningNode, passed: int) -> bool:
+    days = days_of(node)
+    return len(days) > passed and all(each["state"] == "approved" for each in days.values())
+
+
+def check_days(node: RunningNode, reports: dict[str, dict[str, Any]], passed: int) -> None:
+    """One report of each day on both sides, and none left out."""
+    days = days_of(node)
+    first = date.fromisoformat(min(days))
+    assert sorted(days) == [(first + timedelta(number)).isoformat() for number in range(len(days))]
+    # Midnight of Shanghai may have passed as well while this ran.
+    assert passed < len(days) <= passed + 2
+    assert {day: report["created"] for day, report in reports.items()} == dict.fromkeys(days, 1)
+    for filing in days.values():
+        check_history(filing)
 
 
 def check_history(filing: dict[str, Any]) -> None:

@@ -9,10 +9,10 @@ from tests.support.stand_in import StandIn
 class BusinessSystemProcess(StandIn):
     """`biaojie filing stand-in` on ports that it keeps over all its lives."""
 
-    def __init__(self, folder: Path, password: str = "", *, holds: bool = False) -> None:
+    def __init__(self, folder: Path, password: str = "", *, holds: bool = False, forgets: bool = False) -> None:
         super().__init__()
         self._folder = folder
-        self._words = ["--password", password, *(["--hold"] if holds else [])]
+        self._words = ["--password", password, *(["--hold"] if holds else []), *(["--forget"] if forgets else [])]
         self.port = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.start()

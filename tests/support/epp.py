@@ -1,21 +1,26 @@
 """Everything that is said in EPP when filing, once: commands, greetings and responses for tests that drive both ways."""
 
+from dataclasses import fields
+
 from adapters.upstream.epp.core.commands import (
     Acknowledge,
     CheckEnterprise,
     CheckPrefix,
+    CheckReport,
     Command,
     Hello,
     Login,
     Logout,
     Poll,
     UpdateEnterprise,
+    UpdatePrefix,
 )
 from adapters.upstream.epp.core.document import ENT, PREFIX
 from adapters.upstream.epp.core.objects import (
     Contact,
     DayReport,
     Enterprise,
+    EnterpriseChange,
     Image,
     LegalPerson,
     PrefixFigures,
@@ -40,6 +45,15 @@ COMMANDS: dict[str, Command] = {
     "create enterprise": SMALL,
     "create enterprise with everything": WHOLE,
     "update enterprise": UpdateEnterprise("ent-7", WHOLE),
+    "change an address": UpdateEnterprise("ent-7", EnterpriseChange("node-1", address="许昌市魏都区")),
+    "change everything": UpdateEnterprise(
+        "ent-7",
+        EnterpriseChange(
+            "node-1", **{each.name: getattr(WHOLE, each.name) for each in fields(EnterpriseChange) if each.name != "user"}
+        ),
+    ),
+    "update prefix": UpdatePrefix(PrefixGrant("88.118", "ent-7", "88.118.1001")),
+    "check figures": CheckReport("88.118", "2026-11-25"),
     "create prefix": PrefixGrant("88.118", "ent-7", "88.118.1001"),
     "report no figures": DayReport("88.118", "2026-11-25", ()),
     "report figures": DayReport(
@@ -58,6 +72,9 @@ REPLIES: dict[str, Greeting | Response] = {
     "prefix created": Response(1000, "ok", "t-1", "s-1", PrefixData("88.118.1001")),
     "prefix free": Response(1000, "ok", "t-1", "s-1", PrefixData("88.118.1001", is_free=True)),
     "prefix taken": Response(1000, "ok", "t-1", "s-1", PrefixData("88.118.1001", is_free=False)),
+    "figures held": Response(
+        1000, "ok", "t-1", "s-1", DayReport("88.118", "2026-11-25", (PrefixFigures("88.118.1", 3, 2, 1),))
+    ),
     "no messages": Response(1300, "none", "t-1", "s-1"),
     "enterprise audited": Response(
         1301, "ack to dequeue", "t-1", "s-1", Audit("t-0", "s-0", "ent-7", "", "1", "1", "通过"), Queue(5, "m-12")

@@ -54,9 +54,9 @@ class RunningFilings:
         return self.scrape.get_sample_value(f"biaojie_{name}", labels) or 0.0
 
     async def states(self) -> dict[str, str]:
-        """The state of every filing."""
+        """The state of every filing of a registrant or a prefix: days wait where nobody takes figures."""
         page: dict[str, Any] = (await self.node("GET", "/api/v1/filings?limit=1000")).document
-        return {f"{each['kind']}/{each['name']}": each["state"] for each in page["filings"]}
+        return {f"{each['kind']}/{each['name']}": each["state"] for each in page["filings"] if each["kind"] != "statistics"}
 
     async def until_states(self, *wanted: str) -> dict[str, str]:
         """Wait until there are filings and all of them are in one of these states."""

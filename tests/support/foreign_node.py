@@ -112,6 +112,11 @@ class ForeignNode:
             self._reservation.close()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it serves."""
+        return self._server is not None
+
+    @property
     def site(self) -> SiteInfo:
         return site(self.endpoint)
 

@@ -1,10 +1,11 @@
-"""Packed records for property tests: of any kind, and damaged ones."""
+"""Packed records and copies for property tests: of any kind, and damaged ones."""
 
 from hypothesis import strategies as st
 
 from proto.model.record import Record, State
 from proto.model.value import Reference, Value, derive_permissions
-from proto.packing import pack_record
+from proto.packing import pack_foreign, pack_record, show_copy
+from proto.wire.handle.value import compose_value
 
 _UINT32 = st.integers(0, 0xFFFF_FFFF)
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -45,9 +46,19 @@ def packed_records(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
+def packed_copies(draw: st.DrawFn) -> bytes:
+    """A copy as it is shown, of up to some values; its home may not have told how it writes the identifier."""
+    identifier = draw(st.one_of(st.just("88.118.1/aB"), st.just(""), _TEXT))
+    listed = draw(st.lists(values(), max_size=draw(st.sampled_from([2, 3, 8]))))
+    packed = pack_foreign(identifier, draw(st.integers(0, 2**63)), [*map(compose_value, listed)])
+    seconds = st.one_of(st.sampled_from([0, 1, 86_400]), _UINT32)
+    return show_copy(packed, draw(seconds), draw(seconds), draw(st.integers(0, 1_000)), draw(seconds))
+
+
+@st.composite
 def damaged_records(draw: st.DrawFn) -> bytes:
     """A packed record in which bytes are others, or that is cut short, or goes on: what no node writes."""
-    raw = bytearray(draw(packed_records()))
+    raw = bytearray(draw(st.one_of(packed_records(), packed_copies())))
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.one_of(st.integers(0, min(60, len(raw) - 1)), st.integers(0, len(raw) - 1)))
         raw[place] = draw(st.one_of(st.sampled_from([0, 1, 0x7F, 0xFF]), st.integers(0, 255)))
@@ -55,6 +66,7 @@ def damaged_records(draw: st.DrawFn) -> bytes:
     return bytes(raw[:cut]) + draw(st.sampled_from([b"", b"", b"\x00\x00\x00\x00more"]))
 
 
-STORED = st.one_of(packed_records(), damaged_records())
+STORED = st.one_of(packed_records(), packed_copies(), damaged_records())
 VALUES = (Value(1, "URL", b"https://example.cn/\\"), Value(2, "TITLE", '油 "x"\n'.encode(), timestamp=1_709_164_800))
+COPIED = show_copy(pack_foreign("88.118/x", 3, [*map(compose_value, VALUES)]), 40, 60, 300, 40)
 PLAIN = pack_record(Record("88.118/x", 3, State.ACTIVE, VALUES, "91411000MA40XCDL1K", 1, 2))

@@ -56,6 +56,11 @@ class DictReader:
         self._prefixes[name] = Prefix(name, registrant, state, suffix_rule, version, NOW_MS, NOW_MS, delegation=delegation)
         self._move()
 
+    def drop_prefix(self, name: str) -> None:
+        """Take a prefix out of the table."""
+        del self._prefixes[name]
+        self._move()
+
     def put_record(
         self,
         identifier: str,

@@ -4,7 +4,7 @@ import pytest
 
 from adapters.upstream.epp.core.retry import RetryPolicy
 from adapters.upstream.epp.core.verdict import Verdict, closes_session, ends_login, is_success, verdict_of
-from adapters.upstream.epp.mapping import command_of, enterprise_of
+from adapters.upstream.epp.mapping import create_of, enterprise_of
 from tests.support.epp import COMMANDS, SMALL
 
 
@@ -20,6 +20,7 @@ from tests.support.epp import COMMANDS, SMALL
         (2201, Verdict.REFUSED),
         (2302, Verdict.EXISTS),
         (2303, Verdict.REFUSED),
+        (2304, Verdict.FAILED),
         (2306, Verdict.REFUSED),
         (2400, Verdict.FAILED),
         (2502, Verdict.FAILED),
@@ -49,6 +50,6 @@ def test_contents_become_objects() -> None:
     assert enterprise_of(content, "88.118") == SMALL
     other = enterprise_of({"code": "R-1", "name": "x", "details": {"address": "许昌市"}}, "88.118")
     assert (other.code_type, other.address) == ("3", "许昌市")
-    assert command_of("registrant", content, "88.118", "") == SMALL
+    assert create_of("registrant", content, "88.118", "") == SMALL
     prefix = {"prefix": "88.118.1001", "registrant": "R-1"}
-    assert command_of("prefix", prefix, "88.118", "ent-7") == COMMANDS["create prefix"]
+    assert create_of("prefix", prefix, "88.118", "ent-7") == COMMANDS["create prefix"]

@@ -7,14 +7,17 @@ import pytest
 
 from proto.wire.handle import codes
 from proto.wire.handle.codes import OpCode, ResponseCode
-from proto.wire.handle.envelope import ENVELOPE_BYTES, check_envelope, negotiate_version, parse_envelope
+from proto.wire.handle.envelope import ENVELOPE_BYTES, OWN_VERSION, check_envelope, negotiate_version, parse_envelope
+from proto.wire.handle.exchange import REFERRALS
 from proto.wire.handle.message import Message, compose_message, compose_reply, parse_message, request_digest, split_digest
 from proto.wire.handle.resolution import (
     compose_error_body,
+    compose_referral_body,
     compose_resolution_body,
     compose_resolution_request,
     parse_challenge_body,
     parse_error_body,
+    parse_referral_body,
     parse_resolution_body,
     parse_resolution_request,
 )
@@ -22,6 +25,7 @@ from proto.wire.handle.typed import compose_admin, compose_site, parse_admin, pa
 from proto.wire.handle.value import compose_value, parse_value
 from tests.interop.handle_replay import RECORDINGS
 
+NO_INDEXES = bytes(4)
 FILES = sorted(RECORDINGS.glob("*.jsonl"))
 
 
@@ -84,8 +88,12 @@ def test_errors_challenges_and_digests_read_as_what_they_are(path: Path) -> None
             assert digest == request_digest(question, negotiate_version(question.envelope))
         if answer.code == ResponseCode.AUTHENTICATION_NEEDED:
             assert len(parse_challenge_body(body)) == 16
+        elif answer.code in REFERRALS:
+            assert compose_referral_body(parse_referral_body(body)) == body
         elif answer.code != ResponseCode.SUCCESS:
-            assert compose_error_body(parse_error_body(body).message) == body
+            composed = compose_error_body(parse_error_body(body).message)
+            # Handle.Net 9.2 goes on with a list of indexes, an empty one.
+            assert body in (composed, composed + NO_INDEXES)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -94,7 +102,9 @@ def test_our_reply_to_a_recorded_resolution_is_the_recorded_one_byte_for_byte(pa
     for question, answer, raw in pairs(path):
         # A stock server signs on demand, says that it recurses even unasked, and adds nothing else that we do not.
         unlike = (codes.CERTIFIED | codes.RECURSIVE) & (answer.flags ^ (question.flags & ~codes.CERTIFIED))
-        if question.op != OpCode.RESOLUTION or answer.code == ResponseCode.AUTHENTICATION_NEEDED or unlike:
+        # Handle.Net 9.2 speaks a newer minor version than we do, and says so.
+        is_newer = max(raw[1], raw[3]) > OWN_VERSION[1]
+        if question.op != OpCode.RESOLUTION or answer.code == ResponseCode.AUTHENTICATION_NEEDED or unlike or is_newer:
             continue
         ours = compose_reply(
             question, answer.code, (answer.body,), serial=answer.serial, session=answer.envelope.session,
@@ -109,4 +119,4 @@ def test_our_reply_to_a_recorded_resolution_is_the_recorded_one_byte_for_byte(pa
         "hs90_nosession_delete",
         "hs90_nosession_seckey",
     }
-    assert compared or path.stem in expected
+    assert compared or path.stem in expected or path.stem.startswith("hs92_")

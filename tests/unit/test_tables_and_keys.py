@@ -52,6 +52,8 @@ def test_images_come_back_whole_with_their_version_in_the_head() -> None:
     assert tables.unpack_feed(tables.pack_feed(FEED)) == FEED
     assert tables.unpack_letter(tables.pack_letter(LETTER)) == LETTER
     assert tables.unpack_filing(tables.pack_filing(FILING)) == FILING
+    held = replace(FILING, is_held=True, approved_content='{"code":"R"}')
+    assert tables.unpack_filing(tables.pack_filing(held)) == held
     assert tables.unpack_source(tables.pack_source(SOURCE)) == SOURCE
     assert FILING.key == "registrant/R"
     assert LETTER.key == "platform/record/88.118.1001/变压器/1"

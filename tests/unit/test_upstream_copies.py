@@ -4,15 +4,15 @@ import pytest
 
 from proto.model.value import DEFAULT_PERMISSIONS, PUBLIC_READ, Value
 from proto.wire.handle.value import lower_ttl, parse_value, permissions_of, type_of
-from resolver.upstream.copies import Copies, Copy, Kind, Terms, public_of, select
+from resolver.upstream.copies import Copies, Copy, Kind, Terms, copy_of, public_of, select
 from tests.support.foreign_node import packed
 
 NOW_MS = 1_795_351_250_000
 TERMS = Terms(max_ttl_s=3_600, negative_ttl_s=60, stale_s=1_000)
 
 
-def copy_of(*values: Value, kind: Kind = Kind.FOUND, until_ms: int = NOW_MS + 100_000) -> Copy:
-    return Copy(kind, NOW_MS, NOW_MS, until_ms, "99.1/x", 1, packed(*values))
+def a_copy(*values: Value, kind: Kind = Kind.FOUND, until_ms: int = NOW_MS + 100_000) -> Copy:
+    return copy_of(kind, NOW_MS, NOW_MS, until_ms, "99.1/x", 1, packed(*values))
 
 
 @pytest.mark.parametrize(
@@ -35,18 +35,18 @@ def test_a_copy_holds_as_long_as_its_values_and_configuration_allow(kind: Kind, 
 
 
 def test_a_copy_ages_and_ends() -> None:
-    copy = copy_of(Value(1, "A", b"", ttl=100))
+    copy = a_copy(Value(1, "A", b"", ttl=100))
     assert [copy.age_s(NOW_MS + passed) for passed in (0, 999, 1_000, 100_000)] == [0, 0, 1, 100]
     assert [copy.ttl_s(NOW_MS + passed) for passed in (0, 1, 99_001, 100_000, 200_000)] == [100, 100, 1, 0, 0]
     assert [copy.is_fresh(NOW_MS + passed) for passed in (0, 99_999, 100_000)] == [True, True, False]
 
 
 def test_a_clock_that_was_set_back_makes_no_negative_age() -> None:
-    assert copy_of().age_s(NOW_MS - 5_000) == 0
+    assert a_copy().age_s(NOW_MS - 5_000) == 0
 
 
 def test_the_age_is_counted_from_the_home_and_the_ttl_from_the_fetch() -> None:
-    copy = Copy(Kind.FOUND, NOW_MS - 40_000, NOW_MS, NOW_MS + 60_000, values=packed(Value(1, "A", b"", ttl=60)))
+    copy = copy_of(Kind.FOUND, NOW_MS - 40_000, NOW_MS, NOW_MS + 60_000, values=packed(Value(1, "A", b"", ttl=60)))
     (shown,) = copy.shown(NOW_MS + 10_000)
     assert copy.age_s(NOW_MS + 10_000) == 50
     assert parse_value(shown)[0].ttl == 50
@@ -60,7 +60,7 @@ def test_the_age_is_counted_from_the_home_and_the_ttl_from_the_fetch() -> None:
     ],
 )  # fmt: skip
 def test_only_records_are_shown_past_their_ttl_and_not_for_ever(kind: Kind, past_s: int, is_shown: bool) -> None:
-    copy = copy_of(kind=kind)
+    copy = a_copy(kind=kind)
     assert TERMS.is_showable(copy, copy.until_ms + past_s * 1000) is is_shown
 
 
@@ -103,7 +103,7 @@ def test_filters_select_side_by_side(indexes: tuple[int, ...], types: tuple[str,
 def test_copies_are_bounded_and_what_was_not_asked_for_goes_first() -> None:
     copies = Copies(10_000)
     for number in range(50):
-        copies.put(f"k{number}", copy_of(Value(1, "A", b"x" * 100)))
+        copies.put(f"k{number}", a_copy(Value(1, "A", b"x" * 100)))
         copies.get("k0")
         assert copies.size <= 10_000
     assert copies.get("k0") is not None
@@ -114,8 +114,8 @@ def test_copies_are_bounded_and_what_was_not_asked_for_goes_first() -> None:
 
 def test_replacing_and_dropping_gives_bytes_back() -> None:
     copies = Copies(100_000)
-    copies.put("k", copy_of(Value(1, "A", b"x" * 5_000)))
-    copies.put("k", copy_of(Value(1, "A", b"x")))
+    copies.put("k", a_copy(Value(1, "A", b"x" * 5_000)))
+    copies.put("k", a_copy(Value(1, "A", b"x")))
     assert copies.size < 2_000
     copies.drop("k")
     copies.drop("k")
@@ -124,15 +124,15 @@ def test_replacing_and_dropping_gives_bytes_back() -> None:
 
 def test_what_is_too_large_for_all_of_it_is_not_kept() -> None:
     copies = Copies(1_000)
-    copies.put("small", copy_of())
-    copies.put("large", copy_of(Value(1, "A", b"x" * 5_000)))
+    copies.put("small", a_copy())
+    copies.put("large", a_copy(Value(1, "A", b"x" * 5_000)))
     assert copies.get("small") is not None
     assert copies.get("large") is None
 
 
 @pytest.mark.parametrize(("passed_ms", "holds_ms"), [(0, 300), (299, 1), (300, 200), (500, 500), (999, 1), (1_000, 300)])
 def test_what_is_told_of_a_copy_changes_with_its_age_and_its_ttl(passed_ms: int, holds_ms: int) -> None:
-    copy = Copy(Kind.FOUND, NOW_MS - 500, NOW_MS, NOW_MS + 60_300)
+    copy = copy_of(Kind.FOUND, NOW_MS - 500, NOW_MS, NOW_MS + 60_300)
     now_ms = NOW_MS + passed_ms
     assert copy.holds_ms(now_ms) == holds_ms
     told = [(copy.age_s(moment), copy.ttl_s(moment)) for moment in range(now_ms + 1, now_ms + holds_ms)]

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from proto.errors import Reason, Refusal
 from proto.model.value import Value
-from resolver.upstream.copies import Copy, Kind
+from resolver.upstream.copies import Copy, Kind, copy_of
 from resolver.upstream.packed_copy import MAX_COPY_BYTES, pack_copy, unpack_copy
 from tests.support.foreign_node import packed
 
-COPY = Copy(
+COPY = copy_of(
     Kind.FOUND,
     1_000,
     2_000,
@@ -28,7 +28,7 @@ VALUES = st.lists(
     st.builds(Value, st.integers(1, 2**32 - 1), st.text(min_size=1, max_size=9), st.binary(max_size=50)), max_size=3
 )
 COPIES = st.builds(
-    Copy, st.sampled_from(Kind), MOMENTS, MOMENTS, MOMENTS, st.text(max_size=20), MOMENTS,
+    copy_of, st.sampled_from(Kind), MOMENTS, MOMENTS, MOMENTS, st.text(max_size=20), MOMENTS,
     VALUES.map(lambda values: packed(*values)), st.text(max_size=20), st.booleans(),
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def test_what_was_packed_is_unpacked(copy: Copy) -> None:
 
 
 def test_the_form_is_the_agreed_one() -> None:
-    plain = Copy(Kind.NOT_FOUND, 1, 2, 3)
+    plain = copy_of(Kind.NOT_FOUND, 1, 2, 3)
     assert pack_copy(plain).hex() == "010300" + "000000000000000100000000000000020000000000000003" + "00" * 8 + "00" * 12
 
 

@@ -17,11 +17,16 @@ from proto.frozen import frozen
 
 @frozen
 class Entry:
-    """An event with its place: its change is the first with any event after the cursor `before`, and was made at `time`."""
+    """An event with its place: its change is the first with any event after the cursor `before`, and was made at `time`.
+
+    `registrant` is whose thing it tells of, below `prefix` if it is below one.
+    """
 
     event: Event
     before: str
     time: str = ""
+    registrant: str = ""
+    prefix: str = ""
 
 
 class Backlog:

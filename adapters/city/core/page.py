@@ -13,7 +13,7 @@ from typing import Any, Final
 from adapters.city.core.backlog import Entry
 from adapters.city.core.event import event_of
 from adapters.city.core.profile import Profile
-from adapters.city.core.selection import Selection
+from adapters.city.core.selection import Document, Selection
 from adapters.city.core.shape import Shape
 from proto.model.feed import FeedKind
 from proto.model.notice import NoticeKind
@@ -62,7 +62,7 @@ class Page:
                     continue
                 event = event_of(row, selection, shape)
                 if event is not None:
-                    entries.append(Entry(event, before, change["time"]))
+                    entries.append(Entry(event, before, change["time"], *whose(row)))
             before = change["position"]
         return entries, before if end < len(self.changes) else self.cursor
 
@@ -83,3 +83,13 @@ def _is_figures(row: Mapping[str, Any]) -> bool:
 
 def _period(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["name"], row[FeedKind.NOTICE]["at"][:PERIOD_CHARS]
+
+
+def whose(row: Document) -> tuple[str, str]:
+    """The registrant whose thing a row is (empty: nobody's but the node's), and the prefix that it is below, if it is."""
+    kind = row["kind"]
+    noun = row[kind]
+    if kind == FeedKind.REGISTRANT:
+        return noun["code"], ""
+    prefix = noun["name"] if kind == FeedKind.PREFIX else noun.get("identifier", "").partition("/")[0]
+    return noun.get("registrant", ""), prefix

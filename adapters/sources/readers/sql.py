@@ -2,14 +2,16 @@
 
 Without `after`, every reading has all rows, in one snapshot of the database. With it, a reading goes on behind the bookmark:
 the greatest value of that column, and of the key among rows that share it. What was changed before the last reading but
-committed after it would be missed so; therefore each reading begins `overlap` earlier (seconds, or numbers; of text nothing is
-earlier), and rows that were read before come to nothing. Rows follow one another in the order of that column and the key.
+committed after it would be missed so; therefore each reading begins `overlap` earlier (seconds, or numbers), and rows that were
+read before come to nothing. Times that are text, as they all are in SQLite, are taken for times if they are written as in ISO
+8601; of other text nothing is earlier. Rows follow one another in the order of that column and the key.
 
 Everything blocks in a thread of its own; the transaction is read-only where the database knows that.
 """
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -36,6 +38,10 @@ PORTION_BYTES: Final = 4 * 1024 * 1024
 _SENTENCE_CHARS: Final = 200
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite+pysqlite"}
+
+# A day, or a day and a time of it: what follows the seconds (a fraction, a zone) stays as it is.
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)(?:([ T])(\d\d:\d\d(?::\d\d)?)((?:\.\d+)?(?:Z|[+-]\d\d(?::?\d\d)?)?))?")
+_DAY_S: Final = 86_400
 
 Bound = tuple[object, object]
 """The greatest value of the column `after`, and of the key among rows that have it."""
@@ -156,14 +162,37 @@ def _take(rows: MappingResult) -> tuple[list[RowMapping], bool]:
 
 
 def _earlier(bound: Bound, overlap: int) -> Bound:
-    """Where a reading begins: so much before the bookmark; a key that is text has nothing before it."""
+    """Where a reading begins: so much before the bookmark, whatever the key; at it, if there is nothing before."""
     after, _ = bound
-    if overlap and isinstance(after, datetime | date):
-        step = timedelta(seconds=overlap) if isinstance(after, datetime) else timedelta(days=-(-overlap // 86_400))
-        return after - step, None
-    if overlap and isinstance(after, int | Decimal):
-        return after - overlap, None
-    return bound
+    least: object = None
+    if overlap and isinstance(after, datetime):
+        least = after - timedelta(seconds=overlap)
+    elif overlap and isinstance(after, date):
+        least = after - timedelta(days=_whole_days(overlap))
+    elif overlap and isinstance(after, int | float | Decimal):
+        least = after - overlap
+    elif overlap and isinstance(after, str):
+        least = _earlier_text(after, overlap)
+    return bound if least is None else (least, None)
+
+
+def _earlier_text(after: str, overlap: int) -> str | None:
+    """A time so many seconds before one that is text, written as that is, so that the database compares them as text."""
+    found = _TIME.fullmatch(after)
+    if found is None:
+        return None
+    day, between, clock, rest = found.groups(default="")
+    try:
+        if not clock:
+            return (date.fromisoformat(day) - timedelta(days=_whole_days(overlap))).isoformat()
+        moment = datetime.fromisoformat(f"{day} {clock}") - timedelta(seconds=overlap)
+    except (ValueError, OverflowError):
+        return None  # a day that is none, or before the first
+    return f"{moment.date().isoformat()}{between}{moment.time().isoformat()[: len(clock)]}{rest}"
+
+
+def _whole_days(seconds: int) -> int:
+    return -(-seconds // _DAY_S)
 
 
 # How values stand in bookmarks: a letter of their kind before them.

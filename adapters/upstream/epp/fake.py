@@ -1,9 +1,10 @@
 """A stand-in for the national node's business management system: EPP with an auditor, and bad manners on request.
 
 It does what filing asks of the real one: it takes enterprises, prefixes and figures, answers 1001, has them audited, keeps the
-outcome in a queue until that is acknowledged, and deals with each transaction once. With a journal it is durable: what it
-answered is there after it was killed. A second port (HTTP) is for who watches it: `GET /state` tells what it holds,
-`POST /auditor` with `{"hold": true, "rejects": [names]}` instructs the auditor, `POST /misbehave` with a list of
+outcome in a queue until that is acknowledged, and deals with each transaction once; or, if it `forgets`, it knows no
+transaction again, and says of what it has that it exists. What is being audited is not updated meanwhile. With a journal it is
+durable: what it answered is there after it was killed. A second port (HTTP) is for who watches it: `GET /state` tells what it
+holds, `POST /auditor` with `{"hold": true, "rejects": [names]}` instructs the auditor, `POST /misbehave` with a list of
 `Misbehaviour` says how it meets the next greetings and commands. `biaojie filing stand-in` runs one.
 """
 
@@ -27,18 +28,21 @@ from adapters.upstream.epp.core.commands import (
     Acknowledge,
     CheckEnterprise,
     CheckPrefix,
+    CheckReport,
     Command,
     Hello,
     Login,
     Logout,
     Poll,
+    Telling,
     UpdateEnterprise,
+    UpdatePrefix,
     parse_command,
 )
 from adapters.upstream.epp.core.document import ENT, PREFIX, STATISTICS
 from adapters.upstream.epp.core.frames import FrameReader, compose_frame
 from adapters.upstream.epp.core.malformed import Malformed
-from adapters.upstream.epp.core.objects import DayReport, Enterprise, PrefixGrant
+from adapters.upstream.epp.core.objects import DayReport, Enterprise, EnterpriseChange, PrefixFigures, PrefixGrant
 from adapters.upstream.epp.core.replies import (
     EntityData,
     Greeting,
@@ -48,8 +52,8 @@ from adapters.upstream.epp.core.replies import (
     compose_greeting,
     compose_response,
 )
-from adapters.upstream.epp.core.verdict import BYE, EXISTS, MESSAGE, NO_MESSAGES, OK
-from adapters.upstream.epp.fake_books import AT_GREETING, UNDONE, Books, Misbehaviour, is_held
+from adapters.upstream.epp.core.verdict import BYE, EXISTS, MESSAGE, MISSING, NO_MESSAGES, NOT_YOURS, OK
+from adapters.upstream.epp.fake_books import AT_GREETING, OURS, UNDONE, Books, Misbehaviour, is_held, is_in_audit
 
 SERVER: Final = "business management system (stand-in)"
 _READ_BYTES: Final = 64 * 1024
@@ -57,7 +61,7 @@ _READ_BYTES: Final = 64 * 1024
 _SYNTAX_ERROR: Final = 2001
 _USE_ERROR: Final = 2002
 _AUTHENTICATION_ERROR: Final = 2200
-_NOT_FOUND: Final = 2303
+_NOT_NOW: Final = 2304
 _FAILED: Final = 2400
 
 _BOMB: Final = b"""<?xml version="1.0"?><!DOCTYPE epp [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">
@@ -71,10 +75,12 @@ _STRANGE: Final = (
 class BusinessSystem:
     """The system. `password` is what a login must say; empty: anything will do."""
 
-    def __init__(self, password: str = "", journal: Path | None = None, *, holds: bool = False) -> None:
+    def __init__(self, password: str = "", journal: Path | None = None, *, holds: bool = False, forgets: bool = False) -> None:
         self.books = Books()
         self.holds = holds
         """Whether the auditor lies down and decides nothing."""
+        self.forgets = forgets
+        """Whether it knows no transaction again."""
         self.rejects: set[str] = set()
         self.objects: tuple[str, ...] = (ENT, PREFIX, STATISTICS)
         """The namespaces that it says it knows."""
@@ -229,7 +235,8 @@ class BusinessSystem:
             return Response(_USE_ERROR, "未登录", transaction, self._name())
         if transaction in self.books.answers:
             self.repeats += 1
-            return self.books.answers[transaction]
+            if not self.forgets:
+                return self.books.answers[transaction]
         match command:
             case Logout():
                 return Response(BYE, "再见", transaction, self._name())
@@ -245,7 +252,9 @@ class BusinessSystem:
             case CheckPrefix():
                 free = not is_held(self.books.prefixes, command.prefix)
                 return Response(OK, "好", transaction, self._name(), PrefixData(command.prefix, free))
-            case Enterprise() | UpdateEnterprise() | PrefixGrant() | DayReport():
+            case CheckReport():
+                return self._check_report(command, transaction)
+            case Enterprise() | UpdateEnterprise() | PrefixGrant() | UpdatePrefix() | DayReport():
                 return self._take(command, transaction)
         return Response(_SYNTAX_ERROR, "不明", transaction, self._name())
 
@@ -262,38 +271,58 @@ class BusinessSystem:
         queue = Queue(len(self.books.messages), message)
         return Response(MESSAGE, "审核结果", transaction, self._name(), audit, queue)
 
-    def _take(self, command: Enterprise | UpdateEnterprise | PrefixGrant | DayReport, transaction: str) -> Response:
-        books = self.books
+    def _check_report(self, check: CheckReport, transaction: str) -> Response:
+        there = self.books.reports.get(check.day)
+        if there is None:
+            return Response(MISSING, "无此统计", transaction, self._name())
+        figures = tuple(PrefixFigures(name, *counts) for name, counts in sorted(there["content"].items()))
+        return Response(OK, "好", transaction, self._name(), DayReport(check.home, check.day, figures))
+
+    def _take(self, command: Telling, transaction: str) -> Response:
+        books, entity = self.books, ""
         content: object = None
         match command:
             case Enterprise():
-                if is_held(books.enterprises, command.code):
-                    return Response(EXISTS, "企业已存在", transaction, self._name())
-                entity = books.enterprises.get(command.code, {}).get("entity", f"ent-{len(books.enterprises) + 1}")
                 what, name, content = "enterprise", command.code, command
+                entity = books.enterprises.get(name, {}).get("entity", f"ent-{len(books.enterprises) + 1}")
+                no = self._no_to_create(books.enterprises, name, "企业已存在")
             case UpdateEnterprise():
-                what, name, entity, content = "enterprise", command.enterprise.code, command.entity, command.enterprise
-                if books.enterprises.get(name, {}).get("entity") != entity:
-                    return Response(_NOT_FOUND, "企业不存在", transaction, self._name())
+                what, name, entity, content = "enterprise", books.code_of(command.entity), command.entity, command.enterprise
+                no = self._no_to_update(books.enterprises, name, OURS)
             case PrefixGrant():
-                if is_held(books.prefixes, command.prefix):
-                    return Response(EXISTS, "前缀已存在", transaction, self._name())
-                if command.entity not in {entry["entity"] for entry in books.enterprises.values()}:
-                    return Response(_NOT_FOUND, "企业不存在", transaction, self._name())
                 what, name, entity = "prefix", command.prefix, command.entity
+                no = self._no_to_create(books.prefixes, name, "前缀已存在") or self._no_to_entity(entity)
+            case UpdatePrefix(grant=grant):
+                what, name, entity = "prefix", grant.prefix, grant.entity
+                no = self._no_to_entity(entity) or self._no_to_update(books.prefixes, name, entity)
             case DayReport():
-                if command.day in books.reports:
-                    return Response(EXISTS, "统计已存在", transaction, self._name())
-                figures = {each.prefix: [each.registered, each.active, each.added, each.resolved] for each in command.figures}
-                what, name, entity, content = "report", command.day, "", figures
+                what, name = "report", command.day
+                content = {each.prefix: [each.registered, each.active, each.added, each.resolved] for each in command.figures}
+                no = (EXISTS, "统计已存在") if name in books.reports else None
+        if no is not None:
+            return Response(*no, transaction, self._name())
         self._write({
             "do": "take", "what": what, "name": name, "entity": entity, "transaction": transaction,
-            "server_transaction": self._name(), "is_update": isinstance(command, UpdateEnterprise),
+            "server_transaction": self._name(), "is_update": isinstance(command, UpdateEnterprise | UpdatePrefix),
             "content": _plain(content),
         })  # fmt: skip
         answer = books.answers[transaction]
         self.audit()
         return answer
+
+    def _no_to_create(self, entries: Mapping[str, Mapping[str, Any]], name: str, why: str) -> tuple[int, str] | None:
+        return (EXISTS, why) if is_held(entries, name) else None
+
+    def _no_to_entity(self, entity: str) -> tuple[int, str] | None:
+        return None if self.books.code_of(entity) else (MISSING, "企业不存在")
+
+    def _no_to_update(self, entries: Mapping[str, Mapping[str, Any]], name: str, holder: str) -> tuple[int, str] | None:
+        """`holder` is whose a thing must be: an enterprise is of who reported it, a prefix of an enterprise."""
+        if name not in entries:
+            return MISSING, "不存在"
+        if holder not in (entries[name].get("reporter"), entries[name]["entity"]):
+            return NOT_YOURS, "无权修改"
+        return (_NOT_NOW, "审核中") if is_in_audit(self.books, name) else None
 
     def _misbehaviour(self, *, at_greeting: bool) -> Misbehaviour | None:
         if self.misbehaviours and (self.misbehaviours[0] in AT_GREETING) is at_greeting:
@@ -355,7 +384,7 @@ class Client:
 
 def _plain(content: object) -> object:
     """What JSON can hold; pictures are not kept."""
-    if isinstance(content, Enterprise):
+    if isinstance(content, Enterprise | EnterpriseChange):
         return {name: value for name, value in asdict(content).items() if isinstance(value, str) and value}
     return content
 

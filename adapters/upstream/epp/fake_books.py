@@ -11,6 +11,9 @@ from adapters.upstream.epp.core.verdict import OK, PENDING
 REJECTED: Final = "0"
 """auditResult of a no."""
 
+OURS: Final = "ours"
+"""Who reported an enterprise: the node that this system is asked by, or somebody else."""
+
 
 class Misbehaviour(StrEnum):
     """How a greeting or a command is met instead of well."""
@@ -76,16 +79,24 @@ class Books:
             case "acknowledge":
                 self.messages.pop(event["message"], None)
 
+    def code_of(self, entity: str) -> str:
+        """The code of the enterprise of this id, empty if there is none."""
+        return next((code for code, entry in self.enterprises.items() if entry["entity"] == entity), "")
+
     def _take(self, event: Mapping[str, Any]) -> None:
         what, name, transaction = event["what"], event["name"], event["transaction"]
         data: Data | None = None
         if what == "enterprise":
             entry = self.enterprises.setdefault(name, {"entity": event["entity"], "created": 0, "updated": 0, "result": ""})
+            entry["reporter"] = event.get("reporter", OURS)
             entry["updated" if event["is_update"] else "created"] += 1
-            entry["content"], data = event["content"], EntityData(event["entity"])
+            # What changes is told by itself, or everything anew.
+            is_part = event["is_update"] and "code" not in event["content"]
+            entry["content"] = {**(entry["content"] if is_part else {}), **event["content"]}
+            data = EntityData(event["entity"])
         elif what == "prefix":
-            entry = self.prefixes.setdefault(name, {"entity": event["entity"], "created": 0, "result": ""})
-            entry["created"] += 1
+            entry = self.prefixes.setdefault(name, {"entity": event["entity"], "created": 0, "updated": 0, "result": ""})
+            entry["updated" if event["is_update"] else "created"] += 1
             data = PrefixData(name)
         else:
             self.reports.setdefault(name, {"created": 0, "content": event["content"]})["created"] += 1
@@ -107,3 +118,8 @@ class Books:
 def is_held(entries: Mapping[str, Mapping[str, Any]], name: str) -> bool:
     """Whether there is something of this name: what the auditor rejected may be created again."""
     return name in entries and entries[name]["result"] != REJECTED
+
+
+def is_in_audit(books: Books, name: str) -> bool:
+    """Whether the auditor has something of this name before him."""
+    return any(taken["name"] == name for taken in books.audits.values())

@@ -19,16 +19,17 @@ from typing import Any, Final
 
 from adapters.registry_api import NotTaken, Unreachable
 from adapters.upstream.epp.client import LinkDown, Session, open_session
-from adapters.upstream.epp.core.commands import Acknowledge, CheckEnterprise, Poll
+from adapters.upstream.epp.core.commands import Acknowledge, Poll, Telling
 from adapters.upstream.epp.core.document import STATISTICS
 from adapters.upstream.epp.core.malformed import Malformed
-from adapters.upstream.epp.core.objects import Enterprise
 from adapters.upstream.epp.core.replies import Audit, EntityData, Response
 from adapters.upstream.epp.core.retry import RetryPolicy
+from adapters.upstream.epp.core.settle import Outcome, Part, find, settle
 from adapters.upstream.epp.core.verdict import MESSAGE, NO_MESSAGES, Verdict, ends_login, is_success, verdict_of
-from adapters.upstream.epp.mapping import command_of
+from adapters.upstream.epp.mapping import check_of, create_of, update_of
 from adapters.upstream.epp.place import Place
 from adapters.upstream.epp.registry_client import RegistryClient, StoredFiling
+from adapters.upstream.epp.telling import Document, audit_of, contradicts, is_about, settled_of, told_of, unsaid_of
 from proto.errors import Reason
 from proto.metrics import Metrics
 
@@ -86,6 +87,8 @@ class Filings:
         self._fresh: set[str] = set()
         self._states: Mapping[str, int] = {}
         self._due_count = 0
+        self._takes_figures = True
+        """Whether the upstream takes figures of days, as far as it was asked."""
         self.hindrance = ""
         """Why nothing is told at the moment, for people; empty if all is well."""
 
@@ -129,25 +132,47 @@ class Filings:
         return {"filing": f"{link}; {waiting or 'nothing filed'}{f'; {self.hindrance}' if self.hindrance else ''}"}
 
     async def _look(self) -> int:
-        """Draft what is due, and count. Returns how many were drafted."""
+        """Draft what is due, and count. Returns how many were drafted.
+
+        The figures of a day are drafted whether or not anybody takes them: the operator reads them, and an upstream that
+        begins to take them is told what it has missed.
+        """
+        days = await self._report()
         drafted = await self._client.draft(self._home)
-        self._states, self._due_count = drafted.states, drafted.due
+        self._states = drafted.states
+        self._due_count = drafted.subjects.due + (drafted.days.due if self._takes_figures else 0)
         for state, count in drafted.states.items():
             self._metrics.filings.labels(state).set(count)
-        since = drafted.waiting_since
+        waiting = [drafted.subjects, *([drafted.days] if self._takes_figures else [])]
+        since = min((each.since for each in waiting if each.since is not None), default=None)
         age = (datetime.now(UTC) - since).total_seconds() if since is not None else 0.0
         self._metrics.filing_waiting_seconds.set(max(0.0, age))
-        return len(drafted.names)
+        return len(drafted.names) + days
+
+    async def _report(self) -> int:
+        """Have the figures of the next day that is over drafted. Returns how many days were."""
+        if time.monotonic() < self._report_at:
+            return 0
+        try:
+            drafted = (await self._client.report()).names
+        except NotTaken as not_taken:
+            if not_taken.reason in _SHUT_OUT:
+                raise
+            log.error("the figures of a day cannot be told", extra={"why": str(not_taken)})
+            drafted = ()
+        if not drafted:
+            self._report_at = time.monotonic() + REPORT_S
+        return len(drafted)
 
     async def _work(self) -> int:
         """Tell and listen as far as the upstream lets us. Returns how many filings came a step further."""
         if time.monotonic() < self._not_before:
             return 0
+        told = 0
         try:
             session = await self._open()
-            told = await self._report(session)
             if self._due_count:
-                async for filing in self._due():
+                async for filing in self._due(session):
                     told += await self._tell(session, filing)
             if time.monotonic() - self._polled >= self._poll_s:
                 told += await self._listen(session)
@@ -162,30 +187,16 @@ class Filings:
         if self._session is None or not self._session.is_open:
             self._session = None
             self._session = await open_session(self._place, _new_transaction())
+            self._takes_figures = STATISTICS in self._session.objects
             self._polled = float("-inf")
             log.info("filing is connected", extra={"host": self._place.host, "port": self._place.port})
         return self._session
 
-    async def _report(self, session: Session) -> int:
-        """Have the figures of days drafted for a system that takes them. Returns how many days were."""
-        if STATISTICS not in session.objects or time.monotonic() < self._report_at:
-            return 0
-        try:
-            drafted = (await self._client.report()).names
-        except NotTaken as not_taken:
-            if not_taken.reason in _SHUT_OUT:
-                raise
-            log.error("the figures of a day cannot be told", extra={"why": str(not_taken)})
-            drafted = ()
-        if not drafted:
-            self._report_at = time.monotonic() + REPORT_S
-        return len(drafted)
-
-    async def _due(self) -> AsyncIterator[StoredFiling]:
+    async def _due(self, session: Session) -> AsyncIterator[StoredFiling]:
         """What can be told, registrants before their prefixes."""
         for kind in KINDS:
             after = ""
-            while True:
+            while kind != "statistics" or STATISTICS in session.objects:
                 page, after = await self._client.due(kind, after)
                 for filing in page:
                     yield filing
@@ -194,9 +205,11 @@ class Filings:
 
     async def _tell(self, session: Session, filing: StoredFiling) -> int:
         """One step of one filing: 1 if it came a step further. Raises `LinkDown`."""
+        if filing.state == "draft":
+            self._failures.pop(filing.key, None)  # whatever failed before was another transaction
         if time.monotonic() < self._failures.get(filing.key, (0, 0.0))[1]:
             return 0
-        entity = await self._entity_for(session, filing)
+        entity = await self._entity_for(filing)
         if entity is None:
             return 0
         if not session.is_open:
@@ -205,10 +218,9 @@ class Filings:
             if filing.state == "draft":
                 filing = await self._client.submit(filing, _new_transaction())
                 self._fresh.add(filing.transaction)
-            response = await session.ask(command_of(filing.kind, filing.content, self._home, entity), filing.transaction)
-            document = await self._document_of(session, filing, response)
+            document = await self._send(session, filing, entity)
         except Malformed as malformed:
-            document = {"state": "rejected", "message": f"it cannot be told: {malformed}", "code": 0}
+            document = unsaid_of(str(malformed))
         except LinkDown:
             self._fail_filing(filing)
             raise
@@ -221,7 +233,11 @@ class Filings:
             self._metrics.filing_answers.labels("failed").inc()
             self._fail_filing(filing)
             return 0
-        self._metrics.filing_answers.labels(document["state"]).inc()
+        return await self._store(filing, document)
+
+    async def _store(self, filing: StoredFiling, document: Document) -> int:
+        """Have what the upstream answered stored: 1 if it is."""
+        self._metrics.filing_answers.labels("held" if document["state"] == "draft" else document["state"]).inc()
         try:
             await self._client.answer(filing, document)
         except NotTaken as not_taken:
@@ -234,49 +250,61 @@ class Filings:
         self._failures.pop(filing.key, None)
         return 1
 
-    async def _entity_for(self, session: Session, filing: StoredFiling) -> str | None:
+    async def _entity_for(self, filing: StoredFiling) -> str | None:
         """The upstream's id that a command needs, empty if it needs none; None if its time has not come."""
-        if filing.kind == "registrant":
-            return filing.entity if filing.is_known else ""
-        if filing.kind == "statistics":
-            return "" if STATISTICS in session.objects else None
+        if filing.kind != "prefix":
+            return filing.entity
         registrant = await self._client.filing("registrant", filing.registrant)
         return registrant.entity if registrant is not None and registrant.is_known and registrant.entity else None
 
-    async def _document_of(self, session: Session, filing: StoredFiling, response: Response) -> dict[str, Any] | None:
-        """What the registry is told about a response; None if the upstream could not deal with the command."""
+    async def _send(self, session: Session, filing: StoredFiling, entity: str) -> Document | None:
+        """Tell a filing; what the registry is told of the answer, None if it is to be told again. Raises `LinkDown`."""
+        content, user, part = filing.content, self._place.client, self._part_in(filing)
+        command: Telling
+        if filing.is_update:
+            command = update_of(filing.kind, content, filing.approved_content, self._home, entity, user)
+        else:
+            command = create_of(filing.kind, content, self._home, entity)
+        self._fresh.discard(filing.transaction)
+        response = await session.ask(command, filing.transaction)
         verdict = verdict_of(response.code)
-        entity = response.data.entity if isinstance(response.data, EntityData) else ""
         if verdict is Verdict.FAILED:
-            self.hindrance = f"{filing.key}: {response.code} {response.message}"
             if ends_login(response.code):
                 session.abort()
+            self.hindrance = f"{filing.key}: {response.code} {response.message}"
             return None
-        if verdict is Verdict.EXISTS:
-            verdict, entity = await self._settle_existing(session, filing)
-        states = {Verdict.DONE: "approved", Verdict.PENDING: "pending"}
-        return {
-            "state": states.get(verdict, "rejected"),
-            "code": response.code,
-            "message": response.message,
-            "server_transaction": response.server_transaction,
-            "entity": entity,
-        }
+        if verdict is Verdict.EXISTS and not filing.is_update:
+            if part is not Part.THIS:
+                self._fresh.add(filing.transaction)  # it has done nothing, whatever becomes of the next question
+            return await self._settle_existing(session, filing, part, command, response)
+        if contradicts(filing, response):
+            self.hindrance = f"{filing.key}: {response.code}, with data about something else"
+            return None
+        return told_of(filing, response)
 
-    async def _settle_existing(self, session: Session, filing: StoredFiling) -> tuple[Verdict, str]:
-        """It exists. Sent a second time, it may be our own, and the audit is awaited; otherwise it was there before us."""
+    def _part_in(self, filing: StoredFiling) -> Part:
+        """What we may have to do with the thing, if it turns out to exist."""
         if filing.transaction not in self._fresh:
-            return Verdict.PENDING, ""
-        command = command_of(filing.kind, filing.content, self._home, "")
-        if not isinstance(command, Enterprise):
-            return Verdict.REFUSED, ""
-        check = CheckEnterprise(self._place.client, command.code_type, command.code)
-        found = (await session.ask(check, _new_transaction())).data
-        entity = found.entity if isinstance(found, EntityData) else ""
-        return (Verdict.DONE, entity) if entity else (Verdict.REFUSED, "")
+            return Part.THIS
+        return Part.NONE if filing.submissions <= 1 else Part.EARLIER
+
+    async def _settle_existing(
+        self, session: Session, filing: StoredFiling, part: Part, command: Telling, response: Response
+    ) -> Document | None:
+        """What the registry is told of a thing that exists (`core.settle`). Raises `LinkDown`."""
+        check = check_of(filing.kind, filing.content, self._home, self._place.client)
+        answer = await session.ask(check, _new_transaction())
+        finding = find(filing.kind, filing.name, command, answer)
+        outcome = settle(part, finding) if finding is not None else Outcome.LATER
+        if finding is None or outcome is Outcome.LATER:
+            self.hindrance = f"{filing.key}: {response.code}, and asked about it {answer.code} {answer.message}"
+            return None
+        entity = answer.data.entity if isinstance(answer.data, EntityData) else ""
+        return settled_of(filing, response, finding, outcome, entity)
 
     async def _listen(self, session: Session) -> int:
         """Take messages out of the queue, oldest first. Raises `LinkDown`."""
+        taken = ""
         for count in range(MAX_MESSAGES):
             response = await session.ask(Poll(), _new_transaction())
             self._link_failures = 0
@@ -286,6 +314,10 @@ class Filings:
             if response.code != MESSAGE or response.queue is None:
                 session.abort()
                 raise LinkDown(f"poll refused: {response.code} {response.message}")
+            if response.queue.message == taken:
+                log.error("a message stays in the queue although it is acknowledged", extra={"message_id": taken})
+                self._polled = time.monotonic()
+                return count
             if isinstance(response.data, Audit):
                 await self._settle(response.data, response.code)
             else:
@@ -295,6 +327,7 @@ class Filings:
             if not is_success(answer.code):
                 session.abort()
                 raise LinkDown(f"acknowledgement refused: {answer.code} {answer.message}")
+            taken = response.queue.message
         return MAX_MESSAGES
 
     async def _settle(self, audit: Audit, code: int) -> None:
@@ -305,14 +338,11 @@ class Filings:
             self._metrics.filing_answers.labels("unknown").inc()
             log.error("an audit of a filing that is not here", extra={**facts, "entity": audit.entity, "prefix": audit.prefix})
             return
-        state = "approved" if audit.is_approved else "rejected"
-        document = {
-            "state": state,
-            "code": code,
-            "message": audit.message,
-            "server_transaction": audit.server_transaction,
-            "entity": audit.entity,
-        }
+        if not is_about(audit, filing):
+            self._metrics.filing_answers.labels("unknown").inc()
+            log.error("an audit of our transaction, about something else", extra={**facts, "filing": filing.key})
+            return
+        document = audit_of(audit, code)
         try:
             after = await self._client.answer(filing, document)
         except NotTaken as not_taken:
@@ -322,8 +352,9 @@ class Filings:
             log.error("an audit that contradicts what is stored", extra={**facts, "why": str(not_taken)})
             return
         if after.version != filing.version:
-            self._metrics.filing_answers.labels(state).inc()
+            self._metrics.filing_answers.labels(document["state"]).inc()
         self._fresh.discard(filing.transaction)
+        self._failures.pop(filing.key, None)
 
     def _fail_link(self, why: str) -> None:
         if self._session is not None:
@@ -337,8 +368,7 @@ class Filings:
         self.hindrance = f"{why}; attempt {self._link_failures + 1} after {delay_s:.1f} s"
 
     def _fail_filing(self, filing: StoredFiling) -> None:
-        """Others go first next time. What has failed may have been done: it is not fresh any more."""
-        self._fresh.discard(filing.transaction)
+        """Others go first next time."""
         count = self._failures.get(filing.key, (0, 0.0))[0] + 1
         self._failures[filing.key] = (count, time.monotonic() + self._filing_retry.delay_s(count, random()))  # noqa: S311 # jitter
 

@@ -1,10 +1,18 @@
-"""What the node knows of a registrant or prefix, as the object of EPP that tells it."""
+"""What the node knows of a registrant, a prefix or a day, as the command of EPP that tells it."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from adapters.upstream.epp.core.commands import UpdateEnterprise
-from adapters.upstream.epp.core.objects import OTHER_CODE, USCC, DayReport, Enterprise, PrefixFigures, PrefixGrant
+from adapters.upstream.epp.core.commands import Check, CheckEnterprise, CheckPrefix, CheckReport, UpdateEnterprise, UpdatePrefix
+from adapters.upstream.epp.core.objects import (
+    OTHER_CODE,
+    USCC,
+    DayReport,
+    Enterprise,
+    EnterpriseChange,
+    PrefixFigures,
+    PrefixGrant,
+)
 from proto.schemes.uscc import is_uscc_shaped
 
 # The details of a filing that are members of an enterprise under the same names.
@@ -15,20 +23,50 @@ _DETAILS: Final = (
 
 def enterprise_of(content: Mapping[str, Any], home: str) -> Enterprise:
     """The enterprise that a registrant's filing tells of; `home` is the node's own prefix (shrPrefix)."""
-    details = content.get("details", {})
     code = content["code"]
     code_type = USCC if is_uscc_shaped(code) else OTHER_CODE
-    return Enterprise(home, code_type, code, content["name"], **{name: details.get(name, "") for name in _DETAILS})
+    return Enterprise(home, code_type, code, **_texts_of(content))
 
 
-def command_of(
-    kind: str, content: Mapping[str, Any], home: str, entity: str
-) -> Enterprise | UpdateEnterprise | PrefixGrant | DayReport:
-    """The command that tells a filing. `entity` is the upstream's id of the registrant; without one it is a new one."""
+def create_of(kind: str, content: Mapping[str, Any], home: str, entity: str) -> Enterprise | PrefixGrant | DayReport:
+    """The command that tells something new. `entity` is the upstream's id of the registrant of a prefix."""
     if kind == "prefix":
         return PrefixGrant(home, entity, content["prefix"])
     if kind == "statistics":
         figures = tuple(PrefixFigures(name, *counts) for name, counts in sorted(content["prefixes"].items()))
         return DayReport(home, content["day"], figures)
+    return enterprise_of(content, home)
+
+
+def update_of(
+    kind: str, content: Mapping[str, Any], approved: Mapping[str, Any], home: str, entity: str, user: str
+) -> UpdateEnterprise | UpdatePrefix:
+    """The command that tells anew what the upstream has, `approved` being what it approved last (empty: that is not known).
+
+    An enterprise whose details have changed is told by these alone (chg): what others may have said of it stays. It is told as
+    a whole (chgAll) if its name is another, or if something was taken back, which an increment has no words for.
+    """
+    if kind == "prefix":
+        return UpdatePrefix(PrefixGrant(home, entity, content["prefix"]))
+    now, before = _texts_of(content), _texts_of(approved) if approved else {}
+    changed = {name: text for name, text in now.items() if text and text != before.get(name)}
+    is_partial = changed and "name" not in changed and not any(before[name] and not now[name] for name in before)
+    if before and not is_partial:
+        return UpdateEnterprise(entity, enterprise_of(content, home))
+    return UpdateEnterprise(entity, EnterpriseChange(user, **changed))
+
+
+def check_of(kind: str, content: Mapping[str, Any], home: str, user: str) -> Check:
+    """The command that asks what the upstream has of what a filing tells."""
+    if kind == "prefix":
+        return CheckPrefix(home, content["prefix"])
+    if kind == "statistics":
+        return CheckReport(home, content["day"])
     enterprise = enterprise_of(content, home)
-    return UpdateEnterprise(entity, enterprise) if entity else enterprise
+    return CheckEnterprise(user, enterprise.code_type, enterprise.code)
+
+
+# The members of an enterprise are texts and others; these are texts.
+def _texts_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    details = content.get("details", {})
+    return {"name": content["name"], **{name: details.get(name, "") for name in _DETAILS}}

@@ -27,7 +27,16 @@ class StoredFiling:
     transaction: str
     entity: str
     is_known: bool
+    is_held: bool
+    approved_content: Mapping[str, Any]
+    submissions: int
+    """How often it was about to be sent, under as many transactions (as far as its history goes back)."""
     version: int
+
+    @property
+    def is_update(self) -> bool:
+        """Whether the upstream has such a thing, and is told it anew."""
+        return self.is_known or (self.is_held and (self.kind != "registrant" or bool(self.entity)))
 
     @property
     def key(self) -> str:
@@ -36,13 +45,22 @@ class StoredFiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many filings can be told now, and since when one has been waiting."""
+
+    due: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Drafted:
-    """What was drafted, how many filings there are by state, how many can be told now, and since when one has been waiting."""
+    """What was drafted, how many filings there are by state, and how those of registrants and prefixes (`subjects`) and those
+    of days stand."""
 
     names: tuple[str, ...]
     states: Mapping[str, int]
-    due: int
-    waiting_since: datetime | None
+    subjects: Waiting
+    days: Waiting
 
 
 class RegistryClient(RegistryApi):
@@ -90,9 +108,13 @@ class RegistryClient(RegistryApi):
 
 
 def _drafted_of(document: Mapping[str, Any]) -> Drafted:
+    subjects, days = _waiting_of(document), _waiting_of(document["days"])
+    return Drafted(tuple(document["drafted"]), document["states"], subjects, days)
+
+
+def _waiting_of(document: Mapping[str, Any]) -> Waiting:
     since = document["waiting_since"]
-    waiting = datetime.fromisoformat(since) if since is not None else None
-    return Drafted(tuple(document["drafted"]), document["states"], document["due"], waiting)
+    return Waiting(document["due"], datetime.fromisoformat(since) if since is not None else None)
 
 
 def _one(kind: str, name: str) -> str:
@@ -109,5 +131,8 @@ def _filing_of(document: Mapping[str, Any]) -> StoredFiling:
         document["transaction"],
         document["entity"],
         document["is_known"],
+        document["is_held"],
+        document["approved_content"],
+        sum(step["state"] == "submitted" for step in document["steps"]),
         document["version"],
     )

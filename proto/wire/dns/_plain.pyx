@@ -44,7 +44,7 @@ def read_turn(messages, bytes zone not None, bytes mark not None, kept):
         else:
             places.append(place)
             keys.append(key)
-            asked.append((question[1], False))
+            asked.append((question[1], False, True))
     return known, places, keys, asked
 
 

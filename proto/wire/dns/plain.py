@@ -65,14 +65,15 @@ def read_plain(message: bytes, zone: bytes) -> tuple[bytes, str] | None:
 @compiled.preferred
 def read_turn(
     messages: Sequence[bytes], zone: bytes, mark: bytes, kept: Container[bytes]
-) -> tuple[list[tuple[int, bytes]], list[int], list[bytes], list[tuple[str, bool]]]:
+) -> tuple[list[tuple[int, bytes]], list[int], list[bytes], list[tuple[str, bool, bool]]]:
     """The plain questions among messages, by their places: those whose key (`mark`, and what decides the reply) is `kept`, with
-    it; and places, keys, and what is asked (the identifier, and that no private values are wanted) of all others.
+    it; and places, keys, and what is asked (the identifier, that no private values are wanted, and that a copy of another
+    node's answer will do) of all others.
     """
     known: list[tuple[int, bytes]] = []
     places: list[int] = []
     keys: list[bytes] = []
-    asked: list[tuple[str, bool]] = []
+    asked: list[tuple[str, bool, bool]] = []
     for place, message in enumerate(messages):
         question = read_plain(message, zone)
         if question is None:
@@ -83,7 +84,7 @@ def read_turn(
         else:
             places.append(place)
             keys.append(key)
-            asked.append((question[1], False))
+            asked.append((question[1], False, True))
     return known, places, keys, asked
 
 

@@ -6,10 +6,11 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.string cimport memcpy, memset
 
 from proto.wire.handle.plain_packet cimport (
-    BODY, ENVELOPE_BYTES, LENGTH_BYTES, PUBLIC_ONLY, Question, put_head, read_question,
+    BODY, AUTHORITATIVE, ENVELOPE_BYTES, LENGTH_BYTES, PUBLIC_ONLY, Question, RECURSION, RECURSIVE, put_head, read_question,
 )
 
 from proto.compiled import pure
+from proto.limits import MAX_HOPS as _MAX_HOPS
 
 cdef str _PURE = "proto.wire.handle.plain"
 cdef enum:
@@ -17,6 +18,7 @@ cdef enum:
     # Replies that this program makes are far below; what is not is left to plain Python.
     MOST_BYTES = 1 << 24
 cdef long long LATEST_S = 1 << 31
+cdef int MAX_HOPS = _MAX_HOPS
 
 
 def read_plain(bytes packet not None):
@@ -25,7 +27,7 @@ def read_plain(bytes packet not None):
     if not read_question(packet, &question):
         return None
     identifier = _identifier(&question)
-    return None if identifier is None else (_key(b"", &question), identifier, not question.flags & PUBLIC_ONLY)
+    return None if identifier is None else (_key(b"", &question), *_asked(identifier, &question))
 
 
 def read_turn(packets, bytes mark not None, kept, but):
@@ -48,8 +50,14 @@ def read_turn(packets, bytes mark not None, kept, but):
         elif identifier != but:
             places.append(place)
             keys.append(key)
-            asked.append((identifier, not question.flags & PUBLIC_ONLY))
+            asked.append(_asked(identifier, &question))
     return known, places, keys, asked
+
+
+cdef tuple _asked(str identifier, Question* question):
+    """What is asked: the identifier, whether for private values, too, and whether a copy will do."""
+    cdef unsigned int recursion = question.flags & (RECURSIVE | <unsigned int> AUTHORITATIVE)
+    return identifier, not question.flags & PUBLIC_ONLY, recursion == RECURSIVE and question.at[RECURSION] < MAX_HOPS
 
 
 cdef str _identifier(Question* question):

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from proto import compiled
+from proto.limits import MAX_HOPS
 from proto.wire.handle import codes
 from proto.wire.handle.envelope import (
     COMPRESSED,
@@ -36,6 +37,8 @@ _END: Final = EMPTY_LIST + EMPTY_LIST + EMPTY_STRING
 _LEAST_BYTES: Final = _BODY + len(EMPTY_STRING) + len(_END)
 _FLAGS: Final = slice(ENVELOPE_BYTES + 8, ENVELOPE_BYTES + 12)
 _RESOLUTION: Final = int(codes.OpCode.RESOLUTION)
+# Who wants it resolved wherever it lives, and not by its primary alone.
+_TAKES_COPY: Final = codes.RECURSIVE | codes.AUTHORITATIVE
 _NOT_PLAIN: Final = codes.LIFE_CYCLE | codes.RETURN_DIGEST
 
 _MAJOR: Final = 2
@@ -57,8 +60,9 @@ class PlainQuestion(NamedTuple):
 
 
 @compiled.preferred
-def read_plain(packet: bytes) -> tuple[bytes, str, bool] | None:
-    """What a plain question asks: what decides its answer (`asked_by`), the identifier, and whether for private values, too.
+def read_plain(packet: bytes) -> tuple[bytes, str, bool, bool] | None:
+    """What a plain question asks: what decides its answer (`asked_by`), the identifier, whether for private values, too, and
+    whether a copy of another node's answer will do.
 
     None if `packet` is none, or what it names is not UTF-8.
     """
@@ -69,20 +73,21 @@ def read_plain(packet: bytes) -> tuple[bytes, str, bool] | None:
         identifier = question.identifier[4:].decode()
     except UnicodeDecodeError:
         return None
-    return asked_by(packet), identifier, not question.flags & codes.PUBLIC_ONLY
+    takes_copy = question.flags & _TAKES_COPY == codes.RECURSIVE and question.recursion < MAX_HOPS
+    return asked_by(packet), identifier, not question.flags & codes.PUBLIC_ONLY, takes_copy
 
 
 @compiled.preferred
 def read_turn(
     packets: Sequence[bytes], mark: bytes, kept: Container[bytes], but: str
-) -> tuple[list[tuple[int, bytes]], list[int], list[bytes], list[tuple[str, bool]]]:
+) -> tuple[list[tuple[int, bytes]], list[int], list[bytes], list[tuple[str, bool, bool]]]:
     """The plain questions among packets, by their places: those whose key (`mark`, and what decides the answer) is `kept`, with
     it; and places, keys, and what is asked (`read_plain`) of all others, but for those that name `but`.
     """
     known: list[tuple[int, bytes]] = []
     places: list[int] = []
     keys: list[bytes] = []
-    asked: list[tuple[str, bool]] = []
+    asked: list[tuple[str, bool, bool]] = []
     for place, packet in enumerate(packets):
         question = read_plain(packet)
         if question is None:

@@ -18,6 +18,9 @@ cdef enum:
     RESOLUTION = 1
     NOT_PLAIN = 0x00808000  # flags: a digest, a life cycle
     PUBLIC_ONLY = 0x01000000
+    RECURSIVE = 0x10000000
+    AUTHORITATIVE = 0x80000000
+    RECURSION = 34  # how many nodes it has passed
     UNREADABLE = 0xE0  # compressed, encrypted, truncated
     MAJOR = 2
     NEWEST_MINOR = 10

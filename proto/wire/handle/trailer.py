@@ -13,6 +13,7 @@ reader that does not know it would skip it as bytes after a well-formed body.
 import struct
 from typing import Final, NamedTuple
 
+from proto.limits import MAX_IDENTIFIER_BYTES
 from proto.model.answer import Source
 from proto.model.record import State
 from proto.wire.handle.fields import FieldReader, compose_string, malformed
@@ -51,6 +52,8 @@ def parse_trailer(rest: bytes) -> LifeCycle:
     if form not in (_FORMAT, _COPY_FORMAT) or state not in tuple(State):
         raise malformed("a life-cycle trailer of an unknown format")
     identifier = reader.text()
+    if len(identifier.encode()) > MAX_IDENTIFIER_BYTES:
+        raise malformed("an identifier that is longer than any")
     if form == _FORMAT:
         return LifeCycle(State(state), version, identifier)
     source, age_s = _COPY.unpack(reader.take(_COPY.size))

@@ -118,6 +118,7 @@ def access_message(access: Access) -> city_pb2.Access:
         subject=access.subject,
         count=access.count,
         request_id=access.request_id,
+        way=access.way,
     )
 
 

@@ -192,6 +192,8 @@ def filing_document(filing: Filing) -> dict[str, Any]:
         "server_transaction": filing.server_transaction,
         "entity": filing.entity,
         "is_known": filing.is_known,
+        "is_held": filing.is_held,
+        "approved_content": json.loads(filing.approved_content or "{}"),
         "steps": [
             {
                 "at": render_ms(step.at_ms),

@@ -26,7 +26,7 @@ from registry.doors.rest.reply import POSITION, Reply, reply_json, reply_version
 from registry.doors.rest.requests import parse_details, parse_home, parse_transaction, parse_upstream_answer
 from registry.doors.rest.route import Answer, Body, Parameter, Route
 from registry.service.execute import Written
-from registry.service.filings import Wanted
+from registry.service.filing_listing import Queue, Wanted
 from registry.service.registry import Registry
 
 ALL: Final = "/api/v1/filings"
@@ -76,7 +76,8 @@ class FilingResource:
                   (*named, *WRITE), Body(small, "FilingSubmission")),
             Route("POST", f"{ONE}/answer", "answerFiling", tag, "Say what the upstream answered.", self.answer, done, keyed,
                   Body(small, "UpstreamAnswer")),
-            Route("POST", f"{ONE}/redraft", "redraftFiling", tag, "Try a rejected filing again.", self.redraft, done, keyed),
+            Route("POST", f"{ONE}/redraft", "redraftFiling", tag, "Try again what was rejected or is waited for.", self.redraft,
+                  done, keyed),
             Route("GET", ONE, "readFiling", tag, "One filing with its history.", self.get, shown("Filing"), (*named, KNOWN)),
         )  # fmt: skip
 
@@ -92,8 +93,8 @@ class FilingResource:
         document = {
             "drafted": [outcome.identifier for outcome in done.outcomes],
             "states": {state.name.lower(): count for state, count in counts.states.items()},
-            "due": counts.due,
-            "waiting_since": render_ms(counts.waiting_ms) if counts.waiting_ms else None,
+            **_queue_document(counts.subjects),
+            "days": _queue_document(counts.days),
             "position": done.position.to_cursor(),
         }
         return reply_json(document, headers=write_headers(done))
@@ -136,6 +137,10 @@ class FilingResource:
     async def redraft(self, call: Call) -> Reply:
         kind, name = await call.read(lambda: _named(call))
         return _reply(await self._registry.redraft_filing(call.context, kind, name))
+
+
+def _queue_document(queue: Queue) -> dict[str, object]:
+    return {"due": queue.due, "waiting_since": render_ms(queue.waiting_ms) if queue.waiting_ms else None}
 
 
 def _named(call: Call) -> tuple[FilingKind, str]:

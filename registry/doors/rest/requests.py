@@ -27,6 +27,7 @@ from registry.service.patch import Patch
 from registry.service.plan import Draft, RowOutcome, refused
 from registry.service.register import Mode
 from registry.service.sources import MAX_COUNT, MAX_FAULTS, RunReport
+from registry.service.told import MAX_PREFIXES, MAX_TOLD, Told
 
 # A value without a timestamp says so to the plan, which knows what is stored.
 _NO_TIMESTAMP: Final = 0
@@ -159,11 +160,12 @@ def parse_replay(document: Members) -> Position:
 
 
 def parse_progress(document: Members) -> Progress:
-    """`{"cursor", "delivered"?, "refused"?: [...], "settled"?: [{"kind", "name"}]}`."""
-    document.allow(("cursor", "delivered", "refused", "settled"))
+    """`{"cursor", "delivered"?, "refused"?: [...], "settled"?: [{"kind", "name"}], "told"?: [{"registrant", ...}]}`."""
+    document.allow(("cursor", "delivered", "refused", "settled", "told"))
     refused = tuple(_refused_event(each) for each in document.objects("refused", MAX_LETTERS))
     settled = tuple(_letter_name(each) for each in document.objects("settled", MAX_LETTERS))
-    return Progress(parse_place(document, "cursor"), document.integer("delivered", 0), refused, settled)
+    told = tuple(_told(each) for each in document.objects("told", MAX_TOLD))
+    return Progress(parse_place(document, "cursor"), document.integer("delivered", 0), refused, settled, told)
 
 
 def parse_letters(document: Members) -> Sequence[tuple[FeedKind, str]] | None:
@@ -200,8 +202,8 @@ def parse_transaction(document: Members) -> str:
 
 
 def parse_upstream_answer(document: Members) -> UpstreamAnswer:
-    """`{"transaction", "state", "code", "message"?, "server_transaction"?, "entity"?}`."""
-    document.allow(("transaction", "state", "code", "message", "server_transaction", "entity"))
+    """`{"transaction", "state", "code", "message"?, "server_transaction"?, "entity"?, "holds"?}`."""
+    document.allow(("transaction", "state", "code", "message", "server_transaction", "entity", "holds"))
     return UpstreamAnswer(
         document.text("transaction"),
         parse_member(document, "state", FilingState),
@@ -209,6 +211,7 @@ def parse_upstream_answer(document: Members) -> UpstreamAnswer:
         document.text("message", ""),
         document.text("server_transaction", ""),
         document.text("entity", ""),
+        document.flag("holds") if "holds" in document.document else None,
     )
 
 
@@ -247,6 +250,14 @@ def _refused_event(document: Members) -> Refused:
     return Refused(
         kind, name, parse_place(document, "before"), version, document.integer("attempts", 1), document.text("reason", "")
     )
+
+
+def _told(document: Members) -> Told:
+    document.allow(("registrant", "count", "prefixes"))
+    prefixes = document.items("prefixes", MAX_PREFIXES)
+    if not all(isinstance(each, str) for each in prefixes):
+        raise document.refuse("prefixes", "texts are wanted")
+    return Told(document.text("registrant"), document.integer("count"), tuple(prefixes))
 
 
 def _letter_name(document: Members) -> tuple[FeedKind, str]:

@@ -40,6 +40,7 @@ from registry.service.lifecycle import FIRST_STATES
 from registry.service.notices import MAX_NOTICES
 from registry.service.plan import Outcome
 from registry.service.register import Mode
+from registry.service.told import MAX_PREFIXES, MAX_TOLD
 
 _STATE: Final = choice([state.name.lower() for state in State])
 _PREFIX_STATE: Final = choice([state.name.lower() for state in PrefixState])
@@ -144,11 +145,20 @@ _FILING: Final = closed(
         "content": {"type": "object", "description": "What the upstream is told."},
         "details": _DETAILS,
         "is_known": {**FLAG, "description": "Whether the upstream approved it once: what follows is an update."},
+        "is_held": {**FLAG, "description": "Whether the upstream answered that it has it, and nobody knows whether from us."},
+        "approved_content": {"type": "object", "description": "What the upstream approved last, if that is known."},
         "steps": items(_STEP),
         **STAMPS,
     },
     about="What the upstream is told of a registrant, a prefix or a day, and how far it has come with that.",
 )
+_QUEUE: Final = {
+    "due": {**COUNT, "description": "How many can be told now."},
+    "waiting_since": {
+        "anyOf": [TIME, {"type": "null"}],
+        "description": "Since when the filing that waits longest has been as it is.",
+    },
+}
 _SUM: Final = {
     "registered": {**COUNT, "description": "Identifiers that were ever registered."},
     "active": {**COUNT, "description": "Those that answer now."},
@@ -260,8 +270,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
                 MAX_LETTERS,
             ),
             "settled": items(_LETTER_NAME, MAX_LETTERS),
+            "told": items(closed({"registrant": TEXT, "count": COUNT}, {"prefixes": items(TEXT, MAX_PREFIXES)}), MAX_TOLD),
         },
-        "What became of a delivery: how far everything is settled, events refused for good, letters no longer needed.",
+        "What became of a delivery: how far everything is settled, events refused for good, letters no longer needed, and of "
+        "whom it told (for the access log).",
     ),
     "Letter": closed(
         {
@@ -299,19 +311,21 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "drafted": items(TEXT),
             "states": closed(dict.fromkeys([state.name.lower() for state in FilingState], COUNT)),
-            "due": {**COUNT, "description": "How many can be told now."},
-            "waiting_since": {
-                "anyOf": [TIME, {"type": "null"}],
-                "description": "Since when the filing that waits longest has been as it is.",
-            },
+            **_QUEUE,
+            "days": closed(_QUEUE, about="The same of the figures of days; the rest is about registrants and prefixes."),
             "position": POSITION,
         }
     ),
     "FilingDetails": closed({"details": _DETAILS}, about="All of them: what is left out is taken back."),
     "FilingSubmission": closed({"transaction": TEXT}, about="The transaction's name of ours, unique for all time (clTRID)."),
     "UpstreamAnswer": closed(
-        {"transaction": TEXT, "state": choice(["pending", "approved", "rejected"]), "code": _CODE},
-        {"message": TEXT, "server_transaction": TEXT, "entity": TEXT},
+        {"transaction": TEXT, "state": choice(["draft", "pending", "approved", "rejected"]), "code": _CODE},
+        {
+            "message": TEXT,
+            "server_transaction": TEXT,
+            "entity": TEXT,
+            "holds": {**FLAG, "description": "Whether the upstream has such a thing from before this command."},
+        },
     ),
     "Sum": closed(_SUM, about="Figures of one prefix or enterprise."),
     "Statistics": closed(
@@ -339,8 +353,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "reading": choice(list(Reading)),
             "registrant": {**TEXT, "description": "Whose things were read; `*`: figures of all together."},
             "count": {**COUNT, "description": "How many things of this registrant the answer held."},
+            "way": {**TEXT, "description": "The protocol at a resolver, or the feed and how far it has told; else empty."},
         },
-        about="That an account of the city has read something.",
+        about="That an account of the city has read something, or was told of it.",
     ),
     "AccessPage": page_schema("accesses", "Access"),
     "ChangesPage": closed({"changes": items(ref("Change")), "cursor": POSITION, "head": POSITION}),

@@ -91,4 +91,5 @@ def access_document(access: Access) -> dict[str, Any]:
         "subject": access.subject,
         "count": access.count,
         "request_id": access.request_id,
+        "way": access.way,
     }

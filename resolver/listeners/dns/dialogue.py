@@ -18,8 +18,9 @@ from proto.errors import Reason, Refusal
 from proto.metrics import Counter
 from proto.model.answer import Answer, Found, NotFound, Referral
 from proto.model.query import Query
+from proto.packed_answer import found_in
 from proto.packed_dns import compose_turn
-from proto.packing import PackedRecord, least_ttl_s
+from proto.packing import COPY_FORMAT
 from proto.ports import RecordReader
 from proto.wire.dns import codes, message
 from proto.wire.dns.codes import Rcode, RRType
@@ -108,7 +109,7 @@ class Dialogue:
 
         `peer` is the address that asks.
         """
-        (reply,) = self.respond_plainly_to((raw,))
+        (reply,) = self.respond_plainly_to((raw,), self.serves(peer))
         return reply if reply is not None else self.respond_otherwise(raw, peer)
 
     def respond_otherwise(self, raw: bytes, peer: str = "") -> bytes | Awaitable[bytes] | None:
@@ -147,25 +148,32 @@ class Dialogue:
         """Count a refusal."""
         self._refused.labels(reason).inc()
 
-    def respond_plainly_to(self, messages: Sequence[bytes]) -> list[bytes | None]:
+    def serves(self, peer: str) -> bool:
+        """Whether others are asked for an address, so that it may have copies."""
+        return self._plain is None or self._plain.serves(peer)
+
+    def respond_plainly_to(self, messages: Sequence[bytes], is_served: bool = True) -> list[bytes | None]:
         """The replies to messages, in order, that are plain questions whose replies are kept or that plain look-ups answer.
 
-        None: `respond` is to look at it, and nothing of it was counted. Raises nothing.
+        None: `respond` is to look at it, and nothing of it was counted. `is_served`: all who ask are. Raises nothing.
         """
         replies: list[bytes | None] = [None] * len(messages)
         known, places, keys, asked = read_turn(messages, self._zone_name, _OWN_KEYS, self._shelf.keys)
-        if self._plain is not None and asked:
-            self._answer_plainly(self._plain, messages, places, keys, asked, replies)
+        plain = self._plain if is_served or self._plain is None else self._plain.here
+        if plain is not None and asked:
+            self._answer_plainly(plain, messages, places, keys, asked, replies)
         if known:
-            self._answer_kept(messages, known, replies)
+            self._answer_kept(messages, known, replies, is_served)
         return replies
 
-    def _answer_kept(self, messages: Sequence[bytes], known: Sequence[tuple[int, bytes]], replies: list[bytes | None]) -> None:
+    def _answer_kept(
+        self, messages: Sequence[bytes], known: Sequence[tuple[int, bytes]], replies: list[bytes | None], is_served: bool
+    ) -> None:
         """Put the kept replies to the messages at these places, with their keys, where they belong."""
         for (place, _), kept in zip(known, self._shelf.get_turn([key for _, key in known]), strict=True):
             raw = messages[place]
             if kept is None:  # it was stale, and has gone
-                (replies[place],) = self.respond_plainly_to((raw,))
+                (replies[place],) = self.respond_plainly_to((raw,), is_served)
             else:
                 replies[place] = finish_plain(raw, kept) or self._finish(parse_query(raw), kept)
 
@@ -175,7 +183,7 @@ class Dialogue:
         messages: Sequence[bytes],
         places: Sequence[int],
         keys: Sequence[bytes],
-        asked: Sequence[tuple[str, bool]],
+        asked: Sequence[tuple[str, bool, bool]],
         replies: list[bytes | None],
     ) -> None:
         """Put the replies that plain look-ups come to where they belong, and keep those that were asked for before."""
@@ -209,6 +217,7 @@ class Dialogue:
         try:
             query = parse_query(raw)
             asked = self._asked(query, Named(identifier), query.kind, now_s)
+            asked = asked._replace(is_foreign=bool(stored) and stored[0] == COPY_FORMAT)
             made[place], composed = self._reply(query, asked, _answer_of(identifier, stored, now_s))
         except Exception:
             logger.exception(_FAILED)
@@ -231,7 +240,7 @@ class Dialogue:
             # Whether anything can lie below a prefix that others serve is theirs to say; of the name itself there is nothing.
             found, kind = Named(found.prefix), _NO_TYPE
         asked = self._asked(query, found, kind, self._now_ms() // 1_000)
-        stored = None if self._plain is None else self._plain.look_up(found.identifier)
+        stored = None if self._plain is None else self._plain.look_up(found.identifier, takes_copy=False)
         if self._plain is not None and stored is not None:
             reply, raw = self._reply(query, asked, _answer_of(found.identifier, stored, asked.now_s))
             if reply is not None:
@@ -358,9 +367,7 @@ def _answer_of(asked: str, stored: bytes, now_s: int) -> Answer:
     """What the chain would answer, of what a plain look-up found."""
     if not stored:
         return NotFound(asked)
-    record = PackedRecord(stored)
-    values, _ = record.select()
-    return Found(asked, record.identifier, record.version, (), "", "", least_ttl_s(values, now_s, 0), values=values)
+    return found_in(stored, asked, now_s)
 
 
 def _key(query: message.Query) -> bytes:

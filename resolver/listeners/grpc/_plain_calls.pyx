@@ -97,7 +97,7 @@ def answer_calls(list streams not None, list bodies not None, way):
         if kept is not None:
             answers[place] = _frame(streams[place], kept, own, first + place)
             continue
-        asked.append((names[each], False))
+        asked.append((names[each], False, True))
         places[size], names[size], keys[size] = place, names[each], keys[each]
         size += 1
     if not size:

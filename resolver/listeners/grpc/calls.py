@@ -19,7 +19,7 @@ from proto.wire.grpc.response import fail_with
 from proto.wire.http2.codes import ErrorCode
 from proto.wire.http2.response import Response
 from resolver.listeners.grpc.limits import OVERLOAD_RETRY_S, GrpcLimits
-from resolver.listeners.grpc.plain_calls import Way
+from resolver.listeners.grpc.plain_calls import Ways
 from resolver.listeners.grpc.streaming import Conversation, Speaker
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Unary:
 
 
 class Calls:
-    """`unary` and `streaming` are the methods by path; `way` is how the commonest calls of `Resolve` are answered."""
+    """`unary` and `streaming` are the methods by path; `ways` is how the commonest calls of `Resolve` are answered."""
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class Calls:
         ids: RequestIds,
         refused: Counter,
         limits: GrpcLimits,
-        way: Way | None = None,
+        ways: Ways | None = None,
     ) -> None:
-        self.way = way
+        self.ways = ways
         self.unary = unary
         self.streaming = streaming
         self.limits = limits

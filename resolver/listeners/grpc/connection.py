@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_ends_at_s", "_exchanges", "_gathered", "_has_ended", "_heard_s", "_held", "_host", "_is_encrypted", "_is_open",
         "_is_reading", "_is_retiring", "_is_scheduled", "_is_working", "_made_s", "_name", "_probed_s", "_stalled_s",
-        "_transport", "calls", "core", "lingers", "peer",
+        "_transport", "_way", "calls", "core", "lingers", "peer",
     )  # fmt: skip
 
     def __init__(self, host: Host, number: int) -> None:
@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         self.calls = host.calls
         self.core: ServerConnection[Call] = ServerConnection(parse_call, host.calls.limits.http2)
         self.peer = ""
+        self._way: Way | None = None
         self.lingers = False  # the last word is said: what still comes is thrown away, until its client closes
         self._name = str(number)
         self._transport: asyncio.Transport | None = None
@@ -90,6 +91,7 @@ class Connection(asyncio.Protocol):
         self._transport = made = cast(asyncio.Transport, transport)
         peer = made.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""  # none if it has gone already
+        self._way = self.calls.ways.of(self.peer) if self.calls.ways is not None else None
         made.set_write_buffer_limits(high=self.calls.limits.write_buffer_bytes)
         encryption: Any = made.get_extra_info("ssl_object")
         self._is_encrypted = encryption is not None
@@ -228,7 +230,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, number: int, call: Call, data: bytes, ends: bool) -> None:
         """A call: answered here and now if it is whole and its answer is there."""
-        way = self.calls.way
+        way = self._way
         if way is not None and call.is_silent and ends and call.path == RESOLVE and len(data) <= MAX_PLAIN_BYTES:
             if self._gathered or not self.core.is_drained:
                 if self.core.hold(number):
@@ -276,7 +278,7 @@ class Connection(asyncio.Protocol):
 
     def _answer_gathered(self) -> None:
         """Answer what was gathered of this read."""
-        gathered, way = self._gathered, self.calls.way
+        gathered, way = self._gathered, self._way
         if not gathered or way is None:
             return
         self._gathered = []

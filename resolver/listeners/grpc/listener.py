@@ -76,7 +76,7 @@ class GrpcListener(Crowd[Connection]):
             f"/{SERVICE}/BatchResolve": Unary(self._lookups.batch, MAX_BATCH_BYTES),
         }
         ids = RequestIds(os.urandom(SEED_BYTES))
-        self.calls = Calls(unary, {}, ids, metrics.refused, self.limits, self._lookups.way(ids))
+        self.calls = Calls(unary, {}, ids, metrics.refused, self.limits, self._lookups.ways(ids))
         for name in reflection.SERVICES:
             self.calls.streaming[f"/{name}/ServerReflectionInfo"] = self._reflection.converse
 

@@ -26,11 +26,11 @@ from proto.wire.grpc.response import answer_with, fail_with
 from proto.wire.http2.response import Response
 from resolver.answer_cache import Shelf
 from resolver.chain.access import CREDENTIAL_FIELD
-from resolver.chain.plain import PlainLookups, is_plain
+from resolver.chain.plain import PlainLookups, is_plain, takes_copy
 from resolver.chain.step import Resolve, Result, abandon
 from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.grpc.limits import BATCH_SLICE, MAX_ANSWERS_BYTES, MAX_BATCH_BYTES, MAX_BATCHES, MAX_KEPT_QUESTION_BYTES
-from resolver.listeners.grpc.plain_calls import KEY, Way
+from resolver.listeners.grpc.plain_calls import KEY, Way, Ways
 
 SERVICE: Final = resolver_pb2.DESCRIPTOR.services_by_name["Resolver"].full_name
 RESOLVE: Final = f"/{SERVICE}/Resolve"
@@ -70,11 +70,13 @@ class Lookups:
         self._batches = asyncio.Semaphore(MAX_BATCHES)
         self._answered_now = 0  # batches, in this turn of the event loop
 
-    def way(self, ids: RequestIds) -> Way | None:
+    def ways(self, ids: RequestIds) -> Ways | None:
         """How the commonest calls of `resolve` are answered in one piece; None if there is no such way."""
-        plain, kept = self._plain, self._kept
-        if plain is None:
-            return None
+        plain = self._plain
+        return Ways(plain.serves, self._way(plain, ids), self._way(plain.here, ids)) if plain is not None else None
+
+    def _way(self, plain: PlainLookups, ids: RequestIds) -> Way:
+        kept = self._kept
 
         def keep(key: bytes, identifier: str, raw: bytes, response: Response) -> None:
             plain.keep(kept, key, identifier, raw, response, response.size)
@@ -94,7 +96,7 @@ class Lookups:
                 return kept
         identifier = plain_identifier(raw) if key else None
         if identifier is not None:
-            response = self._resolve_plainly(identifier, key)
+            response = self._resolve_plainly(identifier, key, peer)
             if response is not None:
                 return response
             query = Query(identifier, PROTOCOL, request_id=request_id, peer=peer)
@@ -110,9 +112,9 @@ class Lookups:
             self._kept.keep(key, query, answer, response, response.size)
         return response
 
-    def _resolve_plainly(self, identifier: str, key: bytes) -> Response | None:
+    def _resolve_plainly(self, identifier: str, key: bytes, peer: str) -> Response | None:
         """What a record answers to a question for nothing but its identifier; None: the chain is to be asked."""
-        plain = self._plain
+        plain = self._plain.looked_up_for(peer) if self._plain is not None else None
         raw = plain.look_up(identifier) if plain is not None else None
         if plain is None or raw is None:
             return None
@@ -131,7 +133,8 @@ class Lookups:
         first = ask(identifiers[0]) if identifiers else None
         if self._plain is None or first is None or not is_plain(first):
             return self._answer_behind(identifiers, ask, first)
-        read = partial(self._plain.look_up_many, wants_private=first.wants_private)
+        plain = self._plain.looked_up_for(peer)
+        read = partial(plain.look_up_many, wants_private=first.wants_private, takes_copy=takes_copy(first))
         records: list[bytes | None] | None = None
         if len(identifiers) <= BATCH_SLICE and self._may_answer_now():
             records = read(identifiers)

@@ -32,7 +32,7 @@ class Way(NamedTuple):
     get_turn: Callable[[Sequence[bytes]], list[Response | None]]
     """The answers that are kept under keys (`Shelf.get`, `Shelf.get_turn`)."""
     look_up: Callable[[str], bytes | None]
-    look_up_turn: Callable[[Sequence[tuple[str, bool]]], list[bytes | None]]
+    look_up_turn: Callable[[Sequence[tuple[str, bool, bool]]], list[bytes | None]]
     """Plain look-ups (`PlainLookups.look_up`, `PlainLookups.look_up_turn`)."""
     admits: Callable[[bytes], bool]
     admits_each: Callable[[Sequence[bytes]], list[bool]]
@@ -42,6 +42,19 @@ class Way(NamedTuple):
     """The answer if nothing is registered."""
     ids: RequestIds
     now_s: Callable[[], int]
+
+
+class Ways(NamedTuple):
+    """How the calls of all connections of a listener are answered."""
+
+    serves: Callable[[str], bool]
+    """Whether others are asked for an address, so that it may have copies."""
+    way: Way
+    way_here: Way
+    """That of addresses that others are not asked for."""
+
+    def of(self, peer: str) -> Way:
+        return self.way if self.serves(peer) else self.way_here
 
 
 class Answered(NamedTuple):
@@ -103,7 +116,7 @@ def answer_calls(streams: list[int], bodies: list[bytes], way: Way) -> list[Answ
             missed.append((place, name, key))
         else:
             answers[place] = frame_answer(streams[place], kept, compose_id(own, first + place))
-    found = way.look_up_turn([(name, False) for _, name, _ in missed]) if missed else []
+    found = way.look_up_turn([(name, False, True) for _, name, _ in missed]) if missed else []
     settled = [(*each, raw) for each, raw in zip(missed, found, strict=True) if raw is not None]
     admitted = way.admits_each([key for _, _, key, _ in settled]) if settled else []
     for (place, name, key, raw), is_admitted in zip(settled, admitted, strict=True):

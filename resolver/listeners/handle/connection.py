@@ -26,6 +26,8 @@ class Host(PacedHost, Protocol):
 
     dialogue: Dialogue
     turn: Turn[bytes, bytes]
+    turn_here: Turn[bytes, bytes]
+    """Of clients that others are not asked for."""
     limits: HandleLimits
 
     def admit(self, connection: "Connection") -> bool:
@@ -38,16 +40,21 @@ class Host(PacedHost, Protocol):
 class Connection(PacedConnection[Host]):
     """Driven by the event loop and the listener's sweep."""
 
-    __slots__ = ("_is_gathered", "_parser", "_queue")
+    __slots__ = ("_is_gathered", "_is_served", "_parser", "_queue", "_turn")
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         self._parser = StreamParser()
         self._queue: deque[bytes | asyncio.Future[bytes]] = _NO_QUEUE
         self._is_gathered = False  # a question is answered at the end of the turn
+        self._is_served = False  # others are asked for who is at the other end
+        self._turn = host.turn_here
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._is_served = self._host.dialogue.serves(self._peer)
+        if self._is_served:
+            self._turn = self._host.turn
         if self._transport and not self._host.admit(self):
             self._is_open = False
             self._transport.write(self._host.dialogue.reject(None, Refusal(Reason.OVERLOADED, "too many connections")))
@@ -67,7 +74,7 @@ class Connection(PacedConnection[Host]):
         ):
             # Nearly always what comes is one question, and nothing stands before it; what is not comes back from the turn.
             self._is_gathered = True
-            host.turn.add(self, data)
+            self._turn.add(self, data)
         elif self._is_open:
             self._ungather()
             self._parser.feed(data)
@@ -121,7 +128,7 @@ class Connection(PacedConnection[Host]):
         """Put what was gathered where everything else that comes is."""
         if self._is_gathered:
             self._is_gathered = False
-            self._parser.feed(self._host.turn.drop(self))
+            self._parser.feed(self._turn.drop(self))
 
     def _work(self, tried: bytes | None = None) -> None:
         """Answer what has come, as far as this turn goes. `tried` could not be answered plainly."""
@@ -158,7 +165,7 @@ class Connection(PacedConnection[Host]):
     def _answer(self, packet: bytes, replies: list[bytes], may_be_plain: bool) -> int:
         """Put the reply among `replies`, or into the queue if it or one before it is not there yet. Returns its size."""
         dialogue = self._host.dialogue
-        reply: bytes | Awaitable[bytes] | None = dialogue.respond_plainly(packet) if may_be_plain else None
+        reply: bytes | Awaitable[bytes] | None = dialogue.respond_plainly(packet, self._is_served) if may_be_plain else None
         if reply is None:
             reply = dialogue.respond(parse_envelope(packet), packet[ENVELOPE_BYTES:], self._reached, self._peer)
         if isinstance(reply, bytes):

@@ -23,6 +23,7 @@ from proto.wire.handle.resolution import compose_error_body
 from resolver.listeners.handle.dialogue import Dialogue
 from resolver.listeners.handle.limits import MAX_UDP_PENDING, HandleLimits
 from resolver.listeners.source_budget import SourceBudget
+from resolver.listeners.sources import respond_by_source
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class Datagrams:
     def datagrams_received(self, received: Sequence[tuple[bytes, Source]]) -> None:
         replies: list[bytes | None] = [None] * len(received)
         if self._is_open and not self._is_stalled:
-            replies = self._dialogue.respond_plainly_to([data for data, _ in received])
+            replies = respond_by_source(self._dialogue, received)
         for (data, addr), reply in zip(received, replies, strict=True):
             if reply is not None:
                 self._send(reply, addr, mark_truncated=False)

@@ -18,6 +18,7 @@ from proto.metrics import Counter
 from proto.model.answer import Answer, NotFound
 from proto.model.query import Query
 from proto.packed_handle import compose_public_replies
+from proto.packing import COPY_FORMAT
 from proto.ports import Clock
 from proto.wire.handle import codes
 from proto.wire.handle.codes import OpCode, ResponseCode
@@ -105,36 +106,46 @@ class Dialogue:
             logger.exception(_FAILED, extra={"request_id": f"{message.envelope.request:08x}"})
             return self._refuse(message, _FAILURE)
 
-    def respond_plainly(self, packet: bytes) -> bytes | None:
+    def serves(self, peer: str) -> bool:
+        """Whether others are asked for an address, so that it may have copies."""
+        return self._plain is None or self._plain.serves(peer)
+
+    def respond_plainly(self, packet: bytes, is_served: bool = True) -> bytes | None:
         """The reply to a plain question that is kept or that a plain look-up answers; None: `respond` is to look at it.
 
         Nothing of a packet that gets None was counted. Raises nothing.
         """
-        return self.respond_plainly_to([packet])[0]
+        return self.respond_plainly_to([packet], is_served)[0]
 
-    def respond_plainly_to(self, packets: Sequence[bytes]) -> list[bytes | None]:
-        """The same for many packets, in order: they are looked up together."""
+    def respond_plainly_to(self, packets: Sequence[bytes], is_served: bool = True) -> list[bytes | None]:
+        """The same for many packets, in order: they are looked up together. `is_served`: all who ask are (`serves`)."""
         now_s = self._now_ms() // 1000
         known, places, keys, asked = read_turn(packets, _KEY, self._kept.keys, HEARTBEAT)
         replies: list[bytes | None]
-        if self._plain is not None and asked:
-            found = self._plain.look_up_turn(asked)
+        plain = self._plain if is_served or self._plain is None else self._plain.here
+        if plain is not None and asked:
+            found = plain.look_up_turn(asked)
             replies = self._compose_plainly(packets, places, found, now_s)
-            self._keep_plainly(self._plain, keys, asked, found, [replies[place] for place in places])
+            self._keep_plainly(plain, keys, asked, found, [replies[place] for place in places])
         else:
             replies = [None] * len(packets)
         if known:
-            self._answer_kept(packets, known, replies, now_s)
+            self._answer_kept(packets, known, replies, now_s, is_served)
         return replies
 
     def _answer_kept(
-        self, packets: Sequence[bytes], known: Sequence[tuple[int, bytes]], replies: list[bytes | None], now_s: int
+        self,
+        packets: Sequence[bytes],
+        known: Sequence[tuple[int, bytes]],
+        replies: list[bytes | None],
+        now_s: int,
+        is_served: bool,
     ) -> None:
         """Put the kept replies to the packets at these places, with their keys, where they belong."""
         serial, own = self._serial, self._primary_flag
         for (place, _), kept in zip(known, self._kept.get_turn([key for _, key in known]), strict=True):
             if kept is None:  # it was stale, and has gone
-                replies[place] = self.respond_plainly(packets[place])
+                replies[place] = self.respond_plainly(packets[place], is_served)
                 continue
             code, body, flags, is_own = kept
             whole = body[0] if len(body) == 1 else b"".join(body)
@@ -161,7 +172,7 @@ class Dialogue:
         self,
         plain: PlainLookups,
         keys: Sequence[bytes],
-        asked: Sequence[tuple[str, bool]],
+        asked: Sequence[tuple[str, bool, bool]],
         found: Sequence[bytes | None],
         replies: Sequence[bytes | None],
     ) -> None:
@@ -173,10 +184,11 @@ class Dialogue:
             rows = [row for row in zip(keys, asked, found, replies, strict=True) if row[3] is not None]
             keys, asked, found, replies = zip(*rows, strict=True)
         admitted = self._kept.admits_each(keys)
-        for key, (identifier, _), stored, reply in compress(zip(keys, asked, found, replies, strict=True), admitted):
+        for key, (identifier, *_), stored, reply in compress(zip(keys, asked, found, replies, strict=True), admitted):
             if stored is not None and reply is not None:
                 body = body_of(reply)
-                kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,))
+                is_own = not stored or stored[0] != COPY_FORMAT
+                kept = Reply(ResponseCode.SUCCESS if stored else _ABSENT_CODE, (body,), is_own=is_own)
                 plain.keep(self._kept, key, identifier, stored, kept, len(body))
 
     def reject(self, envelope: Envelope | None, refusal: Refusal) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from proto.metrics import Metrics
 from proto.ports import Clock
@@ -68,6 +69,7 @@ class HandleListener(Crowd[Connection]):
 
         self.dialogue = dialogue(self.protocol)
         self.turn = Turn(self.dialogue.respond_plainly_to, MAX_TURN)
+        self.turn_here = Turn(partial(self.dialogue.respond_plainly_to, is_served=False), MAX_TURN)
         self._datagram_dialogue = dialogue(self.datagram_protocol)
 
     async def open(self, host: str, port: int) -> int:

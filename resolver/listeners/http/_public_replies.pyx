@@ -13,7 +13,7 @@ from zlib import crc32
 
 from proto.growing cimport Growing, begin as start, finish, put, put_byte, put_bytes, put_decimal, put_hexadecimal, release
 from proto.handle_json.json_text cimport NO_UTF8, put_common, put_string
-from proto.packed_record cimport PackedValue, Part, Record, read_record, read_value, uint16
+from proto.packed_record cimport PackedValue, Part, Record, read_shown, read_value, uint16
 
 from proto.wire.http.request_line cimport MAX_LINE_BYTES, VERSION_BYTES, decode_path, ends_plainly
 
@@ -42,12 +42,13 @@ cdef bytes _HEAD_END = b"\r\n\r\n"
 
 # What every such reply says, in this order, around what is its own.
 _STATUS = ANSWER_STATUSES[Found]
-cdef bytes _BEGIN = compose_head(Reply(_STATUS.http, content_type="")).encode() + b"Cache-Control: public, "
+cdef bytes _BEGIN = compose_head(Reply(_STATUS.http, content_type="")).encode()
 cdef bytes _CODE = b'{"responseCode":%d,' % _STATUS.code
 cdef bytes _HTTP_STATUS = b'"status":%d,"asked":' % _STATUS.http
 cdef bytes _TYPE = f'\r\nVary: Authorization\r\nContent-Type: {JSON}\r\nContent-Length: '.encode()
 cdef bytes _END = f'\r\n{head.REQUEST_ID}: '.encode()
 cdef bytes _SOURCE = f',"source":"{Source.AUTHORITATIVE}","age_s":0,"ttl_s":'.encode()
+cdef bytes _COPY = f',"source":"{Source.CACHED}","age_s":'.encode()
 
 
 def answer_run(bytes data not None, Py_ssize_t begin, way, list replies not None):
@@ -124,7 +125,7 @@ def answer_turn(list reads not None, way):
         identifier = _read_name(at + 4, PyBytes_GET_SIZE(<bytes> keys[each]) - 1, <tuple> routes, &route)
         if identifier is None:
             continue
-        asked.append((identifier, False))
+        asked.append((identifier, False, True))
         routes_asked.append(route)
         keys[size], places[size] = keys[each], places[each]
         size += 1
@@ -231,7 +232,7 @@ cdef bytes _compose(render, bytes raw, str identifier, str own, unsigned long lo
     start(&body)
     start(&whole)
     try:
-        if not read_record(raw, &record) or not record.public_count:
+        if not read_shown(raw, &record) or not record.public_count:
             return None
         if render is render_handle:
             ttl_s = _put_handle(&body, raw, &record, identifier, NO_CLOCK)
@@ -240,7 +241,7 @@ cdef bytes _compose(render, bytes raw, str identifier, str own, unsigned long lo
         if ttl_s < 0:
             return None
         put_bytes(&whole, _BEGIN)
-        _put_tag(&whole, record.version, ttl_s, &body)
+        _put_tag(&whole, &record, ttl_s, &body)
         put_bytes(&whole, _TYPE)
         put_decimal(&whole, body.size)
         put_bytes(&whole, _END)
@@ -261,10 +262,10 @@ def render_handle(bytes raw not None, str asked not None, long long now_s):
     cdef long long ttl_s
     start(&into)
     try:
-        if read_record(raw, &record) and record.public_count:
+        if read_shown(raw, &record) and record.public_count:
             ttl_s = _put_handle(&into, raw, &record, asked, now_s)
             if ttl_s >= 0:
-                return _finish(&into, record.version, ttl_s)
+                return _finish(&into, &record, ttl_s)
     except _DAMAGE:
         pass  # which of several faults is named, plain Python decides
     finally:
@@ -279,10 +280,10 @@ def render_resolution(bytes raw not None, str asked not None, long long now_s):
     cdef long long ttl_s
     start(&into)
     try:
-        if read_record(raw, &record) and record.public_count:
+        if read_shown(raw, &record) and record.public_count:
             ttl_s = _put_resolution(&into, raw, &record, asked, now_s)
             if ttl_s >= 0:
-                return _finish(&into, record.version, ttl_s)
+                return _finish(&into, &record, ttl_s)
     except _DAMAGE:
         pass  # which of several faults is named, plain Python decides
     finally:
@@ -322,7 +323,9 @@ cdef long long _put_resolution(Growing* into, bytes raw, Record* record, str ask
     if not _put_text(into, asked):
         return -1
     put(into, b',"identifier":', 14)
-    if not _put_part(into, &record.spelling):
+    if record.is_copy and not record.spelling.size:
+        _put_text(into, asked)
+    elif not _put_part(into, &record.spelling):
         return -1
     put(into, b',"state":"active","version":', 28)
     put_decimal(into, record.version)
@@ -339,7 +342,12 @@ cdef long long _put_resolution(Growing* into, bytes raw, Record* record, str ask
     put(into, b',"registrant":', 14)
     if not _put_part(into, &record.registrant):
         return -1
-    put_bytes(into, _SOURCE)
+    if record.is_copy:
+        put_bytes(into, _COPY)
+        put_decimal(into, record.age_s)
+        put(into, b',"ttl_s":', 9)
+    else:
+        put_bytes(into, _SOURCE)
     put_decimal(into, ttl_s)
     put_byte(into, c'}')
     return ttl_s
@@ -396,22 +404,27 @@ cdef long long _put_values(Growing* into, bytes raw, Record* record, long long n
             return -1
         if ttl_s < least_ttl_s:
             least_ttl_s = ttl_s
-    return least_ttl_s
+    return record.ttl_s if record.is_copy else least_ttl_s
 
 
-cdef Py_ssize_t _put_tag(Growing* into, unsigned long long version, long long ttl_s, Growing* body) except -1:
-    """For how long a body may be kept, and its tag, as `keep` says both; where in `into` the tag stands."""
+cdef Py_ssize_t _put_tag(Growing* into, Record* record, long long ttl_s, Growing* body) except -1:
+    """How old a body is, for how long it may be kept, and its tag, as `keep` says it; where in `into` the tag stands."""
     cdef unsigned int checksum = crc32(PyMemoryView_FromMemory(body.at, body.size, PyBUF_READ))
     cdef Py_ssize_t at
+    if record.age_s:
+        put(into, b"Age: ", 5)
+        put_decimal(into, record.age_s)
+        put(into, b"\r\n", 2)
+    put(into, b"Cache-Control: public, ", 23)
     if ttl_s:
         put(into, b"max-age=", 8)
-        put_decimal(into, ttl_s)
+        put_decimal(into, ttl_s + record.age_s)
     else:
         put(into, b"no-cache", 8)
     put(into, b"\r\nETag: ", 8)
     at = into.size
     put_byte(into, c'"')
-    put_decimal(into, version)
+    put_decimal(into, record.version)
     put_byte(into, c'-')
     put_hexadecimal(into, body.size, 1)
     put_byte(into, c'-')
@@ -420,7 +433,7 @@ cdef Py_ssize_t _put_tag(Growing* into, unsigned long long version, long long tt
     return at
 
 
-cdef _finish(Growing* body, unsigned long long version, long long ttl_s):
+cdef _finish(Growing* body, Record* record, long long ttl_s):
     """The head for a body, made as `compose_head` makes it of what `keep` says."""
     cdef Growing into
     cdef Py_ssize_t at
@@ -428,7 +441,7 @@ cdef _finish(Growing* body, unsigned long long version, long long ttl_s):
     start(&into)
     try:
         put_bytes(&into, _BEGIN)
-        at = _put_tag(&into, version, ttl_s, body)
+        at = _put_tag(&into, record, ttl_s, body)
         tag = PyUnicode_DecodeASCII(into.at + at, into.size - at, NULL)
         put_bytes(&into, _TYPE)
         put_decimal(&into, body.size)

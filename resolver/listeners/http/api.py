@@ -15,7 +15,7 @@ from proto.model.query import Query
 from proto.wire.http.accept import is_preferred
 from proto.wire.http.target import Target
 from resolver.chain.access import CREDENTIAL_FIELD
-from resolver.chain.plain import PlainLookups, is_plain
+from resolver.chain.plain import PlainLookups, is_plain, takes_copy
 from resolver.chain.step import Resolve, Result, abandon
 from resolver.chain.together import ResolveMany, one_by_one
 from resolver.listeners.http.documents import resolve_reply, resolve_text
@@ -189,7 +189,8 @@ class Api:
         """As `PlainLookups.look_up_many`. What is asked for beside the identifier is the same of all."""
         if self._plain is None or not queries or not is_plain(queries[0]):
             return [None] * len(queries)
-        return self._plain.look_up_many([query.identifier for query in queries], queries[0].wants_private)
+        first, plain = queries[0], self._plain.looked_up_for(queries[0].peer)
+        return plain.look_up_many([query.identifier for query in queries], first.wants_private, takes_copy(first))
 
     def _document(self, raw: bytes, identifier: str) -> bytes:
         """What a plain look-up came to."""

@@ -69,7 +69,12 @@ class PlainAnswers:
         self._date = b""
         self.blocks: Final = Blocks()
         self.way: Final = self._make_way(shelf, plain) if plain is not None else None
-        """How common requests are answered, if they are."""
+        """How common requests are answered, if they are; `way_here` those of addresses that others are not asked for."""
+        self.way_here: Final = self._make_way(shelf, plain.here) if plain is not None else None
+
+    def serves(self, peer: str) -> bool:
+        """Whether others are asked for an address, so that it may have copies."""
+        return self._plain is None or self._plain.serves(peer)
 
     def answer(self, line: bytes, block: Block, peer: str) -> bytes | Coroutine[None, None, bytes] | None:
         """The whole reply to a request from `peer` with this request line and header block, at once or to be waited for.
@@ -110,7 +115,7 @@ class PlainAnswers:
         request_id = block.request_id or self._ids.new()
         if self._plain is not None:
             named = parse_name(line, self.routes)
-            rendered = self._look_up(self._plain, key, *named) if named is not None else None
+            rendered = self._look_up(self._plain.looked_up_for(peer), key, *named) if named is not None else None
             if rendered is not None:
                 return self._compose(rendered, request_id, is_head, block)
         raw = parse_line(line)

@@ -23,7 +23,7 @@ from proto.wire.http.plain import may_become_plain
 from resolver.listeners.http.connection import ConnectionServer, admit
 from resolver.listeners.http.limits import MAX_TURN, MAX_TURN_BYTES
 from resolver.listeners.http.plain_answers import PlainAnswers
-from resolver.listeners.http.public_replies import answer_run, answer_turn
+from resolver.listeners.http.public_replies import Way, answer_run, answer_turn
 from resolver.listeners.turn import MAX_GATHERED_BYTES, Turn
 
 _LINE_END: Final = b"\r\n"
@@ -47,11 +47,10 @@ class PlainHost:
         self.occupancy = successor.occupancy
         self.count = successor.count
         self.loop = asyncio.get_running_loop()
-        way = answers.way
-        self.turn: Turn[bytes, bytes] | None = None
+        self.turn = _turn_of(answers.way)
         """Where requests that come alone are answered together; None: nothing is looked up plainly."""
-        if way is not None:
-            self.turn = Turn(partial(answer_turn, way=way), MAX_TURN)
+        self.turn_here = _turn_of(answers.way_here)
+        """The same of clients that others are not asked for."""
         self.connections: set[PlainConnection] = set()
         self._emptied = asyncio.Event()
 
@@ -80,18 +79,23 @@ class PlainHost:
             connection.abort()
 
 
+def _turn_of(way: Way | None) -> Turn[bytes, bytes] | None:
+    return Turn(partial(answer_turn, way=way), MAX_TURN) if way is not None else None
+
+
 class PlainConnection(asyncio.Protocol):
     """Driven by the event loop."""
 
     __slots__ = (
         "_active_s", "_has_ended", "_head_due_s", "_head_timer", "_host", "_idle_timer", "_is_gathered", "_is_open",
-        "_is_reading", "_is_scheduled", "_loop", "_peer", "_pending", "_stall_timer", "_transport", "_turn", "_waiting",
+        "_is_reading", "_is_scheduled", "_loop", "_peer", "_pending", "_stall_timer", "_transport", "_turn", "_waiting", "_way",
     )  # fmt: skip
 
     def __init__(self, host: PlainHost) -> None:
         self._host = host
         self._loop = host.loop
-        self._turn = host.turn
+        self._turn = host.turn_here
+        self._way = host.answers.way_here
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._pending = b""  # what has come and is not answered
@@ -115,6 +119,8 @@ class PlainConnection(asyncio.Protocol):
         self._transport = made
         peer = made.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else ""  # none if it has gone already
+        if host.answers.serves(self._peer):
+            self._turn, self._way = host.turn, host.answers.way
         host.connections.add(self)
         self._active_s = self._loop.time()
         self._idle_timer = self._loop.call_at(self._active_s + host.limits.idle_s, self._check_idle)
@@ -169,7 +175,7 @@ class PlainConnection(asyncio.Protocol):
 
     def _answer_run(self, data: bytes) -> bytes:
         """Answer the run of requests that `data` begins with; what is left of it."""
-        transport, way = self._transport, self._host.answers.way
+        transport, way = self._transport, self._way
         if transport is None or way is None:
             return data
         replies: list[bytes] = []
@@ -230,7 +236,7 @@ class PlainConnection(asyncio.Protocol):
     def _answer_turn(self, replies: list[bytes], *, is_tried: bool) -> bool:
         """Answer requests while there are whole ones, and time in this turn. False: what comes next is not ours to answer."""
         answers, data = self._host.answers, self._pending
-        parse, answer, way = answers.blocks.parse, answers.answer, answers.way
+        parse, answer, way = answers.blocks.parse, answers.answer, self._way
         begin = 0
         while self._is_open and begin < len(data):
             if way is not None and not is_tried:

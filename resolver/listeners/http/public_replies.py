@@ -1,4 +1,4 @@
-"""Replies with all that is public of a record, as the bytes that go out, straight from the packed record.
+"""Replies with all that is public of a record, or of a copy, as the bytes that go out, straight from the packed record.
 
 Nearly every answer over HTTP is one of these. They are the replies of `documents` for `Found`; compiled they are written from
 the record's bytes without an answer, a value, a text or a reply in between.
@@ -15,8 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final, NamedTuple
 
 from proto import compiled
-from proto.model.answer import Found
-from proto.packing import PackedRecord, least_ttl_s
+from proto.packed_answer import found_in
 from proto.request_id import RequestIds, compose_id
 from proto.wire.http.plain import parse_name
 from resolver.listeners.http.documents import handle_reply, resolve_reply
@@ -45,7 +44,7 @@ class Way(NamedTuple):
     get_turn: Callable[[Sequence[bytes]], list[Rendered | None]]
     """The replies that are kept under keys (`Shelf.get`, `Shelf.get_turn`)."""
     look_up: Callable[[str], bytes | None]
-    look_up_turn: Callable[[Sequence[tuple[str, bool]]], list[bytes | None]]
+    look_up_turn: Callable[[Sequence[tuple[str, bool, bool]]], list[bytes | None]]
     """Plain look-ups (`PlainLookups.look_up`, `PlainLookups.look_up_turn`)."""
     render: Callable[[int, bytes, str, bytes], Rendered]
     """What came of one, as it looks below one of `routes`, by its place; kept under a key, if there is one. Never raises."""
@@ -102,7 +101,7 @@ def answer_turn(reads: list[bytes], way: Way) -> list[bytes | None]:
             replies[place] = _join(kept, own, first + place, date)
         elif (named := parse_name(line, way.routes)) is not None:
             asked.append((place, key, *named))
-    found = way.look_up_turn([(identifier, False) for *_, identifier in asked]) if asked else []
+    found = way.look_up_turn([(identifier, False, True) for *_, identifier in asked]) if asked else []
     settled = [(*each, raw) for each, raw in zip(asked, found, strict=True) if raw is not None]
     admitted = way.admits_each([key for _, key, *_ in settled]) if settled else []
     for (place, key, route, identifier, raw), is_admitted in zip(settled, admitted, strict=True):
@@ -126,19 +125,10 @@ def _join(rendered: Rendered, own: str, number: int, date: bytes) -> bytes:
 @compiled.preferred
 def render_handle(raw: bytes, asked: str, now_s: int) -> Rendered:
     """The Handle JSON API's reply with the public values of a packed active record; `asked` is the spelling."""
-    return split_reply(handle_reply(_found(raw, asked, now_s), PLAIN, False))
+    return split_reply(handle_reply(found_in(raw, asked, now_s), PLAIN, False))
 
 
 @compiled.preferred
 def render_resolution(raw: bytes, asked: str, now_s: int) -> Rendered:
     """Our own API's."""
-    return split_reply(resolve_reply(_found(raw, asked, now_s), None, False))
-
-
-def _found(raw: bytes, asked: str, now_s: int) -> Found:
-    record = PackedRecord(raw)
-    values, _ = record.select()
-    ttl_s = least_ttl_s(values, now_s, 0)
-    return Found(
-        asked, record.identifier, record.version, record.aliases, record.template, record.registrant, ttl_s, values=values
-    )  # fmt: skip
+    return split_reply(resolve_reply(found_in(raw, asked, now_s), None, False))

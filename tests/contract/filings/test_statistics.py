@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
+from adapters.upstream.epp.core.document import ENT, PREFIX, STATISTICS
 from adapters.upstream.epp.core.objects import DayReport
 from adapters.upstream.epp.fake import BusinessSystem
-from adapters.upstream.epp.mapping import command_of
+from adapters.upstream.epp.fake_books import Misbehaviour
+from adapters.upstream.epp.mapping import create_of
 from proto.errors import Reason, Refusal
 from proto.model.day import DAY_MS, day_of, start_of
 from proto.model.filing import FilingKind
 from proto.model.resolutions import Count
 from proto.tally import Tally, compose_tally
 from registry.service import filings
-from registry.service.statistics import GRACE_MS, MAX_DAYS
+from registry.service.statistics import GRACE_MS, MAX_DAYS, MAX_UNTOLD_DAYS
 from registry.service.tallies import TallyDesk
 from tests.support.filings import PASSWORD, RunningFilings, counted_once, until
 from tests.support.rest import RestNode
@@ -130,14 +132,16 @@ async def test_reports_that_nothing_builds_on_give_up_their_figures_and_old_ones
     await report(node)
     old = (await node("GET", f"{FILINGS}/statistics/2026-11-24")).document
     assert (old["state"], old["content"]) == ("approved", {"day": "2026-11-24"})
+    await node("POST", f"{FILINGS}/statistics/2026-11-25/submit", {"transaction": "t-1"}, by="upstream")
     for _ in range(MAX_DAYS):
         world.clock.now += DAY_MS
         (key,) = await report(node)
     page = (await node("GET", f"{FILINGS}?limit=1000")).document["filings"]
     days = [each["name"] for each in page if each["kind"] == FilingKind.STATISTICS]
-    # The one that was decided is gone; those that were not are there, however old.
+    # The one that was decided is gone; the one whose answer is awaited is there, however old, and of the untold the newest.
     assert "2026-11-24" not in days
     assert days[0] == "2026-11-25"
+    assert len(days) == 1 + MAX_UNTOLD_DAYS + 1
     assert await figures(node, key.partition("/")[2]) == {"88.118.1001": [2, 2, 0, 0]}
 
 
@@ -154,7 +158,7 @@ async def test_a_report_that_was_rejected_is_tried_again_with_its_figures(world:
     assert (await node("POST", f"{FILINGS}/statistics/{first}/redraft")).status == 200
     content = (await node("GET", f"{FILINGS}/statistics/{first}")).document["content"]
     assert content["prefixes"] == before == {"88.118.1001": [2, 2, 2, 0]}
-    assert isinstance(command_of("statistics", content, "88.118", ""), DayReport)
+    assert isinstance(create_of("statistics", content, "88.118", ""), DayReport)
 
 
 async def test_a_report_without_its_figures_is_not_tried_again(
@@ -200,11 +204,80 @@ async def test_figures_reach_a_system_that_takes_them_once(world: World, node: R
     await system.close()
 
 
-async def test_a_system_that_does_not_take_figures_is_told_none(world: World, node: RestNode, system: BusinessSystem) -> None:
+async def days_of(node: RestNode) -> dict[str, str]:
+    """The state of every day that has a report."""
+    page = (await node("GET", f"{FILINGS}?kind=statistics")).document["filings"]
+    return {each["name"]: each["state"] for each in page}
+
+
+async def test_figures_that_nobody_takes_are_kept_and_told_to_who_begins_to_take_them(
+    world: World, node: RestNode, system: BusinessSystem
+) -> None:
+    """It is no trouble meanwhile: nothing is waited for, and nobody is asked about it."""
     world.clock.now = MIDNIGHT + GRACE_MS
     async with RunningFilings(node, system) as running:
-        states = await running.until_states("approved")
-    assert not any(name.startswith("statistics/") for name in states)
+        await running.until_states("approved")
+        world.clock.now += 2 * DAY_MS
+        running.filings._report_at = 0.0
+        await until(lambda: running.counted("filings", state="draft") == 3)
+        await until(lambda: running.counted("filing_waiting_seconds") == 0)
+        assert await days_of(node) == {"2026-11-24": "draft", "2026-11-25": "draft", "2026-11-26": "draft"}
+        assert await figures(node, "2026-11-24") == {"88.118.1001": [2, 2, 2, 0]}
+        assert running.filings.hindrance == ""
+        assert system.state()["reports"] == {}
+    system.objects = (ENT, PREFIX, STATISTICS)
+    async with RunningFilings(node, system) as running:
+        await until(lambda: len(system.state()["reports"]) == 3)
+        await until(lambda: running.counted("filings", state="draft") == 0)
+    assert set((await days_of(node)).values()) == {"approved"}
+    assert counted_once(system.state())
+    assert system.state()["reports"]["2026-11-24"]["content"] == {"88.118.1001": [2, 2, 2, 0]}
+
+
+async def test_days_are_kept_while_the_upstream_is_away(world: World, node: RestNode, system: BusinessSystem) -> None:
+    await system.close()
+    world.clock.now = MIDNIGHT + DAY_MS + GRACE_MS
+    async with RunningFilings(node, system) as running:
+        await until(lambda: running.filings.hindrance != "")
+        await until(lambda: running.counted("filings", state="draft") == 5)
+    assert await days_of(node) == {"2026-11-25": "draft"}
+
+
+async def test_a_day_whose_answer_is_lost_is_known_again_by_its_figures(world: World, node: RestNode) -> None:
+    world.clock.now = MIDNIGHT + GRACE_MS
+    system = await BusinessSystem(PASSWORD, forgets=True).open()
+    async with RunningFilings(node, system) as running:
+        await running.until_states("approved")
+        await until(lambda: "2026-11-24" in system.state()["reports"])
+        world.clock.now += DAY_MS
+        system.misbehaviours.extend([Misbehaviour.CLOSE] * 3)
+        running.filings._report_at = 0.0
+        await until(lambda: running.counted("filings", state="approved") == 6)
+    assert not system.misbehaviours
+    assert await days_of(node) == {"2026-11-24": "approved", "2026-11-25": "approved"}
+    assert counted_once(system.state())
+    await system.close()
+
+
+@pytest.mark.parametrize(("held", "state"), [([2, 2, 2, 0], "approved"), ([9, 9, 9, 0], "rejected")])
+async def test_a_day_that_was_reported_in_another_life_is_compared(
+    world: World, node: RestNode, held: list[int], state: str
+) -> None:
+    """The registry was restored from before that day's report."""
+    world.clock.now = MIDNIGHT + GRACE_MS
+    system = await BusinessSystem(PASSWORD).open()
+    system._write({
+        "do": "take", "what": "report", "name": "2026-11-24", "entity": "", "transaction": "of-another-life",
+        "server_transaction": "s-0", "is_update": False, "content": {"88.118.1001": held},
+    })  # fmt: skip
+    async with RunningFilings(node, system) as running:
+        await until(lambda: running.counted("filings", state=state) >= 1)
+        await running.until_states("approved")
+    shown = (await node("GET", f"{FILINGS}/statistics/2026-11-24")).document
+    assert (shown["state"], shown["steps"][-1]["code"]) == (state, 2302)
+    assert "figures" in shown["steps"][-1]["message"]
+    assert counted_once(system.state())
+    await system.close()
 
 
 async def test_only_who_files_may_have_a_day_reported(world: World, node: RestNode) -> None:
@@ -229,6 +302,6 @@ async def test_what_workers_counted_of_a_day_is_in_its_report(world: World, node
 
 async def test_a_report_of_before_there_were_counts_of_resolutions_is_told_without(system: BusinessSystem) -> None:
     content = {"day": "2026-11-24", "prefixes": {"88.118.1001": [2, 2, 2], "88.118.1002": [1, 1, 1, 4]}}
-    command = command_of("statistics", content, "88.118", "")
+    command = create_of("statistics", content, "88.118", "")
     assert isinstance(command, DayReport)
     assert [each.resolved for each in command.figures] == [None, 4]

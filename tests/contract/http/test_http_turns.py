@@ -74,8 +74,8 @@ class Plainly:
         object.__setattr__(self.host.answers, "way", way._replace(look_up_turn=self._note))
         self.host = PlainHost(self.host.answers, self.host.successor)
 
-    def _note(self, asked: Sequence[tuple[str, bool]]) -> list[bytes | None]:
-        self.asked.append([identifier for identifier, _ in asked])
+    def _note(self, asked: Sequence[tuple[str, bool, bool]]) -> list[bytes | None]:
+        self.asked.append([identifier for identifier, *_ in asked])
         return self._look_up_turn(asked)
 
     def connect(self, *requests: bytes) -> tuple[PlainConnection, Transport]:

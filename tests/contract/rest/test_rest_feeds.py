@@ -1,6 +1,7 @@
 """Feeds over REST: who moves a cursor, what a rewind does to who is delivering, dead letters from refusal to settlement."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from proto.errors import Reason
 from proto.model.account import Role
 from proto.model.change import START
+from registry.service.access import AccessLog
 from registry.service.feeds import MAX_FEEDS, MAX_LETTERS
+from registry.service.told import MAX_TOLD
 from tests.support.rest import Got, RestNode
-from tests.support.world import OPERATOR, World, context
+from tests.support.world import HOLDER, OPERATOR, World, context
 
 FEEDS = "/api/v1/feeds"
 ONE = f"{FEEDS}/platform"
@@ -50,6 +53,27 @@ async def test_progress_moves_the_cursor_and_counts(node: RestNode, cursor: str)
     assert (moved.status, moved.document["cursor"], moved.document["delivered"]) == (200, cursor, 3)
     again = await move(node, moved.document["version"], cursor, delivered=2)
     assert again.document["delivered"] == 5
+
+
+async def test_of_whom_a_feed_has_told_stands_in_the_access_log(
+    world: World, node: RestNode, cursor: str, tmp_path: Path
+) -> None:
+    log = world.registry.access = AccessLog(tmp_path / "access", world.clock)
+    told = [{"registrant": HOLDER, "count": 3, "prefixes": ["88.118.1001"]}, {"registrant": "", "count": 1}]
+    assert (await move(node, 1, cursor, delivered=4, told=told)).status == 200
+    # What is refused was not told by this commit, and of whom nobody knows is no registrant.
+    assert refused(await move(node, 1, cursor, told=told), Reason.VERSION_CONFLICT)
+    strange = await move(node, 2, cursor, told=[{"registrant": "R-404", "count": 1}])
+    assert (strange.status, strange.document["field"]) == (400, "told.registrant")
+    for broken in ({"registrant": HOLDER}, {"count": 1}, {"registrant": HOLDER, "count": 1, "prefixes": [1]}):
+        assert (await move(node, 2, cursor, told=[broken])).status == 400
+    assert (await move(node, 2, cursor, told=[told[1]] * (MAX_TOLD + 1))).status == 400
+    await log.keep_told()
+    page = await node("GET", "/api/v1/audit/accesses", by="holder")
+    assert [
+        (each["account"], each["reading"], each["registrant"], each["subject"], each["count"], each["way"])
+        for each in page.document["accesses"]
+    ] == [("city", "delivery", HOLDER, "88.118.1001", 3, f"platform up to {cursor}")]
 
 
 async def test_who_delivers_under_an_old_version_learns_of_the_rewind(node: RestNode, cursor: str) -> None:

@@ -9,7 +9,7 @@ from proto.errors import Reason
 from proto.model.account import Role
 from proto.model.filing import FilingState
 from registry.doors.rest.filings import STATES
-from registry.service.filings import MAX_MESSAGE_CHARS, MAX_STEPS
+from registry.service.filings import DOUBT_MS, MAX_MESSAGE_CHARS, MAX_STEPS
 from tests.support.rest import Got, RestNode
 from tests.support.world import HOLDER, OPERATOR, OTHER, World, context
 
@@ -154,13 +154,81 @@ async def test_what_was_rejected_is_tried_again_by_the_operator(node: RestNode) 
     await drafted(node)
     assert (await node("POST", f"{ONE}/redraft")).document["outcome"] == "unchanged"
     await submit(node)
-    assert refused(await node("POST", f"{ONE}/redraft"), Reason.INVALID_STATE)
     await answer(node, "rejected")
     assert await drafted(node) == []
     again = (await node("POST", f"{ONE}/redraft")).document
     assert (again["state"], again["is_known"]) == ("draft", False)
     # The old transaction says nothing any more.
     assert refused(await answer(node, "approved"), Reason.INVALID_STATE)
+
+
+@pytest.mark.parametrize("reached", ["submitted", "pending"])
+async def test_the_operator_need_not_wait_for_an_answer_or_an_audit(node: RestNode, reached: str) -> None:
+    await drafted(node)
+    await submit(node)
+    if reached == "pending":
+        await answer(node, "pending")
+    assert (await node("POST", f"{ONE}/redraft")).document["state"] == "draft"
+    assert (await node("POST", f"{ONE}/details", {"details": {"address": "长葛市"}})).status == 200
+    assert (await submit(node, "t-2")).document["state"] == "submitted"
+    await answer(node, "approved", "t-2")
+    assert refused(await node("POST", f"{ONE}/redraft"), Reason.INVALID_STATE)
+
+
+async def test_what_the_upstream_holds_is_told_as_an_update(node: RestNode) -> None:
+    await drafted(node)
+    await submit(node)
+    for _ in range(2):
+        held = (await answer(node, "draft", entity="ent-7", holds=True)).document
+        assert (held["state"], held["is_held"], held["is_known"], held["entity"]) == ("draft", True, False, "ent-7")
+    assert [step["state"] for step in held["steps"]] == ["draft", "submitted", "draft"]
+    # Only what is there is a draft again, and only what was submitted.
+    assert refused(await answer(node, "draft"), Reason.INVALID_ARGUMENT)
+    await submit(node, "t-2")
+    taken = (await answer(node, "pending", "t-2")).document
+    assert (taken["state"], taken["is_held"]) == ("pending", False)
+    assert (await answer(node, "draft", "t-2", holds=True)).document["outcome"] == "unchanged"
+    approved = (await answer(node, "approved", "t-2")).document
+    assert (approved["is_known"], approved["approved_content"]) == (True, approved["content"])
+
+
+async def test_what_is_in_doubt_is_asked_anew_after_days(world: World, node: RestNode) -> None:
+    await drafted(node)
+    await submit(node)
+    await submit(node, "t-9", f"{FILINGS}/registrant/{OTHER}")
+    doubtful = (await answer(node, "pending", entity="ent-7", holds=True)).document
+    assert (doubtful["state"], doubtful["is_held"]) == ("pending", True)
+    await answer(node, "pending", "t-9", f"{FILINGS}/registrant/{OTHER}")
+    world.clock.now += DOUBT_MS - 1
+    assert await drafted(node) == []
+    world.clock.now += 1
+    # The other one was taken: its audit may last as long as it will.
+    assert await drafted(node) == [f"registrant/{HOLDER}"]
+    again = (await node("GET", ONE)).document
+    assert (again["state"], again["is_held"], again["entity"]) == ("draft", True, "ent-7")
+    assert "3 days" in again["steps"][-1]["message"]
+    assert await drafted(node) == []
+
+
+async def test_what_the_upstream_has_no_more_is_created_again(node: RestNode) -> None:
+    await drafted(node)
+    await submit(node)
+    await answer(node, "approved", entity="ent-7")
+    await node("POST", f"{ONE}/details", {"details": {"address": "长葛市"}})
+    await submit(node, "t-2")
+    lost = (await answer(node, "rejected", "t-2", holds=False)).document
+    assert (lost["state"], lost["is_known"], lost["entity"], lost["approved_content"]) == ("rejected", False, "", {})
+
+
+async def test_an_update_that_is_rejected_leaves_what_was_approved(node: RestNode) -> None:
+    await drafted(node)
+    await submit(node)
+    approved = (await answer(node, "approved", entity="ent-7")).document
+    await node("POST", f"{ONE}/details", {"details": {"address": "长葛市"}})
+    await submit(node, "t-2")
+    rejected = (await answer(node, "rejected", "t-2")).document
+    assert (rejected["is_known"], rejected["entity"]) == (True, "ent-7")
+    assert rejected["approved_content"] == approved["content"] != rejected["content"]
 
 
 async def test_a_history_is_bounded_and_keeps_its_beginning(node: RestNode) -> None:

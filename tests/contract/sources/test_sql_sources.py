@@ -1,12 +1,15 @@
 """Tables of a real PostgreSQL and of SQLite as sources: whole, by time, by number; what fails, and what it costs."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from adapters.sources.core.places import SqlPlace
@@ -101,21 +104,75 @@ async def test_by_number_only_what_is_new_is_read_and_what_was_committed_late_is
     assert (await source.run()).counts["rows"] == 11
 
 
-async def test_by_time_what_was_committed_late_is_not_missed(node: RestNode, server: PostgresServer) -> None:
-    server.execute("drop table if exists products")
-    server.execute("create table products (id int primary key, serial text, title text, note text, changed_at timestamptz)")
-    database = Database("postgresql", server.url, server=server)
-    source = RunningSource(node, profile(products(database, after="changed_at", overlap=30)))
-    row = "insert into products values (%s, %s, 'a', null, timestamptz '2026-01-31 08:00:00Z' + %s * interval '1 second')"
-    database.execute(row, (1, "T-1", 0), (2, "T-2", 100))
+WRITTEN = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S.250Z", "%Y-%m-%d %H:%M:%S+08:00", "%Y-%m-%dT%H:%M", "%s", "%s.5")
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+async def test_by_time_what_was_committed_late_is_not_missed(node: RestNode, database: Database, written: str) -> None:
+    source = RunningSource(node, profile(products(database, after="changed_at", overlap=60)))
+    if database.kind == "postgresql" and written.startswith("%s"):
+        database.execute("alter table products drop column changed_at")
+        database.execute("alter table products add column changed_at double precision")
+
+    def put(number: int, seconds: int) -> None:
+        at = datetime(2026, 1, 31, 0, 0, tzinfo=UTC) + timedelta(seconds=seconds)
+        text = at.strftime(written)
+        stamp: object = float(text) if written.startswith("%s") else text
+        database.execute("insert into products values (%s, %s, 'a', null, %s)", (number, f"T-{number}", stamp))
+
+    put(1, 0)
+    put(2, 240)
     await source.run()
     # A transaction that began before the reading, and ended after it; and one that is out of all patience.
-    database.execute(row, (3, "T-3", 75), (4, "T-4", 60))
+    put(3, 180)
+    put(4, 60)
     result = await source.run()
-    assert (result.counts["rows"], result.counts["created"]) == (2, 1)
+    assert (result.counts["rows"], result.counts["created"], result.counts["unchanged"]) == (2, 1, 1)
     assert sorted(await source.states()) == ["T-1", "T-2", "T-3"]
     database.execute("insert into products values (5, 'T-5', 'a', null, null)")
-    assert (await source.run()).counts["created"] == 0
+    result = await source.run()
+    assert (result.counts["created"], result.counts["replaced"]) == (0, 0)
+
+
+async def test_a_transaction_that_ends_after_a_reading_is_read_by_the_next(node: RestNode, database: Database) -> None:
+    """What is late is a commit of a real transaction: it has its time from when it began."""
+    source = RunningSource(node, profile(products(database, after="changed_at")))
+    insert(database, (1, "T-1", "a"))
+    with late(database) as finish:
+        insert(database, (3, "T-3", "a"))
+        result = await source.run()
+        assert (result.counts["created"], sorted(await source.states())) == (2, ["T-1", "T-3"])
+        finish()
+    result = await source.run()
+    assert (result.counts["created"], result.counts["replaced"]) == (1, 0)
+    assert await source.states() == {"T-1": ("active", 1), "T-2": ("active", 1), "T-3": ("active", 1)}
+    # What is read again each time changes nothing.
+    assert (await source.run()).counts["unchanged"] == 3
+    assert (await source.states())["T-2"] == ("active", 1)
+
+
+@contextmanager
+def late(database: Database) -> Iterator[Callable[[], None]]:
+    """A transaction with a row of now, that commits when the function is called.
+
+    SQLite has one writer at a time: there a program has stamped its row, and gets its turn when others have had theirs.
+    """
+    if database.server is not None:
+        with psycopg.connect(database.server.dsn) as writing:
+            writing.execute("insert into products values (2, 'T-2', 'a', null, now())")
+            yield writing.commit
+        return
+    stamp = sqlite_now()
+    # The time has no parts of a second there: others are to be later.
+    while sqlite_now() == stamp:
+        time.sleep(0.02)
+    yield lambda: database.execute("insert into products values (2, 'T-2', 'a', null, %s)", (stamp,))
+
+
+def sqlite_now() -> str:
+    with closing(sqlite3.connect(":memory:")) as database:
+        now: str = database.execute("select datetime('now')").fetchall()[0][0]
+        return now
 
 
 async def test_rows_that_share_their_time_come_once_each_however_many(database: Database) -> None:

@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from proto.errors import Reason
+from proto.limits import MAX_HOPS
 from proto.model.answer import Found, Source, ValuesNotFound
 from proto.model.value import Value
 from proto.wire.handle import codes
 from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.value import parse_value
-from resolver.upstream.limits import MAX_ALIASES, MAX_HOPS
+from resolver.upstream.limits import MAX_ALIASES
 from resolver.upstream.sites import Endpoint
 from tests.support.foreign_chain import foreign_chain, refusal
 from tests.support.foreign_node import NOT_FOUND, ForeignNode, error, open_nodes, refer, site, site_value

@@ -27,10 +27,13 @@ from adapters.upstream.epp.core.malformed import Malformed
 from adapters.upstream.epp.core.objects import (
     DayReport,
     Enterprise,
+    EnterpriseChange,
     PrefixGrant,
+    add_change,
     add_enterprise,
     add_grant,
     add_report,
+    read_change,
     read_enterprise,
     read_grant,
     read_report,
@@ -77,11 +80,30 @@ class CheckPrefix:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Asks for the figures of a day that were reported."""
+
+    home: str
+    day: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateEnterprise:
-    """Tells an enterprise anew, as a whole."""
+    """Tells an enterprise anew, as a whole (`chgAll`), or what has changed in it (`chg`)."""
 
     entity: str
-    enterprise: Enterprise
+    enterprise: Enterprise | EnterpriseChange
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatePrefix:
+    """Tells a prefix anew."""
+
+    grant: PrefixGrant
+
+
+Telling = Enterprise | UpdateEnterprise | PrefixGrant | UpdatePrefix | DayReport
+"""What tells a filing; an object alone is its create command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +118,11 @@ class Acknowledge:
     message: str
 
 
-Command = (
-    Hello | Login | Logout | CheckEnterprise | CheckPrefix | Enterprise | UpdateEnterprise | PrefixGrant | DayReport | Poll
-    | Acknowledge
-)  # fmt: skip
-"""What can be said; an object alone is its create command."""
+Check = CheckEnterprise | CheckPrefix | CheckReport
+"""What asks whether there is such a thing."""
+
+Command = Hello | Login | Logout | Check | Telling | Poll | Acknowledge
+"""What can be said."""
 
 
 def compose_command(command: Command, transaction: str) -> bytes:
@@ -140,10 +162,19 @@ def _read_verb(verb: Element, name: str) -> Command:
 
 
 def _read_update(thing: Element) -> UpdateEnterprise:
-    whole = child_of(thing, ENT, "chgAll")
+    entity, whole, part = text_of(thing, ENT, "entId"), child_of(thing, ENT, "chgAll"), child_of(thing, ENT, "chg")
+    if whole is not None:
+        return UpdateEnterprise(entity, read_enterprise(whole))
+    if part is not None:
+        return UpdateEnterprise(entity, read_change(part))
+    raise Malformed("neither ent:chgAll nor ent:chg")
+
+
+def _read_prefix_update(thing: Element) -> UpdatePrefix:
+    whole = child_of(thing, PREFIX, "chgAll")
     if whole is None:
-        raise Malformed("ent:chgAll is missing")
-    return UpdateEnterprise(text_of(thing, ENT, "entId"), read_enterprise(whole))
+        raise Malformed("prefix:chgAll is missing")
+    return UpdatePrefix(read_grant(whole))
 
 
 _READ_OBJECT: Final[Mapping[tuple[str, str], Callable[[Element], Command]]] = {
@@ -151,10 +182,14 @@ _READ_OBJECT: Final[Mapping[tuple[str, str], Callable[[Element], Command]]] = {
         text_of(thing, ENT, "shrUserId"), text_of(thing, ENT, "entCrtType"), text_of(thing, ENT, "entCrtCode")
     ),
     ("check", PREFIX): lambda thing: CheckPrefix(text_of(thing, PREFIX, "shrPrefix"), text_of(thing, PREFIX, "prefix")),
+    ("check", STATISTICS): lambda thing: CheckReport(
+        text_of(thing, STATISTICS, "shrPrefix"), text_of(thing, STATISTICS, "day")
+    ),
     ("create", ENT): read_enterprise,
     ("create", PREFIX): read_grant,
     ("create", STATISTICS): read_report,
     ("update", ENT): _read_update,
+    ("update", PREFIX): _read_prefix_update,
 }
 
 
@@ -182,10 +217,24 @@ def _add_prefix_check(outer: Element, check: CheckPrefix) -> None:
     add(element, PREFIX, "prefix", check.prefix)
 
 
+def _add_report_check(outer: Element, check: CheckReport) -> None:
+    element = add(add(outer, EPP, "check"), STATISTICS, "check")
+    add(element, STATISTICS, "shrPrefix", check.home)
+    add(element, STATISTICS, "day", check.day)
+
+
 def _add_update(outer: Element, update: UpdateEnterprise) -> None:
     element = add(add(outer, EPP, "update"), ENT, "update")
     add(element, ENT, "entId", update.entity)
-    add_enterprise(add(element, ENT, "chgAll"), update.enterprise)
+    if isinstance(update.enterprise, Enterprise):
+        add_enterprise(add(element, ENT, "chgAll"), update.enterprise)
+    else:
+        add_change(add(element, ENT, "chg"), update.enterprise)
+
+
+def _add_prefix_update(outer: Element, update: UpdatePrefix) -> None:
+    element = add(add(outer, EPP, "update"), PREFIX, "update")
+    add_grant(add(element, PREFIX, "chgAll"), update.grant)
 
 
 def _add_poll(outer: Element, poll: Poll | Acknowledge) -> None:
@@ -203,10 +252,14 @@ def _add_verb(outer: Element, command: Command) -> None:
             _add_enterprise_check(outer, command)
         case CheckPrefix():
             _add_prefix_check(outer, command)
+        case CheckReport():
+            _add_report_check(outer, command)
         case Enterprise():
             add_enterprise(add(add(outer, EPP, "create"), ENT, "create"), command)
         case UpdateEnterprise():
             _add_update(outer, command)
+        case UpdatePrefix():
+            _add_prefix_update(outer, command)
         case PrefixGrant():
             add_grant(add(add(outer, EPP, "create"), PREFIX, "create"), command)
         case DayReport():

@@ -68,8 +68,29 @@ class Enterprise:
 
 
 @dataclass(frozen=True, slots=True)
+class EnterpriseChange:
+    """What is other than it was in an enterprise (`ent:chg`); what is empty stays as it is. `user` is who changes it
+    (shrUserId). A code is what an enterprise goes by: it does not change."""
+
+    user: str
+    name: str = ""
+    type: str = ""
+    licence: Image | None = None
+    province: str = ""
+    city: str = ""
+    county: str = ""
+    address: str = ""
+    name_en: str = ""
+    address_en: str = ""
+    website: str = ""
+    description: str = ""
+    contact: Contact | None = None
+    legal_person: LegalPerson | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PrefixGrant:
-    """A prefix of an enterprise (`prefix:create`)."""
+    """A prefix of an enterprise, as it is created (`prefix:create`) and changed (`prefix:chgAll`)."""
 
     home: str
     entity: str
@@ -97,6 +118,7 @@ class DayReport:
     figures: tuple[PrefixFigures, ...]
 
 
+_CHANGE_BEFORE_LICENCE: Final = {"user": "shrUserId", "type": "entType"}
 _BEFORE_LICENCE: Final = {"home": "shrPrefix", "type": "entType", "code_type": "entCrtType", "code": "entCrCode"}
 _AFTER_LICENCE: Final = {
     "name": "entNameCn", "province": "provinceCode", "city": "cityCode", "county": "countyCode", "address": "entAddrCn",
@@ -110,6 +132,16 @@ _GRANT: Final = {"home": "shrPrefix", "entity": "entId", "prefix": "prefix"}
 def add_enterprise(parent: Element, enterprise: Enterprise) -> None:
     """The elements of an enterprise below `ent:create` or `ent:chgAll`."""
     _add_texts(parent, ENT, enterprise, _BEFORE_LICENCE)
+    _add_rest(parent, enterprise)
+
+
+def add_change(parent: Element, change: EnterpriseChange) -> None:
+    """The elements of a change below `ent:chg`."""
+    _add_texts(parent, ENT, change, _CHANGE_BEFORE_LICENCE)
+    _add_rest(parent, change)
+
+
+def _add_rest(parent: Element, enterprise: Enterprise | EnterpriseChange) -> None:
     _add_image(parent, enterprise.licence, "entCrtImgType", "entCrtImg")
     _add_texts(parent, ENT, enterprise, _AFTER_LICENCE)
     if enterprise.contact is not None:
@@ -122,30 +154,41 @@ def add_enterprise(parent: Element, enterprise: Enterprise) -> None:
 
 def read_enterprise(parent: Element) -> Enterprise:
     """The enterprise below `ent:create` or `ent:chgAll`. Raises `Malformed`."""
-    contact, person = child_of(parent, ENT, "contact"), child_of(parent, ENT, "legalPerson")
     texts = _read_texts(parent, ENT, {**_BEFORE_LICENCE, **_AFTER_LICENCE})
-    return Enterprise(
-        **texts,
-        licence=_read_image(parent, "entCrtImgType", "entCrtImg"),
-        contact=Contact(**_read_texts(contact, ENT, _CONTACT)) if contact is not None else None,
-        legal_person=LegalPerson(**_read_texts(person, ENT, _LEGAL_PERSON), image=_read_image(person, "idImgType", "idImg"))
+    licence, contact, person = _read_rest(parent)
+    return Enterprise(**texts, licence=licence, contact=contact, legal_person=person)
+
+
+def read_change(parent: Element) -> EnterpriseChange:
+    """The change below `ent:chg`. Raises `Malformed`."""
+    texts = _read_texts(parent, ENT, {**_CHANGE_BEFORE_LICENCE, **_AFTER_LICENCE})
+    licence, contact, person = _read_rest(parent)
+    return EnterpriseChange(**texts, licence=licence, contact=contact, legal_person=person)
+
+
+def _read_rest(parent: Element) -> tuple[Image | None, Contact | None, LegalPerson | None]:
+    contact, person = child_of(parent, ENT, "contact"), child_of(parent, ENT, "legalPerson")
+    return (
+        _read_image(parent, "entCrtImgType", "entCrtImg"),
+        Contact(**_read_texts(contact, ENT, _CONTACT)) if contact is not None else None,
+        LegalPerson(**_read_texts(person, ENT, _LEGAL_PERSON), image=_read_image(person, "idImgType", "idImg"))
         if person is not None
         else None,
     )
 
 
 def add_grant(parent: Element, grant: PrefixGrant) -> None:
-    """The elements of a prefix below `prefix:create`."""
+    """The elements of a prefix below `prefix:create` or `prefix:chgAll`."""
     _add_texts(parent, PREFIX, grant, _GRANT)
 
 
 def read_grant(parent: Element) -> PrefixGrant:
-    """The prefix below `prefix:create`."""
+    """The prefix below `prefix:create` or `prefix:chgAll`."""
     return PrefixGrant(**_read_texts(parent, PREFIX, _GRANT))
 
 
 def add_report(parent: Element, report: DayReport) -> None:
-    """The elements of a day's figures below `statistics:create`."""
+    """The elements of a day's figures below `statistics:create` or `statistics:chkData`."""
     add(parent, STATISTICS, "shrPrefix", report.home)
     add(parent, STATISTICS, "day", report.day)
     for each in report.figures:
@@ -158,7 +201,7 @@ def add_report(parent: Element, report: DayReport) -> None:
 
 
 def read_report(parent: Element) -> DayReport:
-    """The figures below `statistics:create`."""
+    """The figures below `statistics:create` or `statistics:chkData`."""
     figures = tuple(
         PrefixFigures(
             each.get("name", ""),

@@ -11,6 +11,7 @@ from adapters.upstream.epp.core.document import (
     ENT,
     EPP,
     PREFIX,
+    STATISTICS,
     Element,
     add,
     child_of,
@@ -22,6 +23,7 @@ from adapters.upstream.epp.core.document import (
     text_of,
 )
 from adapters.upstream.epp.core.malformed import Malformed
+from adapters.upstream.epp.core.objects import DayReport, add_report, read_report
 
 NORMAL: Final = "1"
 """state: 1 is normal."""
@@ -73,7 +75,8 @@ class Audit:
         return (self.state, self.result) == (NORMAL, APPROVED)
 
 
-Data = EntityData | PrefixData | Audit
+Data = EntityData | PrefixData | DayReport | Audit
+"""What a response may hold; a day's report is what `statistics:chkData` says is held of that day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,8 @@ def _read_data(parent: Element) -> Data | None:
                 return _read_audit(thing, space)
             case (space, "creData" | "chkData" as name) if space == ENT:
                 return EntityData(text_of(thing, ENT, "entId"), name == "chkData")
+            case (space, "chkData") if space == STATISTICS:
+                return read_report(thing)
             case (space, "creData") if space == PREFIX:
                 return PrefixData(text_of(thing, PREFIX, "prefix"))
             case (space, "chkData") if space == PREFIX:
@@ -198,6 +203,8 @@ def _add_data(parent: Element, data: Data) -> None:
             for name, text in zip(_AUDIT, texts, strict=True):
                 if text:
                     add(element, space, name, text)
+        case DayReport():
+            add_report(add(parent, STATISTICS, "chkData"), data)
         case EntityData():
             element = add(parent, ENT, "chkData" if data.is_check else "creData")
             if data.entity:

@@ -16,7 +16,7 @@ class Verdict(StrEnum):
     EXISTS = "exists"
     REFUSED = "refused"
     FAILED = "failed"
-    """It was not done, for a reason that has to do with the server or the session."""
+    """It was not done, for a reason that passes: it has to do with the server, the session, or an audit that is going on."""
 
 
 OK: Final = 1000
@@ -24,12 +24,16 @@ PENDING: Final = 1001
 NO_MESSAGES: Final = 1300
 MESSAGE: Final = 1301
 BYE: Final = 1500
+NOT_YOURS: Final = 2201
 EXISTS: Final = 2302
+MISSING: Final = 2303
 
 _KNOWN: Final = {OK: Verdict.DONE, PENDING: Verdict.PENDING, EXISTS: Verdict.EXISTS}
 
 # 2002: the session is not in the state for it; 2200: the login does not hold. 24xx and 25xx are the server's own trouble.
 _SESSION: Final = frozenset({2002, 2200})
+# The object's state does not allow it, as while it is being audited: an audit ends.
+_NOT_NOW: Final = 2304
 _SERVER_TROUBLE: Final = frozenset({24, 25})
 
 
@@ -42,7 +46,7 @@ def verdict_of(code: int) -> Verdict:
         return _KNOWN[code]
     if code // 1000 == 1:
         return Verdict.PENDING
-    if code in _SESSION or code // 100 in _SERVER_TROUBLE or code // 1000 != 2:
+    if code in _SESSION or code == _NOT_NOW or code // 100 in _SERVER_TROUBLE or code // 1000 != 2:
         return Verdict.FAILED
     return Verdict.REFUSED
 
