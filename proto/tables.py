@@ -9,6 +9,7 @@ from proto.model.feed import Feed, FeedState, Letter
 from proto.model.filing import Filing, FilingKind, FilingState, Step
 from proto.model.identifier import SuffixRule
 from proto.model.job import Job, JobState
+from proto.model.notice import Notice, NoticeKind
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.resolutions import Count, Resolutions
 from proto.model.source import RowFault, RunCounts, Source, SourceState
@@ -259,6 +260,20 @@ def unpack_resolutions(image: bytes) -> Resolutions:
         {each.prefix: Count(each.found, each.missed) for each in message.prefixes},
         {each.name: each.bytes for each in message.taken},
     )
+
+
+def pack_notice(notice: Notice) -> bytes:
+    message = tables_pb2.NoticeImage(
+        feed=notice.feed, account=notice.account, kind=notice.kind, name=notice.name, data=notice.data, at_ms=notice.at_ms
+    )
+    return frame_image(notice.version, message.SerializeToString())
+
+
+def unpack_notice(image: bytes) -> Notice:
+    version, body = split_image(image)
+    message = tables_pb2.NoticeImage.FromString(body)
+    kind = NoticeKind(message.kind)
+    return Notice(message.feed, message.account, kind, message.name, message.data, message.at_ms, version)
 
 
 _COUNTS: Final = tuple(field.name for field in tables_pb2.SourceCounts.DESCRIPTOR.fields)

@@ -20,9 +20,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from adapters.city.core.reconciliation import BucketKey
+from adapters.city.core.event import REPLACES
+from adapters.city.core.reconciliation import Bucket, BucketKey
 from adapters.city.core.signature import verify
-from adapters.city.transports.told import told
+from adapters.city.transports.told import Newest, held, learn, sums_of
 
 # Of one delivery; the engine sends a megabyte at most, and a record of 256 kB alone.
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -47,6 +48,8 @@ class Misbehaviour(StrEnum):
     """Everything is taken, and the line is cut."""
     TAKE_HALF = "half"
     """The first half is taken, and the answer says so; the second has failed."""
+    TAKE_HALF_LATER = "half-later"
+    """The first half is taken; of the second each is asked for again after `RETRY_AFTER_S`."""
     BABBLE = "babble"
     """Half of it is taken, and the answer cannot be read."""
 
@@ -140,13 +143,16 @@ class Consumer:
                 self._keep(events)
                 if request.transport is not None:
                     request.transport.abort()
-            case Misbehaviour.TAKE_HALF | Misbehaviour.BABBLE:
+            case Misbehaviour.TAKE_HALF | Misbehaviour.TAKE_HALF_LATER | Misbehaviour.BABBLE:
                 half = (len(events) + 1) // 2
                 self._keep(events[:half])
                 if how is Misbehaviour.BABBLE:
                     return web.Response(status=HTTPStatus.MULTI_STATUS, text="{half of it")
-                statuses = [200] * half + [503] * (len(events) - half)
-                results = [{"id": each["id"], "status": status} for each, status in zip(events, statuses, strict=True)]
+                left: dict[str, Any] = {"status": 503}
+                if how is Misbehaviour.TAKE_HALF_LATER:
+                    left = {"status": 429, "retry_after": RETRY_AFTER_S}
+                results = [{"id": each["id"], "status": 200} for each in events[:half]]
+                results += [{"id": each["id"], **left} for each in events[half:]]
                 return web.json_response({"results": results}, status=HTTPStatus.MULTI_STATUS)
             case Misbehaviour.REDIRECT:
                 return web.Response(status=HTTPStatus.FOUND, headers={"Location": "/state"})
@@ -166,7 +172,7 @@ class Consumer:
     def _learn(self, event: dict[str, Any]) -> None:
         self._ids.add(event["id"])
         known = self.subjects.get(event["subject"])
-        if known is None or known["rowversion"] <= event["rowversion"]:
+        if known is None or known["rowversion"] <= event["rowversion"] or known["rowversion"] == event.get(REPLACES):
             self.subjects[event["subject"]] = event
 
     def _recover(self, journal: Path) -> None:
@@ -185,17 +191,25 @@ class Consumer:
         """What it holds, as sums of prefixes and days, or one by one for one of those."""
         if self._secret and not verify(self._secret, request.headers, b"", time.time()):
             return web.Response(status=HTTPStatus.UNAUTHORIZED)
-        newest = {(event["data"]["kind"], subject): event for subject, event in self.subjects.items()}
-        if not request.query:
-            sums = [
-                {**held.key._asdict(), "count": held.bucket.count, "digest": held.bucket.digest}
-                for held in told(newest, None)
-                if held.bucket is not None
-            ]
+        newest: Newest = {}
+        for event in self.subjects.values():
+            learn(newest, event)
+        asked = request.query
+        if not asked:
+            sums = [{**key._asdict(), **_sum(bucket)} for key, bucket in sums_of(newest).items()]
             return web.json_response({"buckets": sums})
-        key = BucketKey(*(request.query[name] for name in BucketKey._fields))
-        holdings = [held.holding for held in told(newest, frozenset({key})) if held.holding is not None]
-        return web.json_response({"holdings": [{"subject": each.subject, "rowversion": each.version} for each in holdings]})
+        whole = BucketKey(asked["kind"], asked["prefix"], asked["day"])
+        if "digits" in asked:
+            parts = sums_of(newest, {whole[:2]: int(asked["digits"])}).items()
+            found = [{"part": key.part, **_sum(bucket)} for key, bucket in parts if key._replace(part="") == whole]
+            return web.json_response({"buckets": found})
+        wanted = whole._replace(part=asked["part"])
+        holdings = [
+            {"subject": each.subject, "rowversion": each.version, "digest": each.digest}
+            for key, each in held(newest, {whole[:2]: len(wanted.part)})
+            if key == wanted
+        ]
+        return web.json_response({"holdings": holdings})
 
     async def _forget(self, request: web.Request) -> web.Response:
         for subject in await request.json():
@@ -214,3 +228,7 @@ class Consumer:
     async def _state(self, _: web.Request) -> web.Response:
         newest = {subject: [event["rowversion"], event["type"]] for subject, event in self.subjects.items()}
         return web.json_response({"distinct": self.distinct, "attempts": self.attempts, "subjects": newest})
+
+
+def _sum(bucket: Bucket) -> dict[str, Any]:
+    return {"count": bucket.count, "digest": bucket.digest}

@@ -13,7 +13,7 @@ from random import random
 from typing import Any, Final
 
 from adapters.city.ahead import Ahead
-from adapters.city.brain.run import IndicatorFeed
+from adapters.city.brain.run import Observer
 from adapters.city.core.lag import Lag
 from adapters.city.core.profile import Profile
 from adapters.city.pages import Pages
@@ -35,7 +35,7 @@ BROKEN_S: Final = 5.0
 
 
 class Feed:
-    """One feed: its profile, its transport, and its run if there is one."""
+    """One feed: its profile, its transport, and its run if there is one; of a feed of indicators who watches for it."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Feed:
         pages: Pages,
         metrics: Metrics,
         now_s: Callable[[], float],
+        observer: Observer | None = None,
     ) -> None:
         self.profile = profile
         self.transport = transport
@@ -62,9 +63,13 @@ class Feed:
         self._ahead: Ahead | None = None
         self._run: Run | None = None
         self._task: asyncio.Task[None] | None = None
+        self._observer = observer
+        self._observing: asyncio.Task[None] | None = None
 
     def look(self, stored: StoredFeed) -> None:
-        """Do what the stored feed says."""
+        """Do what the stored feed says. Whether it tells or not, what there is to tell is watched for."""
+        if self._observer is not None and self._observing is None:
+            self._observing = asyncio.create_task(self._observer.run(), name=f"indicators for {self.profile.name}")
         run, task = self._run, self._task
         if task is not None and task.done():
             run = self._run = self._task = task = None
@@ -81,14 +86,17 @@ class Feed:
     def describe(self) -> str:
         """How it stands, in a word or a sentence."""
         hindrance = self._run.hindrance if self._run is not None and self._task is not None else ""
+        if not hindrance and self._observer is not None:
+            hindrance = self._observer.hindrance
         lag = "" if self.lag is None else f", {self.lag} changes behind"
         return f"{self.state}{lag}{f': {hindrance}' if hindrance else ''}"
 
     async def close(self) -> None:
         """End the run at once, and let go of the transport."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in (self._task, self._observing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._ahead is not None:
             await self._ahead.close()
         await self.transport.close()
@@ -191,11 +199,11 @@ class Feeds:
         await asyncio.gather(*(feed.close() for feed in self._feeds))
         await self._pages.close()
 
-    def _make(self, profile: Profile, metrics: Metrics, metrics_url: str) -> Feed | IndicatorFeed:
-        transport = make_transport(profile)
+    def _make(self, profile: Profile, metrics: Metrics, metrics_url: str) -> Feed:
+        transport, observer = make_transport(profile), None
         if profile.indicators is not None:
-            return IndicatorFeed(profile, profile.indicators, transport, self._client, metrics, metrics_url)
-        return Feed(profile, transport, self._client, self._pages, metrics, self._now_s)
+            observer = Observer(profile, profile.indicators, self._client, metrics_url)
+        return Feed(profile, transport, self._client, self._pages, metrics, self._now_s, observer)
 
     def describe(self) -> Mapping[str, Any]:
         """How each feed stands, by its name."""

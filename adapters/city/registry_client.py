@@ -1,13 +1,15 @@
 """The node's own REST API, as far as feeds need it: changes in, cursors and letters out."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from adapters.city.core.event import Key
+from adapters.city.core.indicators import Said
 from adapters.city.core.page import Page
 from adapters.registry_api import TIMEOUT_S, RegistryApi
+from proto.model.notice import NoticeKind
 
 FEEDS: Final = "/api/v1/feeds"
 CHANGES: Final = "/api/v1/changes"
@@ -91,6 +93,17 @@ class RegistryClient(RegistryApi):
         document = await self.ask("GET", f"{_one(name)}/letters{query}")
         return [_letter_of(each) for each in document["letters"]]
 
+    async def notices(self, name: str) -> list[Said]:
+        """What a feed has to tell of the node itself, as it is now."""
+        return [
+            Said(NoticeKind(each["kind"]), each["name"], each["data"])
+            async for each in self._listed(f"{_one(name)}/notices", "notices", {})
+        ]
+
+    async def store_notices(self, name: str, said: Sequence[Said]) -> None:
+        """Store what a feed is to tell. The same again changes nothing, but for figures of a moment."""
+        await self.ask("POST", f"{_one(name)}/notices", {"notices": [asdict(each) for each in said]})
+
     async def changes(self, after: str, limit: int, wait_s: float) -> Page:
         """What changed after a cursor; waits up to `wait_s` seconds for something."""
         path = f"{CHANGES}?after={quote(after, safe='')}&limit={limit}&wait_s={wait_s:g}"
@@ -103,9 +116,13 @@ class RegistryClient(RegistryApi):
 
     async def everything(self, plural: str, **query: str) -> AsyncIterator[dict[str, Any]]:
         """All nouns of a listing, page by page: registrants, prefixes, or the identifiers below exactly one prefix."""
+        async for noun in self._listed(f"/api/v1/{plural}", plural, query):
+            yield noun
+
+    async def _listed(self, path: str, plural: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         asked = {**query, "limit": str(PAGE)}
         while True:
-            document = await self.ask("GET", f"/api/v1/{plural}?{urlencode(asked)}")
+            document = await self.ask("GET", f"{path}?{urlencode(asked)}")
             for noun in document[plural]:
                 yield noun
             if not document.get("cursor"):

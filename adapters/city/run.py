@@ -8,6 +8,9 @@ The cursor is committed after the system has acknowledged a delivery, never befo
 knowledge that something was delivered, and it is delivered again. A commit costs the node as much as a registration, so
 deliveries that follow one another share one: at once after a pause, then one for all of a second (`Transport.uncommitted_s`).
 It names the feed's version: if the operator has rewound or paused the feed meanwhile it is refused, and this run is over.
+
+Length: what is read ahead, delivered, held, committed and told again is one loop over one state; parted, each part would hand
+the whole of it to the others.
 """
 
 import asyncio
@@ -21,7 +24,7 @@ from random import random
 from typing import Any, Final, TypeVar
 
 from adapters.city.core.backlog import Backlog, Entry
-from adapters.city.core.event import Event, Key, event_of, head_of
+from adapters.city.core.event import Event, Key, event_of, head_of, key_of
 from adapters.city.core.pace import Pace, Suspicion
 from adapters.city.core.page import Page, whose
 from adapters.city.core.profile import Profile
@@ -45,6 +48,11 @@ BACKLOG_EVENTS: Final = 3_000
 BACKLOG_BYTES: Final = 4 * 1024 * 1024
 # The body of one delivery: below what web servers take by default would be smaller still, but one record may have 256 kB.
 BATCH_BYTES: Final = 1024 * 1024
+
+# While all that is read waits for a time that the system asked for, what comes in the meantime is looked for so often.
+HELD_LOOK_S: Final = 1.0
+# What is due sooner is due now: timers are no finer, and a rest of no length would be begun again without end.
+HELD_LEAST_S: Final = 0.001
 
 # Passed-over changes after which the cursor is committed although nothing was delivered: what a new start reads once more.
 PASSED_OVER: Final = 20_000
@@ -89,6 +97,8 @@ class Run:
         self._each_bytes = len(head_of(profile.source)) + 1  # and a comma
         self._pace = Pace(profile.place.batch)
         self._suspicion = Suspicion()
+        # Until when things wait because the system wants them later; no more of them than there are events read ahead.
+        self._held: dict[Key, float] = {}
         self._now = asyncio.get_running_loop().time
         self._since = self._now()
         self._letters: dict[Key, int] = {}
@@ -222,7 +232,12 @@ class Run:
         return self._fetching
 
     async def _deliver(self) -> None:
-        batch = self._backlog.first(self._pace.size, BATCH_BYTES, self._each_bytes)
+        now = self._now()
+        self._held = {key: until for key, until in self._held.items() if until > now + HELD_LEAST_S}
+        batch = self._backlog.first(self._pace.size, BATCH_BYTES, self._each_bytes, self._held)
+        if not batch:
+            await self._rest(min(HELD_LOOK_S, min(self._held.values()) - now))
+            return
         receipt = await self._hand_over(batch, self._backlog.end_behind(batch[-1]))
         if receipt.missing_after is not None:
             await self._tell_again(receipt.missing_after)
@@ -231,15 +246,31 @@ class Run:
         if len(batch) > 1 and len(settlement.refused) == len(batch) and not receipt.single:
             self._pace.refuse(len(batch))
             return
-        if settlement.left and not settlement.delivered and self._pace.is_isolating and receipt.retry_after_s is None:
+        if (
+            settlement.left
+            and not settlement.delivered
+            and self._pace.is_isolating
+            and receipt.retry_after_s is None
+            and not receipt.later
+        ):
             await self._examine(settlement.left[0], receipt)
             return
         await self._settle(settlement, receipt)
         if settlement.delivered or settlement.refused:
             self.hindrance, self._since = "", self._now()
             self._pace.succeed()
-        if settlement.left:
+        self._hold(settlement.left, receipt)
+        if any(entry.event.id not in receipt.later for entry in settlement.left):
             await self._back_off(receipt)
+
+    def _hold(self, left: Sequence[Entry], receipt: Receipt) -> None:
+        """Remember what the system wants to be sent later: the thing waits, and all that comes after it of the same thing."""
+        now, retry = self._now(), self._profile.retry
+        for entry in left:
+            asked_s = receipt.later.get(entry.event.id)
+            if asked_s is not None:
+                self._held[entry.event.key] = now + retry.delay_s(1, asked_s, random())  # noqa: S311 # jitter
+                self.hindrance = f"{receipt.detail}; some of it waits for what the system asked for"
 
     async def _examine(self, first: Entry, receipt: Receipt) -> None:
         """Nothing was taken for long: find out whether it is the first event or the system."""
@@ -248,7 +279,7 @@ class Run:
             await self._settle(Settlement((), [first], (), ()), receipt)
             self._pace.succeed()
             return
-        other = self._backlog.first_other(first.event.key)
+        other = self._backlog.first_other(first.event.key, self._held)
         if other is not None:
             probed = await self._hand_over([other], self._backlog.cursor)
             if probed.on(other.event.id) is Verdict.DELIVERED:
@@ -329,7 +360,7 @@ class Run:
                 break
         for change in page.changes:
             for row in change["rows"]:
-                if (row["kind"], row["name"]) == letter.key:
+                if key_of(row) == letter.key:
                     event = event_of(row, self._profile.selection, self._profile.shape)
                     return (Entry(event, letter.before, change["time"], *whose(row)) if event is not None else None), ""
         return None, "its change cannot be read any more"
@@ -351,6 +382,10 @@ class Run:
         if self._pace.attempts == 1:
             log.warning("a system takes nothing", extra={"feed": self._profile.name, "why": receipt.detail})
         self.hindrance = f"{receipt.detail}; attempt {self._pace.attempts + 1} after {delay_s:.1f} s"
+        await self._rest(delay_s)
+
+    async def _rest(self, delay_s: float) -> None:
+        """Wait, unless letters are asked for."""
         self._wake.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), delay_s)

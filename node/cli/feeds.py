@@ -37,7 +37,7 @@ _RECONCILE: Final = "compare what a system holds with what it should, by prefix 
 SYSTEMS: Final = ("webhook", "city-brain", "enterprise-service", "industrial-internet")
 READERS: Final = ("exchange-files", "data-exchange")
 _STAND_IN: Final = "run a stand-in of a system of the city, to try a profile with"
-_RESULT_HEADS: Final = ("kind", "prefix", "day", "here", "there", "missing", "different", "superfluous")
+_RESULT_HEADS: Final = ("kind", "prefix", "day", "here", "there", "missing", "different", "ahead", "superfluous")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -126,7 +126,15 @@ def _reconcile(arguments: argparse.Namespace) -> int:
     except (NotTaken, RegistryUnreachable, Unknowable) as failure:
         raise Failed(str(failure)) from None
     rows = [
-        (*result.key, result.here, result.there, len(result.missing), len(result.different), len(result.superfluous))
+        (
+            *result.key[:3],
+            result.here,
+            result.there,
+            *(
+                "?" if result.unexamined else len(found)
+                for found in (result.missing, result.different, result.ahead, result.superfluous)
+            ),
+        )
         for result in report.results
     ]
     if arguments.json:

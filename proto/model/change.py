@@ -62,6 +62,7 @@ class Table(IntEnum):
     FILING = 8
     SOURCE = 9
     RESOLUTIONS = 10
+    NOTICE = 11
 
 
 @frozen

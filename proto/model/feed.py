@@ -18,11 +18,12 @@ class FeedState(IntEnum):
 
 
 class FeedKind(StrEnum):
-    """What can be fed: the kinds of rows that a follower of the city may see."""
+    """What can be fed: the kinds of rows that a follower of the city may see, and what the node tells of itself."""
 
     RECORD = "record"
     PREFIX = "prefix"
     REGISTRANT = "registrant"
+    NOTICE = "notice"
 
 
 @dataclass(frozen=True, slots=True)

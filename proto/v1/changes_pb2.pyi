@@ -139,6 +139,7 @@ class ChangedRow(_message.Message):
     REGISTRANT_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     PRIOR_STATE_FIELD_NUMBER: _builtins.int
     PRIOR_PREFIX_STATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
@@ -171,6 +172,10 @@ class ChangedRow(_message.Message):
     def job(self) -> _model_pb2.Job:
         """a long task"""
 
+    @_builtins.property
+    def notice(self) -> Global___Notice:
+        """what a feed is told of the node itself"""
+
     def __init__(
         self,
         *,
@@ -182,15 +187,58 @@ class ChangedRow(_message.Message):
         registrant: _model_pb2.Registrant | None = ...,
         account: _model_pb2.Account | None = ...,
         job: _model_pb2.Job | None = ...,
+        notice: Global___Notice | None = ...,
         prior_state: _model_pb2.State.ValueType = ...,
         prior_prefix_state: _model_pb2.PrefixState.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "image", b"image", "job", b"job", "prefix", b"prefix", "record", b"record", "registrant", b"registrant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "image", b"image", "job", b"job", "notice", b"notice", "prefix", b"prefix", "record", b"record", "registrant", b"registrant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "image", b"image", "job", b"job", "name", b"name", "prefix", b"prefix", "prior_prefix_state", b"prior_prefix_state", "prior_state", b"prior_state", "prior_version", b"prior_version", "record", b"record", "registrant", b"registrant", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "image", b"image", "job", b"job", "name", b"name", "notice", b"notice", "prefix", b"prefix", "prior_prefix_state", b"prior_prefix_state", "prior_state", b"prior_state", "prior_version", b"prior_version", "record", b"record", "registrant", b"registrant", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_image: _TypeAlias = _typing.Literal["record", "prefix", "registrant", "account", "job"]  # noqa: Y015
+    _WhichOneofReturnType_image: _TypeAlias = _typing.Literal["record", "prefix", "registrant", "account", "job", "notice"]  # noqa: Y015
     _WhichOneofArgType_image: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_image) -> _WhichOneofReturnType_image | None: ...
 
 Global___ChangedRow: _TypeAlias = ChangedRow  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """What a feed is told of the node itself: figures or an alarm, as they were stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEED_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    feed: _builtins.str
+    """the feed that tells it"""
+    kind: _builtins.str
+    """"indicators", "day", "alarm" """
+    name: _builtins.str
+    """of two of one kind and name the later counts"""
+    data: _builtins.str
+    """a JSON document"""
+    at_ms: _builtins.int
+    """when it came to say this, in UTC milliseconds; grows with every image"""
+    version: _builtins.int
+    """counts the writes to it"""
+    def __init__(
+        self,
+        *,
+        feed: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        data: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "data", b"data", "feed", b"feed", "kind", b"kind", "name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015

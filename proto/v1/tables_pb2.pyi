@@ -722,6 +722,46 @@ class SourceFault(_message.Message):
 Global___SourceFault: _TypeAlias = SourceFault  # noqa: Y015
 
 @_typing.final
+class NoticeImage(_message.Message):
+    """A notice: what a feed is to be told of the node itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEED_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    feed: _builtins.str
+    account: _builtins.str
+    """who delivers the feed"""
+    kind: _builtins.str
+    """indicators, day, alarm"""
+    name: _builtins.str
+    data: _builtins.str
+    """JSON"""
+    at_ms: _builtins.int
+    """when it came to say this; grows with every image"""
+    def __init__(
+        self,
+        *,
+        feed: _builtins.str = ...,
+        account: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        data: _builtins.str = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "at_ms", b"at_ms", "data", b"data", "feed", b"feed", "kind", b"kind", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NoticeImage: _TypeAlias = NoticeImage  # noqa: Y015
+
+@_typing.final
 class IdempotencyImage(_message.Message):
     """What an idempotency key remembers."""
 

@@ -34,6 +34,7 @@ _TABLES: Final[dict[bytes, tuple[Callable[[bytes], Any], str]]] = {
     keys.FILINGS: (tables.unpack_filing, "key"),
     keys.SOURCES: (tables.unpack_source, "name"),
     keys.RESOLUTIONS: (tables.unpack_resolutions, "name"),
+    keys.NOTICES: (tables.unpack_notice, "key"),
 }
 
 

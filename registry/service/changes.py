@@ -17,14 +17,16 @@ from proto.model.account import Account, Caller
 from proto.model.change import Change, Position, Row, Table
 from proto.model.identifier import PREFIX_OF_PREFIXES, parse_prefix
 from proto.model.job import Job
+from proto.model.notice import Notice
 from proto.model.prefix import Prefix, Registrant
 from proto.model.record import Record
 from proto.packing import PackedRecord
 from proto.ports import Clock, FollowingReader, Stream
 from proto.stream import parse_payload
-from proto.tables import unpack_account, unpack_job, unpack_prefix, unpack_registrant
+from proto.tables import unpack_account, unpack_job, unpack_notice, unpack_prefix, unpack_registrant
 from registry.policy.rules import Action, Reach, enter, judge
 from registry.policy.sight import visible_record
+from registry.service import notices
 from registry.service.listing import check_limit
 
 # How far feeds, filings and sources have come is their own matter: a follower would follow itself. Counts are asked for.
@@ -60,7 +62,7 @@ class VisibleRow:
 
     table: Table
     name: str
-    noun: Record | Prefix | Registrant | Account | Job
+    noun: Record | Prefix | Registrant | Account | Job | Notice
     version: int
     prior_version: int
     state: int
@@ -275,7 +277,7 @@ def see_rows(payload: bytes, caller: Caller, below: str = "") -> tuple[list[Visi
     return rows, is_whole
 
 
-def _see_row(row: Row, caller: Caller) -> tuple[Record | Prefix | Registrant | Account | Job, Reach] | None:
+def _see_row(row: Row, caller: Caller) -> tuple[Record | Prefix | Registrant | Account | Job | Notice, Reach] | None:
     """The noun of a row as far as it is open to the caller, and how far that is."""
     if not row.image or row.table in _NOT_FOLLOWED:
         return None  # old jobs make room: that is nobody's news
@@ -283,6 +285,9 @@ def _see_row(row: Row, caller: Caller) -> tuple[Record | Prefix | Registrant | A
         packed = PackedRecord(row.image)
         reach = judge(caller, Action.FOLLOW, packed.registrant)
         return (visible_record(packed.unpack(), caller, reach), reach) if reach else None
+    if row.table is Table.NOTICE:
+        notice = unpack_notice(row.image)
+        return (notice, Reach.WHOLE) if notices.may_see(caller, notice) else None
     noun, action, registrant = _noun_of(row)
     reach = judge(caller, action, registrant)
     return (noun, reach) if reach else None

@@ -23,11 +23,12 @@ from proto.model.change import START, Position
 from proto.model.feed import FeedKind, Letter
 from proto.model.filing import Filing, FilingKind
 from proto.model.identifier import SuffixRule
+from proto.model.notice import Notice
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record
 from proto.ports import Clock, Committer, FollowingReader, Stream
 from registry.policy.rules import Action, enter
-from registry.service import accounts, feeds, filing_listing, filings, prefixes, registrants, statistics
+from registry.service import accounts, feeds, filing_listing, filings, notices, prefixes, registrants, statistics
 from registry.service.access import AccessLog
 from registry.service.accounts import NewAccount, new_secret
 from registry.service.changes import ChangesPage, Follower, Found, Identify, Kind, Read, See, holders_of
@@ -40,6 +41,7 @@ from registry.service.figures import Figures, Grouping, Statistics
 from registry.service.filing_listing import EVERY_FILING, FilingCounts, Wanted
 from registry.service.filings import UpstreamAnswer
 from registry.service.listing import Page
+from registry.service.notices import NewNotice
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
 from registry.service.read import list_records, read_record
@@ -349,6 +351,16 @@ class Registry:
         """The dead letters of a feed."""
         await self.executor.catch_up()
         return feeds.list_letters(self._reader, context.caller, name, after, limit, requested_only=requested_only)
+
+    async def store_notices(self, context: Context, feed: str, wanted: Sequence[NewNotice]) -> Written:
+        """Store what a feed is to tell of the node itself."""
+        reader, caller = self._reader, context.caller
+        return await self._write(context, lambda now_ms: notices.plan_notices(reader, caller, feed, wanted, now_ms))
+
+    async def list_notices(self, context: Context, feed: str, after: str = "", limit: int = DEFAULT_PAGE) -> Page[Notice]:
+        """What a feed has to tell of the node itself, as it is now."""
+        await self.executor.catch_up()
+        return notices.list_notices(self._reader, context.caller, feed, after, limit)
 
     # Filings
 

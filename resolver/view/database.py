@@ -47,6 +47,7 @@ FAMILY_OF_SPACE: Final[dict[int, Family]] = {
     keys.FILINGS[0]: Family.TABLES,
     keys.SOURCES[0]: Family.TABLES,
     keys.RESOLUTIONS[0]: Family.TABLES,
+    keys.NOTICES[0]: Family.TABLES,
     keys.IDEMPOTENCY[0]: Family.IDEMPOTENCY,
     keys.LOG[0]: Family.LOG,
     keys.META[0]: Family.META,

@@ -11,7 +11,7 @@ from proto.tables import unpack_account, unpack_prefix
 
 SMALL_TABLES: Final = (
     Table.PREFIX, Table.REGISTRANT, Table.ACCOUNT, Table.JOB, Table.FEED, Table.LETTER, Table.FILING, Table.SOURCE,
-    Table.RESOLUTIONS,
+    Table.RESOLUTIONS, Table.NOTICE,
 )  # fmt: skip
 
 

@@ -1,13 +1,12 @@
 """What the systems with code of their own make of registrants, records and figures."""
 
-import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from adapters.city.brain.mapping import UNSEEN_S, Watch
-from adapters.city.core.event import Event, head_of
-from adapters.city.core.indicators import Indicators
+from adapters.city.core.indicators import Indicators, Said
 from adapters.city.core.profile import parse_profile
 from adapters.city.data_exchange.mapping import map_noun
 from adapters.city.mappings import MAPPINGS
@@ -69,12 +68,12 @@ def statistics(resolved: int, missed: int, second: int = 0, **day: int) -> dict[
     }  # fmt: skip
 
 
-def told(events: list[Event]) -> dict[str, dict[str, Any]]:
-    return {event.key[1]: json.loads(head_of("/test") + event.rest)["data"] for event in events}
+def told(looked: list[Said]) -> dict[str, dict[str, Any]]:
+    return {said.name: {"kind": said.kind, **said.data} for said in looked}
 
 
-def watch(**settings: Any) -> Watch:
-    return Watch(Indicators(**{"least_questions": 10, "least_success": 0.9, "window_s": 100.0, **settings}))
+def watch(stored: Sequence[Said] = ()) -> Watch:
+    return Watch(Indicators(least_questions=10, least_success=0.9, window_s=100.0), stored)
 
 
 def test_the_first_look_tells_how_everything_stands_and_the_next_what_changed() -> None:
@@ -111,12 +110,23 @@ def test_a_node_of_which_nothing_is_said_for_a_moment_is_not_said_to_be_back() -
     assert told(watching.look(statistics(0, 0, 70 + last), {}, 70 + last))[alarm]["state"] == "cleared"
 
 
-def test_what_was_not_taken_is_told_again_as_it_is_then() -> None:
+def test_what_was_not_stored_is_said_again_as_it_is_then() -> None:
     watching = watch()
     watching.look(statistics(0, 0), {"88.118.5": True}, 0)
     again = told(watching.look(statistics(0, 0, 1), {"88.118.5": False}, 1))
     assert again["enterprise-node/88.118.5"]["state"] == "cleared"
     assert "2026-11-25" in again
+
+
+def test_a_watch_that_begins_goes_on_from_what_is_stored() -> None:
+    first = watch().look(statistics(0, 0), {"88.118.5": True, "88.118.6": False}, 0)
+    assert told(watch(first).look(statistics(0, 0, 1), {"88.118.5": True, "88.118.6": False}, 1)).keys() == {"node"}
+    # What ended meanwhile is said; so it is, in time, of a node of which nothing is said any more.
+    cleared = told(watch(first).look(statistics(0, 0, 1), {"88.118.5": False, "88.118.6": False}, 1))
+    assert cleared["enterprise-node/88.118.5"]["state"] == "cleared"
+    again = watch(first)
+    assert told(again.look(statistics(0, 0, 1), {}, 0))["node"]["alarms"] == ["enterprise-node/88.118.5"]
+    assert told(again.look(statistics(0, 0, 1), {}, UNSEEN_S))["enterprise-node/88.118.5"]["state"] == "cleared"
 
 
 @pytest.mark.parametrize(
@@ -148,13 +158,6 @@ def test_what_lies_before_the_window_is_forgotten_and_few_questions_change_nothi
     assert quiet["node"]["alarms"] == ["resolution-success"]
     cleared = told(watching.look(statistics(100, 100, 350), {}, 350))
     assert (cleared["node"]["success"], cleared["resolution-success"]["state"]) == (1.0, "cleared")
-
-
-def test_events_of_a_subject_have_rising_versions_and_ids_of_their_own() -> None:
-    watching = watch()
-    events = [watching.look(statistics(0, 0, second), {}, second)[0] for second in range(3)]
-    assert len({event.id for event in events}) == 3
-    assert [event.version for event in events] == sorted({event.version for event in events})
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,13 @@ def test_a_signature_holds_for_this_delivery_now_and_no_other() -> None:
     # A key is changed by signing with both for a while.
     both = {**headers, "webhook-signature": f"v1,AAAA {headers['webhook-signature']}"}
     assert verify(b"secret", both, b"body", 1_000)
+
+
+def test_what_a_partly_failed_batch_asks_for_is_heeded_for_each_event_and_for_all() -> None:
+    results = b"""{"results": [{"id": "a", "status": 200, "retry_after": 9}, {"id": "b", "status": 429, "retry_after": 60},
+        {"id": "c", "status": 503, "retry_after": "Thu, 01 Jan 1970 00:02:00 GMT"},
+        {"id": "d", "status": 503, "retry_after": "soon"}, {"id": "e", "status": 422, "retry_after": 9}]}"""
+    receipt = parse_results(results, 30.0, 100.0)
+    assert receipt.retry_after_s == 30.0
+    assert receipt.later == {"b": 60.0, "c": 20.0}
+    assert parse_results(b"{half", 30.0).retry_after_s == 30.0

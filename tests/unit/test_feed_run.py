@@ -15,9 +15,10 @@ from adapters.city.core.event import Event, Key, head_of
 from adapters.city.core.page import Page
 from adapters.city.core.profile import Profile, parse_profile
 from adapters.city.core.receipt import Receipt, Verdict
+from adapters.city.core.retry import MAX_RETRY_AFTER_S
 from adapters.city.pages import PAGE_CHANGES
 from adapters.city.registry_client import StoredFeed, StoredLetter
-from adapters.city.run import BACKLOG_EVENTS, Run, Stale
+from adapters.city.run import BACKLOG_EVENTS, HELD_LOOK_S, Run, Stale
 from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Forgetful
 from adapters.registry_api import NotTaken, Unreachable
 from node.metrics import build_metrics
@@ -284,3 +285,50 @@ def test_what_was_passed_over_is_committed_now_and_then(monkeypatch: pytest.Monk
         assert (system.told, len(node.commits)) == ([], 2)
 
     passing(passed())
+
+
+def test_an_event_that_is_wanted_later_waits_for_its_time_and_others_do_not() -> None:
+    async def busy() -> None:
+        node, first = Node(300), f"88.118/{7}"
+
+        def meet(now_s: float, batch: Batch) -> Receipt:
+            asked = [event.id for event in batch.events if subject_of(event) == first and now_s < 2 * HOUR_S]
+            if not asked:
+                return Receipt(Verdict.DELIVERED)
+            single = {event.id: Verdict.FAILED if event.id in asked else Verdict.DELIVERED for event in batch.events}
+            return Receipt(Verdict.FAILED, "429", None, single, later=dict.fromkeys(asked, HOUR_S))
+
+        system = System(meet)
+        running = asyncio.create_task(make_run(node, system).run())
+        await until(lambda: len(system.told) == node.head - 1)
+        assert first not in system.told
+        assert asyncio.get_running_loop().time() < 60
+        node.head += 1
+        await until(lambda: len(system.told) == node.head - 1)
+        await until(lambda: first in system.told, HOUR_S)
+        await until(lambda: node.stored.cursor == cursor(node.head))
+        await end(running)
+        assert node.stored.delivered == node.head
+        # It was asked for after one hour and again after another.
+        assert len(system.attempts) == 3 + 1 + 2
+        assert asyncio.get_running_loop().time() >= 2 * HOUR_S
+
+    passing(busy())
+
+
+@pytest.mark.parametrize(("asked_s", "attempts", "step_s"), [(0.0, 4, 1.0), (10 * DAY_S, 2, HOUR_S)])
+def test_what_an_event_asks_for_is_bounded_on_both_sides(asked_s: float, attempts: int, step_s: float) -> None:
+    async def asking() -> None:
+        node = Node(1)
+
+        def meet(_now_s: float, batch: Batch) -> Receipt:
+            (event,) = batch.events
+            return Receipt(Verdict.FAILED, "429", None, {event.id: Verdict.FAILED}, later={event.id: asked_s})
+
+        system = System(meet)
+        running = asyncio.create_task(make_run(node, system).run())
+        await until(lambda: len(system.attempts) >= attempts, step_s)
+        await end(running)
+        assert all(0.25 <= gap <= MAX_RETRY_AFTER_S + HELD_LOOK_S for gap in gaps_of(system))
+
+    passing(asking())

@@ -10,8 +10,9 @@ from typing import Any
 
 from aiohttp import web
 
-from adapters.city.brain.mapping import ALARM, DAY, INDICATORS, NODE, AlarmState
+from adapters.city.brain.mapping import NODE, AlarmState
 from adapters.city.fake import Consumer
+from proto.model.notice import NoticeKind
 
 
 class CityBrain(Consumer):
@@ -28,17 +29,17 @@ class CityBrain(Consumer):
 
     async def _indicators(self, _: web.Request) -> web.Response:
         found = self.subjects.get(NODE)
-        return web.json_response(found["data"] if found is not None and found["data"]["kind"] == INDICATORS else {})
+        return web.json_response(found["data"] if found is not None and found["data"]["kind"] == NoticeKind.INDICATORS else {})
 
     async def _days(self, _: web.Request) -> web.Response:
-        return web.json_response(self._all(DAY))
+        return web.json_response(self._all(NoticeKind.DAY))
 
     async def _alarms(self, _: web.Request) -> web.Response:
-        raised = {name: data for name, data in self._all(ALARM).items() if data["state"] == AlarmState.RAISED}
+        raised = {name: data for name, data in self._all(NoticeKind.ALARM).items() if data["state"] == AlarmState.RAISED}
         return web.json_response(raised)
 
     async def _history(self, _: web.Request) -> web.Response:
-        told = [event["data"] for batch in self.deliveries for event in batch if event["data"]["kind"] == ALARM]
+        told = [event["data"] for batch in self.deliveries for event in batch if event["data"]["kind"] == NoticeKind.ALARM]
         return web.json_response([[data["alarm"], data["state"]] for data in told])
 
     def _all(self, kind: str) -> dict[str, Any]:

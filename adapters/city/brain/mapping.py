@@ -1,28 +1,22 @@
-"""What the city's brain gets: indicators, the figures of each day, and alarms, as events. Pure.
+"""What the city's brain gets: indicators, the figures of each day, and alarms. Pure.
 
 There are two kinds of alarms. `resolution-success`: over the last minutes fewer questions than wanted were answered with a
 record (of few questions nothing is concluded, and the alarm stays as it is). `enterprise-node/PREFIX`: the node that a prefix
 is delegated to does not answer.
 
-An alarm is told when it is raised or cleared, and as it stands when the watch begins: whoever was away, the system or the
-adapters, knows how things are now. Figures of then are of no use once there are newer ones, so what was not taken is not
-kept but worked out anew.
+An alarm is said when it is raised or cleared, and as it stands when it is first known; the figures of a day whenever they have
+changed. What is said is stored before anybody is told, so a watch that begins goes on from what is stored.
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from adapters.city.core.event import Event, compose_event
-from adapters.city.core.indicators import Indicators
-from adapters.city.core.selection import Document, Interest
-
-INDICATORS: Final = "indicators"
-DAY: Final = "day"
-ALARM: Final = "alarm"
+from adapters.city.core.indicators import Indicators, Said
+from adapters.city.core.selection import Document
+from proto.model.notice import NoticeKind
 
 # What the figures of all are called as a subject.
 NODE: Final = "node"
@@ -57,9 +51,9 @@ class Sample:
 
 
 class Watch:
-    """Makes events of one look at the node after the other."""
+    """Says what there is to say of one look at the node after the other; `stored` is what was said before."""
 
-    def __init__(self, indicators: Indicators) -> None:
+    def __init__(self, indicators: Indicators, stored: Iterable[Said] = ()) -> None:
         self._indicators = indicators
         self._samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
         self._alarms: dict[str, Document] = {}
@@ -67,25 +61,29 @@ class Watch:
         self._told: dict[str, object] = {}
         self._unseen: dict[str, float] = {}
         """Prefixes with an alarm of which nothing is said, and since when."""
+        for said in stored:
+            if said.kind is NoticeKind.ALARM:
+                self._alarms[said.name] = said.data
+            elif said.kind is NoticeKind.DAY:
+                self._days[said.name] = said.data
+        self.settle()
 
-    def look(self, statistics: Document, down: Mapping[str, bool], now_s: float) -> list[Event]:
-        """The events of a look: `statistics` as the registry gives them, `down` by prefix whether its node does not answer."""
+    def look(self, statistics: Document, down: Mapping[str, bool], now_s: float) -> list[Said]:
+        """What a look comes to: `statistics` as the registry gives them, `down` by prefix whether its node does not answer."""
         success = self._success(Sample(now_s, statistics["total"]["resolved"], statistics["total"]["missed"]))
         for name, alarm in self._judge(success, down, now_s):
             self._alarms[name] = alarm
         self._days = {day["day"]: day for day in statistics["days"]}
-        at = statistics["at"]
-        events = [self._compose(INDICATORS, NODE, at, self._indicate(statistics, success))]
-        for name, day in self._days.items():
-            if self._told.get(name) != day:
-                events.append(self._compose(DAY, name, at, day))
-        for name, alarm in sorted(self._alarms.items()):
-            if self._told.get(name) != alarm["state"]:
-                events.append(self._compose(ALARM, name, at, {"alarm": name, **alarm}))
-        return events
+        said = [
+            Said(NoticeKind.ALARM, name, {**alarm, "alarm": name})
+            for name, alarm in sorted(self._alarms.items())
+            if self._told.get(name) != alarm["state"]
+        ]
+        said += [Said(NoticeKind.DAY, name, day) for name, day in self._days.items() if self._told.get(name) != day]
+        return [*said, Said(NoticeKind.INDICATORS, NODE, self._indicate(statistics, success))]
 
     def settle(self) -> None:
-        """What the last look came to was taken: it is told again only if it changes."""
+        """What the last look came to is stored: it is said again only if it changes."""
         self._told = {**self._days, **{name: alarm["state"] for name, alarm in self._alarms.items()}}
 
     def _indicate(self, statistics: Document, success: float | None) -> Document:
@@ -123,12 +121,6 @@ class Watch:
                 continue
             if now_s - self._unseen.setdefault(alarm["prefix"], now_s) >= UNSEEN_S:
                 yield name, {"state": AlarmState.CLEARED, "prefix": alarm["prefix"]}
-
-    def _compose(self, kind: str, subject: str, at: str, data: Document) -> Event:
-        """An event of the moment `at`, which is its version too: of two of a subject the later one counts."""
-        version = int(datetime.fromisoformat(at).timestamp() * 1_000)
-        told = {"kind": kind, **data}
-        return compose_event(f"biaojie.{kind}.{Interest.CHANGED}", (kind, subject), subject, version, at, told)
 
 
 def _state(is_raised: bool) -> AlarmState:

@@ -1,13 +1,13 @@
-"""The indicators of one profile: look, tell, wait.
+"""Watching the node for one feed: look, store what there is to say, wait.
 
-Nothing is kept that would be missed: what a system did not take is worked out anew at the next look, and whoever begins tells
-how everything stands.
+What is said goes into the store and from there to the system, by the feed as everything does. So whether the system is there
+has no part in this: an alarm that comes and goes while it is away is told when it is back. What a look came to is stored before
+the next look, in the face of whatever happens to the registry: so nothing that was seen is forgotten.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 from random import random
 from typing import Final
 
@@ -16,13 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.answer_body import read_up_to
 from adapters.city.brain.mapping import Watch
-from adapters.city.core.indicators import Indicators
+from adapters.city.core.indicators import Indicators, Said
 from adapters.city.core.profile import Profile
-from adapters.city.core.receipt import Verdict
-from adapters.city.registry_client import RegistryClient, StoredFeed
-from adapters.city.transports.transport import Batch, Transport
+from adapters.city.registry_client import RegistryClient
 from adapters.registry_api import NotTaken, Unreachable
-from proto.metrics import CATALOGUE, Metrics
+from proto.metrics import CATALOGUE
+from proto.model.change import START
 
 log = logging.getLogger(__name__)
 
@@ -30,70 +29,97 @@ log = logging.getLogger(__name__)
 MAX_METRICS_BYTES: Final = 16 * 1024 * 1024
 METRICS_TIMEOUT_S: Final = 10.0
 
-# A run that breaks down for a reason nobody thought of is begun again, but not at once.
+# What is stored at once, in one change: hundreds of alarms are raised together if the network of a city is cut.
+STORED_AT_ONCE: Final = 200
+
+# What breaks down for a reason nobody thought of is begun again, but not at once.
 BROKEN_S: Final = 5.0
 
 _DOWN: Final = CATALOGUE["delegate_down"].name
 
 
-class IndicatorRun:
-    """Tells the system of `profile`. `metrics_url` is where the node's metrics are; empty: other nodes are not watched."""
+class Observer:
+    """Watches for the feed of `profile`. `metrics_url` is where the node's metrics are; empty: other nodes are not watched."""
 
-    def __init__(
-        self,
-        profile: Profile,
-        indicators: Indicators,
-        client: RegistryClient,
-        transport: Transport,
-        metrics: Metrics,
-        metrics_url: str,
-    ) -> None:
+    def __init__(self, profile: Profile, indicators: Indicators, client: RegistryClient, metrics_url: str) -> None:
         self._profile = profile
         self._indicators = indicators
         self._client = client
-        self._transport = transport
         self._metrics_url = metrics_url
-        self._deliveries = {verdict: metrics.feed_deliveries.labels(profile.name, verdict) for verdict in Verdict}
-        self._watch = Watch(indicators)
         self._failures = 0
         self.hindrance = ""
-        """Why nothing is told at the moment, for people; empty if all is well."""
+        """Why nothing is seen or stored at the moment, for people; empty if all is well."""
 
     async def run(self) -> None:
-        """Look and tell until cancelled. Raises `NotTaken` if the registry does not give figures."""
+        """Look and store until cancelled, whatever comes up: one feed's trouble is not another's."""
         while True:
-            asked_s, why = await self._look_and_tell()
-            if why:
-                self._failures += 1
-                if self._failures == 1:
-                    log.warning("indicators are not told", extra={"feed": self._profile.name, "why": why})
-                delay_s = self._profile.retry.delay_s(self._failures, asked_s, random())  # noqa: S311 # jitter
-                self.hindrance = f"{why}; attempt {self._failures + 1} after {delay_s:.1f} s"
-                await asyncio.sleep(delay_s)
-            else:
-                self._failures, self.hindrance = 0, ""
-                await asyncio.sleep(self._indicators.every_s)
+            try:
+                await self._observe()
+            except NotTaken as not_taken:
+                self.hindrance = str(not_taken)
+                log.error("indicators cannot be stored", extra={"feed": self._profile.name, "why": str(not_taken)})
+            except Exception:
+                self.hindrance = "internal error; its trace is in the log"
+                log.exception("indicators broke down", extra={"feed": self._profile.name})
+            await asyncio.sleep(BROKEN_S)
 
-    async def _look_and_tell(self) -> tuple[float | None, str]:
-        """When to try again at the earliest, if somebody says so, and why it failed; empty if it did not."""
+    async def _observe(self) -> None:
+        """Raises `NotTaken`."""
+        stored = await self._stored()
+        watch, is_first = Watch(self._indicators, stored), not stored
+        while True:
+            try:
+                statistics = await self._client.statistics(self._indicators.days)
+                down = await self._nodes_down()
+            except Unreachable as unreachable:
+                await self._back_off(str(unreachable))
+                continue
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+                await self._back_off(f"the node's metrics cannot be read: {error or type(error).__name__}")
+                continue
+            if is_first:
+                await self._begin_at(statistics["position"])
+                is_first = False
+            await self._store(watch.look(statistics, down, asyncio.get_running_loop().time()))
+            watch.settle()
+            self._failures, self.hindrance = 0, ""
+            await asyncio.sleep(self._indicators.every_s)
+
+    async def _stored(self) -> Sequence[Said]:
+        while True:
+            try:
+                return await self._client.notices(self._profile.name)
+            except Unreachable as unreachable:
+                await self._back_off(str(unreachable))
+
+    async def _begin_at(self, position: str) -> None:
+        """Before the first notice there is nothing in the stream for a feed that has not moved: it need not read that."""
         try:
-            statistics = await self._client.statistics(self._indicators.days)
-            down = await self._nodes_down()
-        except Unreachable as unreachable:
-            return None, str(unreachable)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return None, f"the node's metrics cannot be read: {error or type(error).__name__}"
-        events = self._watch.look(statistics, down, asyncio.get_running_loop().time())
-        receipt = await self._transport.deliver(Batch(events, 0, "", ""))
-        failed = ""
-        for event in events:
-            verdict = receipt.on(event.id)
-            self._deliveries[verdict].inc()
-            if verdict is not Verdict.DELIVERED:
-                failed = receipt.detail or verdict
-        if not failed:
-            self._watch.settle()
-        return receipt.retry_after_s, failed
+            feed = await self._client.feed(self._profile.name)
+            if feed.cursor == START.to_cursor():
+                await self._client.progress(feed, position, 0, (), ())
+        except (Unreachable, NotTaken) as failure:
+            # It is paused, or somebody moves it at this moment: then it reads what there is, and finds nothing.
+            log.info("a feed of indicators begins with the stream", extra={"feed": self._profile.name, "why": str(failure)})
+
+    async def _store(self, said: Sequence[Said]) -> None:
+        """Store what a look came to. Raises `NotTaken`."""
+        for place in range(0, len(said), STORED_AT_ONCE):
+            while True:
+                try:
+                    await self._client.store_notices(self._profile.name, said[place : place + STORED_AT_ONCE])
+                except Unreachable as unreachable:
+                    await self._back_off(str(unreachable))
+                else:
+                    break
+
+    async def _back_off(self, why: str) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            log.warning("indicators are not stored", extra={"feed": self._profile.name, "why": why})
+        delay_s = self._profile.retry.delay_s(self._failures, None, random())  # noqa: S311 # jitter
+        self.hindrance = f"{why}; attempt {self._failures + 1} after {delay_s:.1f} s"
+        await asyncio.sleep(delay_s)
 
     async def _nodes_down(self) -> Mapping[str, bool]:
         """By delegated prefix, whether its node does not answer."""
@@ -110,63 +136,3 @@ class IndicatorRun:
         lines = "\n".join(line for line in raw.decode().splitlines() if line.startswith(_DOWN))
         samples = [sample for family in text_string_to_metric_families(f"{lines}\n") for sample in family.samples]
         return {sample.labels["prefix"]: sample.value > 0 for sample in samples if sample.labels.get("prefix")}
-
-
-class IndicatorFeed:
-    """A feed of indicators: it runs while its stored feed is running."""
-
-    def __init__(
-        self,
-        profile: Profile,
-        indicators: Indicators,
-        transport: Transport,
-        client: RegistryClient,
-        metrics: Metrics,
-        metrics_url: str,
-    ) -> None:
-        self.profile = profile
-        self._make_run = partial(IndicatorRun, profile, indicators, client, transport, metrics, metrics_url)
-        self._transport = transport
-        self._state = "starting"
-        self._run: IndicatorRun | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def look(self, stored: StoredFeed) -> None:
-        """Do what the stored feed says."""
-        if self._task is not None and self._task.done():
-            self._run = self._task = None
-        if self._task is not None and stored.is_paused:
-            self._task.cancel()
-        elif self._task is None and not stored.is_paused:
-            self._run = self._make_run()
-            self._task = asyncio.create_task(_guard(self._run), name=f"feed {self.profile.name}")
-        self._state = "paused" if stored.is_paused else "running"
-
-    def age(self) -> None:
-        """Nothing of it waits."""
-
-    def describe(self) -> str:
-        """How it stands, in a word or a sentence."""
-        hindrance = self._run.hindrance if self._run is not None else ""
-        return f"{self._state}{f': {hindrance}' if hindrance else ''}"
-
-    async def close(self) -> None:
-        """End the run at once, and let go of the transport."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        await self._transport.close()
-
-
-async def _guard(run: IndicatorRun) -> None:
-    """A run to its end, whatever that is: one system's trouble is not another's."""
-    try:
-        await run.run()
-    except NotTaken as not_taken:
-        run.hindrance = str(not_taken)
-        log.error("indicators cannot be told", extra={"why": str(not_taken)})
-        await asyncio.sleep(BROKEN_S)
-    except Exception:
-        run.hindrance = "internal error; its trace is in the log"
-        log.exception("indicators broke down")
-        await asyncio.sleep(BROKEN_S)

@@ -8,7 +8,7 @@ Entries are what all feeds have in common that tell the same; what is settled is
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from operator import is_
 
 from adapters.city.core.event import Event, Key
@@ -59,18 +59,23 @@ class Backlog:
         self.size_bytes += sum([len(entry.event.rest) for entry in entries])
         self.end = cursor
 
-    def first(self, count: int, size_bytes: int, each_bytes: int = 0) -> Sequence[Entry]:
+    def first(self, count: int, size_bytes: int, each_bytes: int = 0, held: Container[Key] = ()) -> Sequence[Entry]:
         """The oldest unsettled entries: at least one, if there is any; more up to `count` and `size_bytes` together.
 
-        `each_bytes` is what is sent with every event.
+        `each_bytes` is what is sent with every event; things that are `held` are passed over.
         """
         waiting = self._entries
-        if not self._settled and len(waiting) <= count and self.size_bytes + len(waiting) * each_bytes <= size_bytes:
+        if (
+            not held
+            and not self._settled
+            and len(waiting) <= count
+            and self.size_bytes + len(waiting) * each_bytes <= size_bytes
+        ):
             return list(waiting)  # of a feed that keeps up it is all
         found: list[Entry] = []
         left, settled = size_bytes, self._settled
         for entry in waiting:
-            if settled and id(entry) in settled:
+            if (settled and id(entry) in settled) or entry.event.key in held:
                 continue
             left -= len(entry.event.rest) + each_bytes
             if found and (left < 0 or len(found) == count):
@@ -88,10 +93,10 @@ class Backlog:
                 break
         return next(entries).before
 
-    def first_other(self, key: Key) -> Entry | None:
-        """The oldest unsettled entry of another thing: nothing of that thing is before it."""
+    def first_other(self, key: Key, held: Container[Key] = ()) -> Entry | None:
+        """The oldest unsettled entry of another thing that is not `held`: nothing of that thing is before it."""
         unsettled = (entry for entry in self._entries if id(entry) not in self._settled)
-        return next((entry for entry in unsettled if entry.event.key != key), None)
+        return next((entry for entry in unsettled if entry.event.key != key and entry.event.key not in held), None)
 
     def settle(self, entries: Sequence[Entry]) -> None:
         """These need not be delivered any more; the cursor moves on as far as it can."""

@@ -19,6 +19,7 @@ from adapters.city.core.shape import NAME_MEMBER, Shape, render_removed, subject
 from proto import compiled
 from proto.frozen import frozen
 from proto.model.feed import FeedKind
+from proto.model.notice import NoticeKind
 
 SPEC_VERSION: Final = "1.0"
 
@@ -30,12 +31,17 @@ _UNKNOWN: Final = "unknown"
 
 # For what orjson refuses: half a surrogate pair, and whole numbers of more than 64 bits, which others' JSON may hold.
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ENCODE_SORTED: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+
+# The member of a repair that names the version whose place it takes; in a CSV a further column.
+REPLACES: Final = "replaces"
+_REPLACES_HEAD: Final = f',"{REPLACES}":'.encode()
 
 _KINDS: Final = {str(kind.value): kind for kind in FeedKind}
 _TYPES: Final = {(kind, interest): f"biaojie.{kind}.{interest}" for kind in FeedKind for interest in Interest}
 
 Key = tuple[str, str]
-"""Kind and normalised name: what order is kept for."""
+"""Kind and normalised name: what order is kept for. Of an alarm every image is news of its own."""
 
 
 @frozen
@@ -61,8 +67,24 @@ def event_of(row: Document, selection: Selection, shape: Shape, repair: str = ""
         return None
     kind = _KINDS[row["kind"]]
     noun = row[kind]
+    if kind is FeedKind.NOTICE:
+        return _notice_event(row, noun, repair)
     data = shape.render(kind, noun, selection) if interest is Interest.CHANGED else render_removed(kind, noun)
     return _compose(_TYPES[kind, interest], (row["kind"], row["name"]), subject_of(kind, noun), noun, data, repair)
+
+
+def key_of(row: Document) -> Key:
+    """The key of a row's event; of an alarm's the name has its version in it."""
+    if row["kind"] == FeedKind.NOTICE and row[FeedKind.NOTICE]["kind"] == NoticeKind.ALARM:
+        return row["kind"], f"{row['name']}#{row['version']}"
+    return row["kind"], row["name"]
+
+
+def _notice_event(row: Document, notice: Document, repair: str) -> Event:
+    """What the node tells of itself: of two of a subject the later one counts."""
+    kind, noun = notice["kind"], {"version": notice["at_ms"], "changed": notice["at"]}
+    what = f"biaojie.{kind}.{Interest.CHANGED}"
+    return _compose(what, key_of(row), notice["name"], noun, {"kind": kind, **notice["data"]}, repair)
 
 
 def removal_of(key: Key, subject: str, version: int, changed: str, repair: str = "") -> Event:
@@ -72,9 +94,14 @@ def removal_of(key: Key, subject: str, version: int, changed: str, repair: str =
     return _compose(_TYPES[kind, Interest.REMOVED], key, subject, noun, render_removed(kind, noun), repair)
 
 
-def compose_event(what: str, key: Key, subject: str, version: int, changed: str, data: Document) -> Event:
-    """The event of type `what` that a subject, in this version since `changed` (ISO 8601), is as `data` says."""
-    return _compose(what, key, subject, {"version": version, "changed": changed}, data)
+def replacing(event: Event, version: int) -> Event:
+    """A repair that takes the place of what a system holds in that version, whatever its own."""
+    return Event(event.id, event.key, event.version, b"%b%d%b" % (_REPLACES_HEAD, version, event.rest))
+
+
+def is_replacing(event: Event) -> bool:
+    """Whether it is such a repair."""
+    return event.rest.startswith(_REPLACES_HEAD)
 
 
 def _compose(what: str, key: Key, subject: str, noun: Document, data: Document, repair: str = "") -> Event:
@@ -101,3 +128,19 @@ def compose_json(document: object) -> bytes:
         return orjson.dumps(document)
     except orjson.JSONEncodeError:
         return _ENCODE(document).encode(errors="replace")
+
+
+def canonical_json(document: object) -> bytes:
+    """JSON in the one form that two sides come to who hold the same, however it was composed and kept.
+
+    Members in the order of their names' code points, no white space, UTF-8, nothing escaped that need not be, numbers as short
+    as they are read back the same.
+    """
+    try:
+        return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        sent = json.loads(compose_json(document))
+    try:
+        return orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return _ENCODE_SORTED(sent).encode()

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapters.city.core.event import Event
+from adapters.city.core.event import REPLACES, Event, is_replacing
 from adapters.city.core.places import FileEncoding, FileFormat, FilesPlace
 from proto.limits import MAX_RECORD_BYTES
 from proto.model.change import parse_cursor
@@ -63,7 +63,7 @@ def compose_file(feed: str, head: bytes, place: FilesPlace, events: Sequence[Eve
         "events": len(events),
     }
     if place.format is FileFormat.CSV:
-        manifest["columns"] = [*FIXED_COLUMNS, *place.columns]
+        manifest["columns"] = _columns(place, events)
     return ExchangeFile(stem, name, content, json.dumps(manifest, ensure_ascii=False, indent=2).encode() + b"\n")
 
 
@@ -100,7 +100,10 @@ def parse_told(manifest: Mapping[str, Any], content: bytes) -> Iterator[dict[str
         if manifest["format"] == FileFormat.CSV:
             # The kind stands in the type: biaojie.record.changed
             _, kind, _ = row["type"].split(".")
-            yield {**row, "rowversion": int(row["rowversion"]), "data": {"kind": kind}}
+            fixed = {name: row[name] for name in FIXED_COLUMNS}
+            replaces = {REPLACES: int(row[REPLACES])} if row.get(REPLACES) else {}
+            cells = [row[name] for name in manifest["columns"] if name not in (*FIXED_COLUMNS, REPLACES)]
+            yield {**fixed, "rowversion": int(row["rowversion"]), **replaces, "data": {"kind": kind}, "cells": cells}
         else:
             yield row
 
@@ -125,13 +128,25 @@ def _compose_lines(head: bytes, events: Sequence[Event]) -> bytes:
 def _compose_csv(head: bytes, place: FilesPlace, events: Sequence[Event]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180 2.1
-    writer.writerow([*FIXED_COLUMNS, *place.columns])
+    columns = _columns(place, events)
+    fixed = columns[: len(columns) - len(place.columns)]
+    writer.writerow(columns)
     for event in events:
         document = json.loads(head + event.rest)
         writer.writerow(
-            [*(document[name] for name in FIXED_COLUMNS), *(_cell(document["data"], name) for name in place.columns)]
+            [*(document.get(name, "") for name in fixed), *(_cell(document["data"], name) for name in place.columns)]
         )
     return text.getvalue().encode(place.encoding, errors="replace")
+
+
+def _columns(place: FilesPlace, events: Sequence[Event]) -> list[str]:
+    return [*FIXED_COLUMNS, *((REPLACES,) if any(map(is_replacing, events)) else ()), *place.columns]
+
+
+def cells_of(place: FilesPlace, data: Mapping[str, Any]) -> list[str]:
+    """What stands in a CSV of an event's data, as who reads the file has it."""
+    cells = [_cell(data, name) for name in place.columns]
+    return [cell.encode(place.encoding, errors="replace").decode(place.encoding) for cell in cells]
 
 
 def _cell(data: Mapping[str, Any], column: str) -> str:

@@ -7,10 +7,12 @@ least_questions = 100     # of fewer nothing is concluded
 window_s = 600            # over so long
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from adapters.section import Section
+from proto.model.notice import NoticeKind
 
 KEYS: Final = ("every_s", "days", "least_success", "least_questions", "window_s")
 
@@ -20,6 +22,15 @@ WINDOW_BOUNDS_S: Final = (10.0, 86_400.0)
 # As many as the node keeps.
 MAX_DAYS: Final = 92
 MOST_QUESTIONS: Final = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A notice: what a feed has to tell of the node itself, as it is now."""
+
+    kind: NoticeKind
+    name: str
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

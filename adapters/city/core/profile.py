@@ -57,6 +57,8 @@ FIRST_BOUNDS_S: Final = (0.05, 60.0)
 LAST_BOUNDS_S: Final = (0.1, 3_600.0)
 
 _SELECT: Final = ("kinds", "prefixes", "registrants", "templates", "types", "states", "share")
+# What the node tells of itself has a section of its own.
+_KINDS: Final = tuple(kind for kind in FeedKind if kind is not FeedKind.NOTICE)
 _STATES: Final = frozenset(state.name.lower() for states in (State, PrefixState) for state in states)
 
 
@@ -84,14 +86,16 @@ def parse_profile(document: Mapping[str, Any], reveal: Reveal, mappings: Mapping
     top = Section(document, "", mistakes, ("name", "system", "select", "shape", "indicators", "transport", "retry"))
     name = top.text("name", check=_check_name)
     place = parse_place(document.get("transport", {}), mistakes, reveal)
+    indicators = _indicators(document, top, place)
+    selection = _selection(top.section("select", _SELECT))
     profile = Profile(
         name,
         top.text("system", name),
-        _selection(top.section("select", _SELECT)),
+        selection if indicators is None else Selection(frozenset({FeedKind.NOTICE}), notices_for=name),
         _shape(top.section("shape", ("fields", "members", "mapping")), mappings or {}),
         place,
         _retry(top.section("retry", ("first_s", "last_s"))),
-        _indicators(document, top, place),
+        indicators,
     )
     if mistakes:
         raise ProfileMistakes(mistakes)
@@ -110,10 +114,10 @@ def _indicators(document: Mapping[str, Any], top: Section, place: Place) -> Indi
 
 
 def _selection(section: Section) -> Selection:
-    kinds = section.texts("kinds", (FeedKind.RECORD,), FeedKind)
+    kinds = section.texts("kinds", (FeedKind.RECORD,), _check_kind)
     share = section.texts("share", (Share.UNCONDITIONAL,), share_class)
     return Selection(
-        frozenset(FeedKind(kind) for kind in kinds if kind in list(FeedKind)),
+        frozenset(FeedKind(kind) for kind in kinds if kind in _KINDS),
         tuple(section.texts("prefixes", (), _check_prefix)),
         frozenset(section.texts("registrants")),
         frozenset(section.texts("templates")),
@@ -149,6 +153,11 @@ def _retry(section: Section) -> RetryPolicy:
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ValueError("a name is 1 to 64 lower-case letters, digits and '-'")
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in _KINDS:
+        raise ValueError(f"a kind is one of {', '.join(_KINDS)}")
 
 
 def _check_prefix(name: str) -> None:

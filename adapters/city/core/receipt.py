@@ -39,7 +39,8 @@ class Receipt:
     """The verdict on a batch; `single` are verdicts on events by their id, for which `verdict` does not hold.
 
     `retry_after_s` is what the system asks for; `detail` what it said, for people. `missing_after` is set if the system has
-    lost what it was told before: everything behind that cursor is to be told again.
+    lost what it was told before: everything behind that cursor is to be told again. `later` are seconds that it asks for before
+    it is sent single events again, by their id: others need not wait for them.
     """
 
     verdict: Verdict
@@ -47,6 +48,7 @@ class Receipt:
     retry_after_s: float | None = None
     single: Mapping[str, Verdict] = field(default_factory=dict)
     missing_after: str | None = None
+    later: Mapping[str, float] = field(default_factory=dict)
 
     def on(self, event_id: str) -> Verdict:
         """The verdict on one event."""

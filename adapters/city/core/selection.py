@@ -51,7 +51,10 @@ def share_of(value: Document) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is selected. An empty set or tuple selects all, but for kinds and share classes."""
+    """What is selected. An empty set or tuple selects all, but for kinds and share classes.
+
+    Of notices it is those for the feed `notices_for`.
+    """
 
     kinds: frozenset[FeedKind] = frozenset({FeedKind.RECORD})
     prefixes: tuple[str, ...] = ()
@@ -60,6 +63,7 @@ class Selection:
     types: tuple[str, ...] = ()
     states: frozenset[str] = frozenset()
     share: frozenset[Share] = frozenset({Share.UNCONDITIONAL})
+    notices_for: str = ""
 
     def shared_values(self, record: Document) -> list[Document]:
         """The values of a record that may be told: those of the selected share classes."""
@@ -69,6 +73,9 @@ class Selection:
     def judge(self, row: Document) -> Interest:
         """What to tell of a row of a change."""
         kind = row["kind"]
+        if kind == FeedKind.NOTICE:
+            is_ours = kind in self.kinds and row[kind]["feed"] == self.notices_for
+            return Interest.CHANGED if is_ours else Interest.NONE
         if kind not in self.kinds or not self._is_below(kind, row["name"]):
             return Interest.NONE
         noun = row[kind]

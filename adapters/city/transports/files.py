@@ -9,18 +9,21 @@ Others write into the folder, too: no link in it is followed, and no manifest th
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from adapters.city.core.event import Event
-from adapters.city.core.exchange import MANIFEST_SUFFIX, ExchangeFile, compose_file, parse_manifest, parse_told
-from adapters.city.core.places import FilesPlace
+from adapters.city.core.exchange import MANIFEST_SUFFIX, ExchangeFile, cells_of, compose_file, parse_manifest, parse_told
+from adapters.city.core.places import FileFormat, FilesPlace
 from adapters.city.core.receipt import Receipt, Verdict
-from adapters.city.core.reconciliation import BucketKey
-from adapters.city.transports.told import learn, told
-from adapters.city.transports.transport import Batch, Forgetful, Held, Unknowable
+from adapters.city.core.reconciliation import Bucket, BucketKey, Group, Holding
+from adapters.city.transports.told import held, slices, sums_of
+from adapters.city.transports.transport import Batch, Forgetful, Unknowable
 from proto.model.change import START
+
+Known = TypeVar("Known")
 
 # Readers that come by another account of the machine read what is there; only the node writes.
 _MODE: Final = 0o644
@@ -50,14 +53,37 @@ class FilesTransport(Forgetful):
             return Receipt(Verdict.FAILED, f"{error.strerror}: {error.filename or self._place.folder}")
         return Receipt(Verdict.DELIVERED)
 
-    async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+    def content(self, data: Mapping[str, Any]) -> object:
+        return cells_of(self._place, data) if self._place.format is FileFormat.CSV else data
+
+    async def sums(self, wanted: Mapping[BucketKey, int] | None) -> AsyncIterator[tuple[BucketKey, Bucket]]:
         """What the files in the folder tell; those that were collected and taken away are missing from it."""
-        try:
-            newest = await asyncio.to_thread(_read_all, Path(self._place.folder), self._feed)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise Unknowable(f"{type(error).__name__}: {error}") from None
-        for held in told(newest, wanted):
-            yield held
+        digits = {key[:2]: count for key, count in wanted.items()} if wanted is not None else None
+        async for newest in slices(self._read, await self._count()):
+            for key, bucket in sums_of(newest, digits).items():
+                yield key, bucket
+
+    async def things(
+        self, wanted: frozenset[BucketKey], digits: Mapping[Group, int]
+    ) -> AsyncIterator[tuple[BucketKey, Holding]]:
+        async for newest in slices(self._read, await self._count()):
+            for key, holding in held(newest, digits):
+                if key in wanted:
+                    yield key, holding
+
+    async def _count(self) -> int:
+        """How many events there are."""
+        folder = Path(self._place.folder)
+        paths = await _knowing(partial(_manifests, folder, self._feed))
+        manifests = [await _knowing(partial(_manifest, path)) for path in paths]
+        return sum(manifest["events"] for manifest in manifests)
+
+    async def _read(self) -> AsyncIterator[dict[str, Any]]:
+        """The events, in the order of the files. Raises `Unknowable`."""
+        folder = Path(self._place.folder)
+        for path in await _knowing(partial(_manifests, folder, self._feed)):
+            for event in await _knowing(partial(_read_file, path)):
+                yield event
 
     async def repair(self, events: Sequence[Event]) -> Receipt:
         return await self.deliver(Batch(events, 0, START.to_cursor(), ""))
@@ -66,13 +92,26 @@ class FilesTransport(Forgetful):
         return None
 
 
-def _read_all(folder: Path, feed: str) -> dict[tuple[str, str], dict[str, Any]]:
-    newest: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in sorted(folder.glob(f"{feed}-*{MANIFEST_SUFFIX}")):
-        manifest = parse_manifest(_read(path, MAX_MANIFEST_BYTES))
-        for event in parse_told(manifest, _read(folder / manifest["file"], MAX_FILE_BYTES)):
-            learn(newest, event)
-    return newest
+async def _knowing(look: Callable[[], Known]) -> Known:
+    """What a look at the folder comes to, in a thread of its own. Raises `Unknowable`."""
+    try:
+        return await asyncio.to_thread(look)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unknowable(f"{type(error).__name__}: {error}") from None
+
+
+def _manifests(folder: Path, feed: str) -> list[Path]:
+    return sorted(folder.glob(f"{feed}-*{MANIFEST_SUFFIX}"))
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    return parse_manifest(_read(path, MAX_MANIFEST_BYTES))
+
+
+def _read_file(path: Path) -> list[dict[str, Any]]:
+    """The events that a manifest stands for."""
+    manifest = _manifest(path)
+    return list(parse_told(manifest, _read(path.parent / manifest["file"], MAX_FILE_BYTES)))
 
 
 def _read(path: Path, limit: int) -> bytes:

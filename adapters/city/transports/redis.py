@@ -8,7 +8,7 @@ rebuilt.
 
 import json
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 from adapters.city.core.event import Event
 from adapters.city.core.places import RedisPlace
 from adapters.city.core.receipt import Receipt, Verdict
-from adapters.city.core.reconciliation import BucketKey
-from adapters.city.transports.told import learn, told
-from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Held, Unknowable
+from adapters.city.core.reconciliation import Bucket, BucketKey, Group, Holding
+from adapters.city.transports.told import held, slices, sums_of
+from adapters.city.transports.transport import UNCOMMITTED_S, Batch, Unknowable
 from proto.model.change import START
 
 # KEYS: stream, mark. ARGV: delivered before, delivered after, cursor after, length, and all events: of each the length of its
@@ -93,9 +93,29 @@ class RedisTransport:
             return False
         return True
 
-    async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
+    async def sums(self, wanted: Mapping[BucketKey, int] | None) -> AsyncIterator[tuple[BucketKey, Bucket]]:
         """What the stream tells from its first entry on; what was trimmed is missing from it."""
-        newest: dict[tuple[str, str], dict[str, Any]] = {}
+        digits = {key[:2]: count for key, count in wanted.items()} if wanted is not None else None
+        async for newest in slices(self._read, await self._length()):
+            for key, bucket in sums_of(newest, digits).items():
+                yield key, bucket
+
+    async def things(
+        self, wanted: frozenset[BucketKey], digits: Mapping[Group, int]
+    ) -> AsyncIterator[tuple[BucketKey, Holding]]:
+        async for newest in slices(self._read, await self._length()):
+            for key, holding in held(newest, digits):
+                if key in wanted:
+                    yield key, holding
+
+    async def _length(self) -> int:
+        try:
+            return int(await self._client.xlen(self._place.stream))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unknowable(_why(error)) from None
+
+    async def _read(self) -> AsyncIterator[dict[str, Any]]:
+        """The events of the stream. Raises `Unknowable`."""
         after = "-"
         while True:
             try:
@@ -103,12 +123,13 @@ class RedisTransport:
             except (RedisError, OSError, TimeoutError) as error:
                 raise Unknowable(_why(error)) from None
             for _, fields in entries:
-                learn(newest, json.loads(fields[b"event"]))
+                yield json.loads(fields[b"event"])
             if len(entries) < _PAGE:
-                break
+                return
             after = f"({entries[-1][0].decode()}"
-        for held in told(newest, wanted):
-            yield held
+
+    def content(self, data: Mapping[str, Any]) -> object:
+        return data
 
     async def repair(self, events: Sequence[Event]) -> Receipt:
         try:

@@ -1,12 +1,12 @@
 """The interface of all transports."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from adapters.city.core.event import Event
 from adapters.city.core.receipt import Receipt
-from adapters.city.core.reconciliation import Bucket, BucketKey, Holding
+from adapters.city.core.reconciliation import Bucket, BucketKey, Group, Holding
 
 # Deliveries of one second share a commit: what a system gets twice if the adapters are killed, which it has to bear anyway.
 UNCOMMITTED_S: Final = 1.0
@@ -30,15 +30,6 @@ class Unknowable(Exception):
     """What a system holds cannot be found out; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Something that a system holds: a bucket as a sum, or one thing of it."""
-
-    key: BucketKey
-    bucket: Bucket | None = None
-    holding: Holding | None = None
-
-
 class Transport(Protocol):
     """A way to one system."""
 
@@ -58,11 +49,18 @@ class Transport(Protocol):
     async def begin_after(self, delivered: int, cursor: str) -> bool:
         """What was lost is going to be told again after `cursor`; whether that is noted."""
 
-    def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
-        """What the system holds: every thing that it was told and not told to forget.
+    def content(self, data: Mapping[str, Any]) -> object:
+        """As much of an event's data as the system is sent, as JSON could hold it: what is compared."""
 
-        With `wanted` only things of these buckets need be told one by one; without, sums will do. Raises `Unknowable`.
+    def sums(self, wanted: Mapping[BucketKey, int] | None) -> AsyncIterator[tuple[BucketKey, Bucket]]:
+        """What the system holds (every thing that it was told and not told to forget), summed up.
+
+        With `wanted` at least these buckets, parted by so many digits each. A bucket may come in several pieces. Raises
+        `Unknowable`.
         """
+
+    def things(self, wanted: frozenset[BucketKey], digits: Mapping[Group, int]) -> AsyncIterator[tuple[BucketKey, Holding]]:
+        """What it holds of these buckets or parts one by one, as `digits` parts them. Raises `Unknowable`."""
 
     async def repair(self, events: Sequence[Event]) -> Receipt:
         """Hand over events that the system lacks, beside what the feed delivers."""
@@ -81,3 +79,6 @@ class Forgetful:
 
     async def begin_after(self, delivered: int, cursor: str) -> bool:  # noqa: ARG002 # there is nothing to note
         return True
+
+    def content(self, data: Mapping[str, Any]) -> object:
+        return data

@@ -1,6 +1,7 @@
 """Webhooks: a batch of CloudEvents in one POST (`application/cloudevents-batch+json`), signed.
 
-2xx: all of it is taken. 207 with `{"results": [{"id", "status", "detail"?}]}`: each by its status, those not named have failed.
+2xx: all of it is taken. 207 with `{"results": [{"id", "status", "detail"?, "retry_after"?}]}`: each by its status, those not
+named have failed; one with `retry_after` (as in the header: seconds, or a date) is sent again then, nothing else waits for it.
 400, 409, 413, 415 and 422 refuse the batch; anything else is a failure, and Retry-After is heeded. Redirects are not followed:
 where data of the city goes is decided here and not there.
 """
@@ -19,10 +20,10 @@ from adapters.answer_body import read_up_to
 from adapters.city.core.event import Event
 from adapters.city.core.places import WebhookPlace
 from adapters.city.core.receipt import Receipt, Verdict, verdict_of
-from adapters.city.core.reconciliation import Bucket, BucketKey, Holding
+from adapters.city.core.reconciliation import Bucket, BucketKey, Group, Holding
 from adapters.city.core.retry import parse_retry_after
 from adapters.city.core.signature import ID, sign
-from adapters.city.transports.transport import Batch, Forgetful, Held, Unknowable
+from adapters.city.transports.transport import Batch, Forgetful, Unknowable
 
 BATCH_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
 
@@ -59,19 +60,29 @@ class WebhookTransport(Forgetful):
         except (aiohttp.ClientError, OSError) as error:
             return Receipt(Verdict.FAILED, _short(str(error) or type(error).__name__))
 
-    async def holdings(self, wanted: frozenset[BucketKey] | None) -> AsyncIterator[Held]:
-        """`GET holdings_url`: `{"buckets": [{"kind", "prefix", "day", "count", "digest"}]}`; with `?kind=&prefix=&day=`:
-        `{"holdings": [{"subject", "rowversion"}]}`. Signed as deliveries are, over an empty body."""
-        if not self._place.holdings_url:
-            raise Unknowable("its profile has no transport.holdings_url")
+    async def sums(self, wanted: Mapping[BucketKey, int] | None) -> AsyncIterator[tuple[BucketKey, Bucket]]:
+        """`GET holdings_url`: `{"buckets": [{"kind", "prefix", "day", "count", "digest"}]}`; with
+        `?kind=&prefix=&day=&digits=`: `{"buckets": [{"part", "count", "digest"}]}`. Signed as deliveries are, over no body.
+        """
         if wanted is None:
-            for each in await self._fetch("buckets", {}):
-                key = BucketKey(each["kind"], each["prefix"], each["day"])
-                yield Held(key, Bucket(int(each["count"]), int(each["digest"], 16)))
+            for each in await self._fetch("buckets", {}, ("kind", "prefix", "day", "digest")):
+                yield BucketKey(each["kind"], each["prefix"], each["day"]), _bucket(each)
             return
+        for key, digits in sorted(wanted.items()):
+            asked = {**_asked(key), "digits": str(digits)}
+            for each in await self._fetch("buckets", asked, ("part", "digest")):
+                yield key._replace(part=each["part"]), _bucket(each)
+
+    async def things(
+        self,
+        wanted: frozenset[BucketKey],
+        digits: Mapping[Group, int],  # noqa: ARG002 # the part says them
+    ) -> AsyncIterator[tuple[BucketKey, Holding]]:
+        """With `?kind=&prefix=&day=&part=` (empty: all): `{"holdings": [{"subject", "rowversion", "digest"}]}`."""
         for key in sorted(wanted):
-            for each in await self._fetch("holdings", key._asdict()):
-                yield Held(key, holding=Holding(each["subject"], int(each["rowversion"])))
+            asked = {**_asked(key), "part": key.part}
+            for each in await self._fetch("holdings", asked, ("subject", "digest")):
+                yield key, Holding(each["subject"], _whole(each, "rowversion"), each["digest"])
 
     async def repair(self, events: Sequence[Event]) -> Receipt:
         return await self.deliver(Batch(events, 0, "", ""))
@@ -81,8 +92,10 @@ class WebhookTransport(Forgetful):
         if session is not None:
             await session.close()
 
-    async def _fetch(self, member: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The list that an answer holds. Raises `Unknowable`."""
+    async def _fetch(self, member: str, query: Mapping[str, str], texts: Sequence[str]) -> list[dict[str, Any]]:
+        """The list that an answer holds, of objects with these texts. Raises `Unknowable`."""
+        if not self._place.holdings_url:
+            raise Unknowable("its profile has no transport.holdings_url")
         headers = sign(self._place.secret, secrets.token_hex(16), int(time.time()), b"") if self._place.secret else {}
         get = self._open().get(
             self._place.holdings_url, params=query, headers=headers, timeout=self._timeout, allow_redirects=False
@@ -97,6 +110,8 @@ class WebhookTransport(Forgetful):
             raise Unknowable(_short(f"{type(error).__name__}: {error}")) from None
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
             raise Unknowable(f"its answer has no list of {member}")
+        if not all(isinstance(each.get(name), str) for each in found for name in texts):
+            raise Unknowable(f"its {member} want {', '.join(texts)}")
         return found
 
     def _open(self) -> aiohttp.ClientSession:
@@ -109,25 +124,55 @@ class WebhookTransport(Forgetful):
         post = self._open().post(place.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False)
         async with post as answer:
             raw = await read_up_to(answer, MAX_ANSWER_BYTES)
+            asked_s = parse_retry_after(answer.headers.get("Retry-After", ""), time.time())
             if answer.status == HTTPStatus.MULTI_STATUS:
-                return parse_results(raw)
+                return parse_results(raw, asked_s, time.time())
             verdict = verdict_of(answer.status)
             if verdict is Verdict.DELIVERED:
                 return Receipt(verdict)
-            asked_s = parse_retry_after(answer.headers.get("Retry-After", ""), time.time())
             said = (raw or b"").decode(errors="replace").strip()
             return Receipt(verdict, _short(f"{answer.status} {said}".strip()), asked_s)
 
 
-def parse_results(raw: bytes | None) -> Receipt:
-    """The receipt in a 207 answer; one that cannot be read is a failure of the whole batch."""
+def _asked(key: BucketKey) -> Mapping[str, str]:
+    return {"kind": key.kind, "prefix": key.prefix, "day": key.day}
+
+
+def _bucket(each: Mapping[str, Any]) -> Bucket:
+    """Raises `Unknowable`."""
+    try:
+        return Bucket(_whole(each, "count"), int(each["digest"], 16))
+    except ValueError:
+        raise Unknowable(f"its digest is not hexadecimal: {each['digest'][:_DETAIL_CHARS]}") from None
+
+
+def _whole(each: Mapping[str, Any], name: str) -> int:
+    """Raises `Unknowable`."""
+    number = each.get(name)
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise Unknowable(f"its {name} is not a whole number")
+    return number
+
+
+def parse_results(raw: bytes | None, asked_s: float | None = None, now_s: float = 0.0) -> Receipt:
+    """The receipt in a 207 answer that came at `now_s`; one that cannot be read is a failure of the whole batch.
+
+    `asked_s` is what the answer as a whole asks for.
+    """
     try:
         results = json.loads(raw or b"")["results"]
         single = {str(result["id"]): verdict_of(int(result["status"])) for result in results}
+        later = {
+            str(result["id"]): after_s
+            for result in results
+            if single[str(result["id"])] is Verdict.FAILED
+            and (after_s := parse_retry_after(str(result.get("retry_after", "")), now_s)) is not None
+        }
         details = [_detail_of(result) for result in results if single[str(result["id"])] is not Verdict.DELIVERED]
     except (ValueError, TypeError, KeyError):
-        return Receipt(Verdict.FAILED, "207 without readable results")
-    return Receipt(Verdict.FAILED, _short(details[0] if details else "207 without a result for each event"), None, single)
+        return Receipt(Verdict.FAILED, "207 without readable results", asked_s)
+    detail = _short(details[0] if details else "207 without a result for each event")
+    return Receipt(Verdict.FAILED, detail, asked_s, single, later=later)
 
 
 def _detail_of(result: dict[str, Any]) -> str:

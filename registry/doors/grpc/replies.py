@@ -16,6 +16,7 @@ from proto.errors import Reason, Refusal
 from proto.model.account import Account
 from proto.model.change import Table
 from proto.model.job import Job
+from proto.model.notice import Notice
 from proto.model.prefix import Prefix, Registrant
 from proto.model.record import Record
 from proto.tables import unpack_account, unpack_prefix, unpack_registrant
@@ -147,7 +148,10 @@ def _changed_row(row: VisibleRow) -> changes_pb2.ChangedRow:
     return message
 
 
-def _set_noun(message: changes_pb2.ChangedRow, noun: Record | Prefix | Registrant | Account | Job) -> None:
+_NOTICE_FIELDS: Final = tuple(field.name for field in changes_pb2.Notice.DESCRIPTOR.fields)
+
+
+def _set_noun(message: changes_pb2.ChangedRow, noun: Record | Prefix | Registrant | Account | Job | Notice) -> None:
     match noun:
         case Record():
             message.record.CopyFrom(record_message(noun))
@@ -159,3 +163,6 @@ def _set_noun(message: changes_pb2.ChangedRow, noun: Record | Prefix | Registran
             message.account.CopyFrom(account_message(noun))
         case Job():
             message.job.CopyFrom(job_message(noun))
+        case Notice():
+            for name in _NOTICE_FIELDS:
+                setattr(message.notice, name, getattr(noun, name))

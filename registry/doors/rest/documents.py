@@ -12,6 +12,7 @@ from proto.model.change import Table
 from proto.model.feed import Feed, Letter
 from proto.model.filing import Filing
 from proto.model.job import Job, JobState
+from proto.model.notice import Notice
 from proto.model.prefix import Delegation, Prefix, PrefixState, Registrant
 from proto.model.record import Record, State
 from proto.model.source import Source
@@ -234,6 +235,7 @@ _NOUNS: Final[dict[Table, str]] = {
     Table.REGISTRANT: "registrant",
     Table.ACCOUNT: "account",
     Table.JOB: "job",
+    Table.NOTICE: "notice",
 }
 _STATES: Final[Mapping[Table, type[State] | type[PrefixState] | type[JobState]]] = {
     Table.RECORD: State,
@@ -241,6 +243,19 @@ _STATES: Final[Mapping[Table, type[State] | type[PrefixState] | type[JobState]]]
     Table.REGISTRANT: PrefixState,
     Table.JOB: JobState,
 }
+
+
+def notice_document(notice: Notice) -> dict[str, Any]:
+    """A notice."""
+    return {
+        "feed": notice.feed,
+        "kind": notice.kind,
+        "name": notice.name,
+        "data": json.loads(notice.data),
+        "at": render_ms(notice.at_ms),
+        "at_ms": notice.at_ms,
+        "version": notice.version,
+    }
 
 
 def row_document(row: VisibleRow) -> dict[str, Any]:
@@ -254,7 +269,7 @@ def row_document(row: VisibleRow) -> dict[str, Any]:
     return document
 
 
-def noun_document(noun: Record | Prefix | Registrant | Account | Job) -> dict[str, Any]:
+def noun_document(noun: Record | Prefix | Registrant | Account | Job | Notice) -> dict[str, Any]:
     """The document of any noun."""
     if isinstance(noun, Record):
         return record_document(noun)
@@ -262,4 +277,6 @@ def noun_document(noun: Record | Prefix | Registrant | Account | Job) -> dict[st
         return prefix_document(noun)
     if isinstance(noun, Registrant):
         return registrant_document(noun)
+    if isinstance(noun, Notice):
+        return notice_document(noun)
     return account_document(noun) if isinstance(noun, Account) else job_document(noun)

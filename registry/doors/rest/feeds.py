@@ -5,12 +5,12 @@ from typing import Final
 
 from proto.tables import unpack_feed
 from registry.doors.rest.call import Call, parse_limit
-from registry.doors.rest.documents import feed_document, letter_document, standing_document
+from registry.doors.rest.documents import feed_document, letter_document, notice_document, standing_document
 from registry.doors.rest.limits import MAX_LETTERS_BODY_BYTES, MAX_SMALL_BODY_BYTES
 from registry.doors.rest.parameters import AFTER_NAME, IDEMPOTENCY_KEY, LIMIT, WRITE, name_of, page, written
 from registry.doors.rest.render import render_page
 from registry.doors.rest.reply import Reply, reply_json, reply_written
-from registry.doors.rest.requests import parse_feed, parse_letters, parse_note, parse_progress, parse_replay
+from registry.doors.rest.requests import parse_feed, parse_letters, parse_note, parse_notices, parse_progress, parse_replay
 from registry.doors.rest.route import Answer, Body, Parameter, Route
 from registry.service.execute import Written
 from registry.service.registry import Registry
@@ -18,6 +18,7 @@ from registry.service.registry import Registry
 ALL: Final = "/api/v1/feeds"
 ONE: Final = "/api/v1/feeds/{feed}"
 LETTERS: Final = f"{ONE}/letters"
+NOTICES: Final = f"{ONE}/notices"
 _NAME: Final = name_of("feed", "The feed's name.")
 _REQUESTED: Final = Parameter(
     "requested", "query", "Only letters that are to be delivered again.", {"type": "string", "enum": ["true", "false"]}
@@ -49,6 +50,10 @@ class FeedResource:
                   keyed, Body(large, "LetterReplay")),
             Route("GET", LETTERS, "listLetters", tag, "Events that the system refused for good.", self.letters,
                   page("LetterPage"), (_NAME, AFTER_NAME, LIMIT, _REQUESTED)),
+            Route("POST", NOTICES, "storeNotices", tag, "Store what the feed is to tell of the node itself.", self.notify, done,
+                  keyed, Body(large, "NewNotices")),
+            Route("GET", NOTICES, "listNotices", tag, "What the feed tells of the node itself, as it is now.", self.notices,
+                  page("NoticePage"), (_NAME, AFTER_NAME, LIMIT)),
             Route("GET", ONE, "readFeed", tag, "One feed, and how it stands.", self.get,
                   {200: Answer("As it stands.", "FeedStanding")}, (_NAME,)),
         )  # fmt: skip
@@ -86,6 +91,16 @@ class FeedResource:
     async def request(self, call: Call) -> Reply:
         wanted = await call.read(lambda: parse_letters(call.document()))
         return _reply(await self._registry.request_letters(call.context, call.path["feed"], wanted))
+
+    async def notify(self, call: Call) -> Reply:
+        wanted = await call.read(lambda: parse_notices(call.document()))
+        return _reply(await self._registry.store_notices(call.context, call.path["feed"], wanted))
+
+    async def notices(self, call: Call) -> Reply:
+        query = call.query()
+        after, limit = query.get("after", ""), parse_limit(query)
+        found = await self._registry.list_notices(call.context, call.path["feed"], after, limit)
+        return await render_page("notices", found, notice_document)
 
     async def letters(self, call: Call) -> Reply:
         query = call.query()

@@ -1,5 +1,6 @@
 """JSON documents as what the use cases take. Pure; everything wrong is a `Refusal` that names the member."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from enum import IntEnum
@@ -13,6 +14,7 @@ from proto.model.change import START, Position, parse_cursor
 from proto.model.feed import FeedKind
 from proto.model.filing import FilingState
 from proto.model.identifier import SuffixRule
+from proto.model.notice import NoticeKind
 from proto.model.prefix import Delegation, PrefixState
 from proto.model.source import RowFault, RunCounts, SourceState
 from proto.model.value import Value
@@ -20,6 +22,7 @@ from registry.service.accounts import MAX_GRANTS
 from registry.service.delegation import MAX_SITES
 from registry.service.feeds import MAX_LETTERS, Progress, Refused
 from registry.service.filings import MAX_CODE, UpstreamAnswer
+from registry.service.notices import MAX_NOTICES, NewNotice
 from registry.service.patch import Patch
 from registry.service.plan import Draft, RowOutcome, refused
 from registry.service.register import Mode
@@ -173,6 +176,12 @@ def parse_letters(document: Members) -> Sequence[tuple[FeedKind, str]] | None:
     return tuple(_letter_name(each) for each in document.objects("letters", MAX_LETTERS))
 
 
+def parse_notices(document: Members) -> Sequence[NewNotice]:
+    """`{"notices": [{"kind", "name", "data"}]}`."""
+    document.allow(("notices",))
+    return tuple(_notice(each) for each in document.objects("notices", MAX_NOTICES))
+
+
 def parse_home(document: Members) -> str:
     """`{"home"}`."""
     document.allow(("home",))
@@ -254,6 +263,15 @@ def _told(document: Members) -> Told:
 def _letter_name(document: Members) -> tuple[FeedKind, str]:
     document.allow(("kind", "name"))
     return _kind(document), document.text("name")
+
+
+def _notice(document: Members) -> NewNotice:
+    document.allow(("kind", "name", "data"))
+    kind = document.text("kind")
+    if kind not in list(NoticeKind):
+        raise document.refuse("kind", f"one of {', '.join(NoticeKind)} is wanted")
+    data = json.dumps(document.inner("data").document, ensure_ascii=False, separators=(",", ":"))
+    return NewNotice(NoticeKind(kind), document.text("name"), data)
 
 
 def _kind(document: Members) -> FeedKind:

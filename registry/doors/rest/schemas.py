@@ -10,6 +10,7 @@ from proto.model.feed import FeedKind, FeedState
 from proto.model.filing import FilingKind, FilingState
 from proto.model.identifier import SuffixRule
 from proto.model.job import JobState
+from proto.model.notice import NoticeKind
 from proto.model.prefix import PrefixState
 from proto.model.record import State
 from registry.doors.rest.schema_parts import (
@@ -36,6 +37,7 @@ from registry.service.feeds import MAX_LETTERS, MAX_SENTENCE_CHARS
 from registry.service.figures import MAX_DAYS
 from registry.service.filings import DETAILS, MAX_CODE
 from registry.service.lifecycle import FIRST_STATES
+from registry.service.notices import MAX_NOTICES
 from registry.service.plan import Outcome
 from registry.service.register import Mode
 from registry.service.told import MAX_PREFIXES, MAX_TOLD
@@ -172,7 +174,10 @@ _ROW_RESULT: Final = closed(
     {"version": COUNT, "reason": choice(list(Reason)), "field": TEXT, "detail": TEXT},
     about="What became of one row. A refused one has a reason, any other a version.",
 )
-_NOUNS: Final = {"record": "Record", "prefix": "Prefix", "registrant": "Registrant", "account": "Account", "job": "Job"}
+_NOUNS: Final = {
+    "record": "Record", "prefix": "Prefix", "registrant": "Registrant", "account": "Account", "job": "Job", "notice": "Notice",
+}  # fmt: skip
+_NOTICE: Final = {"kind": choice(list(NoticeKind)), "name": TEXT, "data": {"type": "object"}}
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "Value": closed(
@@ -284,6 +289,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
         about="An event that the system of a feed refused for good.",
     ),
     "LetterPage": page_schema("letters", "Letter"),
+    "Notice": closed(
+        {
+            "feed": TEXT,
+            **_NOTICE,
+            "at": TIME,
+            "at_ms": {**COUNT, "description": "The same in milliseconds; grows with every image of the notice."},
+            "version": VERSION,
+        },
+        about="What a feed has to tell of the node itself: figures of a moment or a day, or an alarm.",
+    ),
+    "NoticePage": page_schema("notices", "Notice"),
+    "NewNotices": closed({"notices": items(closed(_NOTICE), MAX_NOTICES)}, about="As they are now."),
     "LetterReplay": closed({}, {"letters": items(_LETTER_NAME, MAX_LETTERS)}, "Which; without the member all."),
     **SOURCE_SCHEMAS,
     "Filing": _FILING,

@@ -184,7 +184,7 @@ async def test_whatever_others_put_into_the_folder_is_no_more_than_unfit(tmp_pat
     place = into(folder).place
     assert isinstance(place, FilesPlace)
     with pytest.raises(Unknowable):
-        _ = [held async for held in FilesTransport("platform", HEAD, place).holdings(None)]
+        _ = [held async for held in FilesTransport("platform", HEAD, place).sums(None)]
 
 
 async def test_a_system_that_collects_goes_on_after_what_is_unfit(node: RestNode, tmp_path: Path) -> None:
