@@ -100,8 +100,7 @@ class PaperDesk:
     async def show(self, context: Context, code: str) -> tuple[Registrant, Papers]:
         """The papers of a registrant, opened.
 
-        Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND, INVALID_STATE without a key, STORE_FAILED if one does
-        not open.
+        Raises `Refusal`: UNAUTHENTICATED, PERMISSION_DENIED, NOT_FOUND, INVALID_STATE without the key or if one does not open.
         """
         enter(context.caller, Action.READ_PAPERS)
         kept = parse_code(code)
@@ -110,7 +109,11 @@ class PaperDesk:
         registrant = find_registrant(self._executor.reader, kept)
         papers = Papers()
         for name, reference in registrant.papers:
-            what = await self._open(kept, Paper(name), reference)
+            try:
+                what = await self._open(kept, Paper(name), reference)
+            except Unopened as unopened:
+                # No failure of the store: it will not pass, and all other papers are as good as ever.
+                raise Refusal(Reason.INVALID_STATE, f"it does not open: {unopened}", name) from None
             papers = papers.put(Paper(name), what) if what is not None else papers
         if registrant.papers:
             facts = {"registrant": kept, "account": context.caller.account, "request_id": context.request_id}
@@ -141,9 +144,7 @@ class PaperDesk:
             return False
         try:
             return await self._open(registrant.code, paper, reference) == what
-        except Refusal as refusal:
-            if refusal.reason is not Reason.STORE_FAILED:
-                raise
+        except Unopened:
             return False
 
     async def _keep(self, code: str, paper: Paper, what: Contact | LegalPerson | bytes | None) -> str:
@@ -156,18 +157,15 @@ class PaperDesk:
         return reference
 
     async def _open(self, code: str, paper: Paper, reference: str) -> Contact | LegalPerson | bytes | None:
-        """A kept paper; None if it was erased since. Raises `Refusal`: INVALID_STATE, STORE_FAILED."""
+        """A kept paper; None if it was erased since. Raises `Unopened`, and `Refusal(INVALID_STATE)` without a key."""
         files, seals = self._ready()
         sealed = await in_thread(files.read, reference)
         if sealed is None:
             await self._executor.catch_up()
             if (paper, reference) not in find_registrant(self._executor.reader, code).papers:
                 return None
-            raise Refusal(Reason.STORE_FAILED, "the file that it is kept in is missing", paper)
-        try:
-            return parse_paper(paper, seals.open(sealed, code, paper, reference))
-        except Unopened as unopened:
-            raise Refusal(Reason.STORE_FAILED, str(unopened), paper) from None
+            raise Unopened("the file that it is kept in is missing")
+        return parse_paper(paper, seals.open(sealed, code, paper, reference))
 
     def _ready(self) -> tuple[PaperFiles, Seals]:
         if self._files is None or self._seals is None:

@@ -26,7 +26,7 @@ ALL: Final = f"{ONE}/papers"
 _CODE: Final = name_of("registrant", "The registrant's code.")
 _KEY: Final = replace(
     IDEMPOTENCY_KEY,
-    description="Taken, and not kept: giving the same again changes nothing, and a key would be kept with a digest of the papers.",
+    description="Taken, and not kept: the same again changes nothing, and a key would be kept with a digest of the papers.",
 )
 
 # Two pictures in base64, and the texts.

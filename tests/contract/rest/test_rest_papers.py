@@ -207,7 +207,7 @@ async def test_a_seal_moved_to_another_registrant_does_not_open(world: World, no
     (theirs,) = files_in(tmp_path) - {mine}
     (tmp_path / "papers" / theirs).write_bytes((tmp_path / "papers" / mine).read_bytes())
     refused = await node("GET", other)
-    assert refused.status == 503
+    assert refused.status == 409
     assert EMAIL not in refused.body.decode()
     # It can still be replaced.
     assert (await node("PATCH", other, {"contact": {"name": "另一个"}})).status == 200
