@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from node.kinds import NO_SECRET
 
 if TYPE_CHECKING:
     from node.config import Config
@@ -32,6 +35,11 @@ def mistakes_in_keys(config: "Config") -> Iterator[str]:
         yield f"node.seal_keys_former: at most {MAX_FORMER_KEYS} keys are of use"
     if former and not key:
         yield "node.seal_keys_former: a former key is of use only beside the present one, node.seal_key"
+
+
+def without_keys(config: "Config") -> "Config":
+    """The same configuration for who opens no seals."""
+    return replace(config, node=replace(config.node, seal_key=NO_SECRET, seal_keys_former=NO_SECRET))
 
 
 def _split(said: str) -> list[str]:
