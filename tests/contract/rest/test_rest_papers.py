@@ -1,6 +1,7 @@
 """Papers over REST: given, read by few, changed, erased, and in clear nowhere but in the answer to who may read them."""
 
 import base64
+import errno
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ from proto.ports import Command
 from proto.tables import pack_registrant, split_image, unpack_registrant
 from proto.v1 import tables_pb2
 from registry.commit.transaction import prepare
+from registry.service import paper_files
 from registry.service.sealing import Seals
 from tests.contract.rest.conftest import make_tokens
 from tests.support.papers import DOCUMENT, EMAIL, KEY, LICENCE, OTHER_KEY, found_below, found_in
@@ -240,3 +242,21 @@ def test_a_row_of_before_there_were_papers_is_read_as_one_without() -> None:
 
 def test_people_do_not_show_in_representations() -> None:
     assert "某" not in repr(Contact("某人"))
+
+
+async def test_a_full_disk_refuses_papers_and_keeps_none(
+    node: RestNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node("PATCH", ONE, {"contact": DOCUMENT["contact"]})
+    before = files_in(tmp_path)
+
+    def full(_: int, __: int) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(paper_files, "check_room", full)
+    refused = await node("PATCH", ONE, DOCUMENT)
+    assert (refused.status, refused.document["reason"]) == (507, "storage_full")
+    assert files_in(tmp_path) == before
+    # To erase takes no room.
+    assert (await node("DELETE", ONE)).status == 200
+    assert files_in(tmp_path) == set()
