@@ -104,6 +104,17 @@ async def test_what_is_changed_leaves_nothing_of_what_it_was(node: RestNode, tmp
     assert read["licence"] == DOCUMENT["licence"]
 
 
+async def test_old_and_new_are_on_the_disk_when_the_row_is_written(world: World, node: RestNode, tmp_path: Path) -> None:
+    await node("PATCH", ONE, {"contact": DOCUMENT["contact"]})
+    (old,) = files_in(tmp_path)
+    seen = list[set[str]]()
+    world.committer.before_commit = lambda: seen.append(files_in(tmp_path))
+    await node("PATCH", ONE, {"contact": {"name": "别人"}})
+    world.committer.before_commit = None
+    ((new,),) = (files_in(tmp_path),)
+    assert seen == [{old, new}]
+
+
 async def test_what_is_erased_is_gone_from_the_disk(node: RestNode, tmp_path: Path) -> None:
     await node("PATCH", ONE, DOCUMENT)
     await node("PATCH", ONE, {"legal_person": None})
