@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from node import kinds
 from node.kinds import NO_SECRET, Kind, Secret
+from node.sealing import mistakes_in_keys
 from proto.errors import Refusal
 from proto.limits import MAX_TTL_S
 from proto.model.day import start_of
@@ -129,6 +130,7 @@ class NodeSection:
     kind: Annotated[NodeKind, kinds.choice(NodeKind)] = NodeKind.SECONDARY
     homed: Annotated[tuple[str, ...], kinds.texts(_check_homed)] = ()
     seal_key: SecretText = NO_SECRET
+    seal_keys_former: SecretText = NO_SECRET
     host: Host = "127.0.0.1"
     metrics_port: Port = 9464
     clock_not_before: Annotated[str, kinds.checked_text(_check_day)] = ""
@@ -312,8 +314,6 @@ def missing_for(key: str, value: Any) -> str:
     match key, value:
         case "node.role", Role.REPLICA:
             return "replicas are not built yet: only primary is"
-        case "node.seal_key", str() if value:
-            return "sealing of secrets is not built yet: leave it empty"
         case "registry.tls_cert" | "registry.tls_key", str() if value:
             return "TLS is not built yet: leave it empty and put a TLS proxy in front"
         case "store.driver", Driver.POSTGRESQL:
@@ -357,6 +357,7 @@ def mistakes_between(config: Config) -> Iterator[str]:
         yield "feeds.profiles: feeds read changes from registry.http_port, which is off"
     if config.sources.profiles and config.registry.http_port is None:
         yield "sources.profiles: sources register through registry.http_port, which is off"
+    yield from mistakes_in_keys(config)
     if config.filing.server:
         yield from _mistakes_in_filing(config)
 

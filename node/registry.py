@@ -21,6 +21,7 @@ from node.control import Assignment
 from node.folder import FEEDS_TOKEN_FILE, FILINGS_TOKEN_FILE, TOKEN_FILE
 from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
+from node.sealing import seal_keys
 from proto.errors import Refusal
 from proto.metrics import Gauge
 from proto.model.day import start_of
@@ -38,6 +39,7 @@ from registry.service.imports.jobs import ImportJobs
 from registry.service.imports.planners import PlannerPool, default_processes
 from registry.service.registry import Registry
 from registry.service.sample.load import load_sample
+from registry.service.sealing import Seals
 from registry.store.port import Unusable
 from resolver.listeners.http.connection import ConnectionServer
 from resolver.listeners.http.limits import HttpLimits
@@ -116,13 +118,16 @@ class RegistryPart:
         await self._view.open()
         archive = Archive(self._data / STREAM)
         self._stops.callback(archive.close)
+        key, former = seal_keys(self._assignment.config)
         registry = Registry(
-            self._view, primary.committer, archive, self._clock, data=self._data, counting=self._metrics.counts_lag_changes
-        )
+            self._view, primary.committer, archive, self._clock, data=self._data,
+            counting=self._metrics.counts_lag_changes, seals=Seals(key, former) if key else None,
+        )  # fmt: skip
         primary.committer.witness = registry.figures.records.see
         self._stops.callback(registry.figures.close)
         self._stops.push_async_callback(registry.access.close)
         await self._first_start(registry)
+        await registry.papers.tidy()
         processes = self._assignment.config.registry.import_processes
         planners = PlannerPool(self._view, default_processes(len(os.sched_getaffinity(0))) if processes is None else processes)
         self._stops.push_async_callback(planners.close)

@@ -20,6 +20,7 @@ from node.control import Assignment
 from node.folder import DataFolder
 from node.observe import Observatory
 from node.reservations import Reservations
+from node.sealing import without_keys
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,8 @@ class Supervisor:
         adapters = [ADAPTERS] if self.config.adapters else []
         for name in (REGISTRY, *workers, *adapters):
             program = Program(self._programs[_kind_of(name)], descriptors)
-            assignment = Assignment(name, self.config, self.ports, self.sample, self._worker_count())
+            config = config_for(name, self.config)
+            assignment = Assignment(name, config, self.ports, self.sample, self._worker_count())
             self._children[name] = Child(program, assignment, self._changed)
 
     def _worker_count(self) -> int:
@@ -189,6 +191,11 @@ class Supervisor:
 
 
 _SECTIONS: Final = ("resolver", "registry", "node")
+
+
+def config_for(name: str, config: Config) -> Config:
+    """What a child is told of the configuration: the keys of seals are for the registry alone."""
+    return config if name == REGISTRY else without_keys(config)
 
 
 def _kind_of(name: str) -> str:

@@ -7,6 +7,7 @@ Names only: whoever opens a file knows what is in it.
     checkpoints/<epoch>-<sequence>/         a whole store as it was after that change; it gets this name when it is complete
     checkpoints/<epoch>-<sequence>.lease    readers of the checkpoint hold a shared flock on it; who deletes, an exclusive one
     tallies/<worker>-<time>-<random>        how often identifiers were asked for (`proto.tally`), until it is taken
+    papers/<reference>                      papers of registrants, sealed (`registry.service.paper_files`)
     access/<day>.log                        who of the city has read what (`registry.service.access_files`)
     readings/<worker>-<time>-<random>       the same of what workers have shown (`proto.access_line`), until it is taken
     projections/<name>                      what is worked out of the stream, and can be worked out again
@@ -33,6 +34,7 @@ RUN: Final = "run"
 TALLIES: Final = "tallies"
 PROJECTIONS: Final = "projections"
 ACCESS: Final = "access"
+PAPERS: Final = "papers"
 READINGS: Final = "readings"
 READINGS_FULL: Final = "run/readings.full"
 

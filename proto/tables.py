@@ -68,6 +68,7 @@ def pack_registrant(registrant: Registrant) -> bytes:
         state=registrant.state,
         created_ms=registrant.created_ms,
         changed_ms=registrant.changed_ms,
+        papers=[tables_pb2.PaperImage(paper=paper, reference=reference) for paper, reference in registrant.papers],
     )
     return frame_image(registrant.version, message.SerializeToString())
 
@@ -75,7 +76,15 @@ def pack_registrant(registrant: Registrant) -> bytes:
 def unpack_registrant(image: bytes) -> Registrant:
     version, body = split_image(image)
     message = tables_pb2.RegistrantImage.FromString(body)
-    return Registrant(message.code, message.name, PrefixState(message.state), version, message.created_ms, message.changed_ms)
+    return Registrant(
+        message.code,
+        message.name,
+        PrefixState(message.state),
+        version,
+        message.created_ms,
+        message.changed_ms,
+        tuple((each.paper, each.reference) for each in message.papers),
+    )
 
 
 def pack_account(account: Account) -> bytes:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Final, Protocol
 
-from node.cli import check, city, demo, exports, feeds, filings, imports, nouns, resolve, serve, sources, status, verify
+from node.cli import check, city, demo, exports, feeds, filings, imports, nouns, papers, resolve, serve, sources, status, verify
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
 from node.cli.table import printable
 
@@ -38,6 +38,7 @@ COMMANDS: Final = MappingProxyType[str, Command](
         "import": imports,
         "export": exports,
         **nouns.COMMANDS,
+        "papers": papers,
         "feed": feeds,
         "source": sources,
         "filing": filings,

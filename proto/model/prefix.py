@@ -72,7 +72,10 @@ def normalise(identifier: Identifier, home: Prefix | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Registrant:
-    """An enterprise, keyed by its unified social credit code (USCC, GB 32100) or another code it is known by."""
+    """An enterprise, keyed by its unified social credit code (USCC, GB 32100) or another code it is known by.
+
+    `papers` are the references of its papers (`proto.model.papers`), by paper.
+    """
 
     code: str
     name: str
@@ -80,3 +83,4 @@ class Registrant:
     version: int
     created_ms: int
     changed_ms: int
+    papers: tuple[tuple[str, str], ...] = ()

@@ -838,6 +838,153 @@ class RegistrantWritten(_message.Message):
 Global___RegistrantWritten: _TypeAlias = RegistrantWritten  # noqa: Y015
 
 @_typing.final
+class Contact(_message.Message):
+    """Whom to call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """of the person"""
+    email: _builtins.str
+    """its address"""
+    phone: _builtins.str
+    """its number"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        email: _builtins.str = ...,
+        phone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "name", b"name", "phone", b"phone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contact: _TypeAlias = Contact  # noqa: Y015
+
+@_typing.final
+class LegalPerson(_message.Message):
+    """Who answers for an enterprise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ID_TYPE_FIELD_NUMBER: _builtins.int
+    ID_NUMBER_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """of the person"""
+    id_type: _builtins.str
+    """the upstream's number of a kind of document"""
+    id_number: _builtins.str
+    """of that document"""
+    picture: _builtins.bytes
+    """of that document: JPEG, PNG or BMP, or empty"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        id_type: _builtins.str = ...,
+        id_number: _builtins.str = ...,
+        picture: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id_number", b"id_number", "id_type", b"id_type", "name", b"name", "picture", b"picture"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LegalPerson: _TypeAlias = LegalPerson  # noqa: Y015
+
+@_typing.final
+class Papers(_message.Message):
+    """Data about people: sealed where it is kept, and shown to who files it alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTACT_FIELD_NUMBER: _builtins.int
+    LEGAL_PERSON_FIELD_NUMBER: _builtins.int
+    LICENCE_FIELD_NUMBER: _builtins.int
+    licence: _builtins.bytes
+    """picture of the business licence: JPEG, PNG or BMP; absent: there is none"""
+    @_builtins.property
+    def contact(self) -> Global___Contact:
+        """absent: there is none"""
+
+    @_builtins.property
+    def legal_person(self) -> Global___LegalPerson:
+        """absent: there is none"""
+
+    def __init__(
+        self,
+        *,
+        contact: Global___Contact | None = ...,
+        legal_person: Global___LegalPerson | None = ...,
+        licence: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_contact", b"_contact", "_legal_person", b"_legal_person", "_licence", b"_licence", "contact", b"contact", "legal_person", b"legal_person", "licence", b"licence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contact", b"_contact", "_legal_person", b"_legal_person", "_licence", b"_licence", "contact", b"contact", "legal_person", b"legal_person", "licence", b"licence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__contact: _TypeAlias = _typing.Literal["contact"]  # noqa: Y015
+    _WhichOneofArgType__contact: _TypeAlias = _typing.Literal["_contact", b"_contact"]  # noqa: Y015
+    _WhichOneofReturnType__legal_person: _TypeAlias = _typing.Literal["legal_person"]  # noqa: Y015
+    _WhichOneofArgType__legal_person: _TypeAlias = _typing.Literal["_legal_person", b"_legal_person"]  # noqa: Y015
+    _WhichOneofReturnType__licence: _TypeAlias = _typing.Literal["licence"]  # noqa: Y015
+    _WhichOneofArgType__licence: _TypeAlias = _typing.Literal["_licence", b"_licence"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__contact) -> _WhichOneofReturnType__contact | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__legal_person) -> _WhichOneofReturnType__legal_person | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__licence) -> _WhichOneofReturnType__licence | None: ...
+
+Global___Papers: _TypeAlias = Papers  # noqa: Y015
+
+@_typing.final
+class ChangePapersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    PAPERS_FIELD_NUMBER: _builtins.int
+    ERASE_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """the registrant's"""
+    expected_version: _builtins.int
+    """as in Draft"""
+    @_builtins.property
+    def papers(self) -> Global___Papers:
+        """what is absent stays as it is"""
+
+    @_builtins.property
+    def erase(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """contact, legal_person, licence"""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        papers: Global___Papers | None = ...,
+        erase: _abc.Iterable[_builtins.str] | None = ...,
+        expected_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "papers", b"papers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "code", b"code", "erase", b"erase", "expected_version", b"expected_version", "papers", b"papers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___ChangePapersRequest: _TypeAlias = ChangePapersRequest  # noqa: Y015
+
+@_typing.final
 class ListRegistrantsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

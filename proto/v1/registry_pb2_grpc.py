@@ -129,6 +129,16 @@ class RegistryStub:
                 request_serializer=proto_dot_v1_dot_registry__pb2.NameRequest.SerializeToString,
                 response_deserializer=proto_dot_v1_dot_model__pb2.Registrant.FromString,
                 _registered_method=True)
+        self.ChangePapers = channel.unary_unary(
+                '/biaojie.v1.Registry/ChangePapers',
+                request_serializer=proto_dot_v1_dot_registry__pb2.ChangePapersRequest.SerializeToString,
+                response_deserializer=proto_dot_v1_dot_registry__pb2.RegistrantWritten.FromString,
+                _registered_method=True)
+        self.GetPapers = channel.unary_unary(
+                '/biaojie.v1.Registry/GetPapers',
+                request_serializer=proto_dot_v1_dot_registry__pb2.NameRequest.SerializeToString,
+                response_deserializer=proto_dot_v1_dot_registry__pb2.Papers.FromString,
+                _registered_method=True)
         self.ListRegistrants = channel.unary_unary(
                 '/biaojie.v1.Registry/ListRegistrants',
                 request_serializer=proto_dot_v1_dot_registry__pb2.ListRequest.SerializeToString,
@@ -307,6 +317,20 @@ class RegistryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangePapers(self, request, context):
+        """Gives or erases papers of a registrant. An idempotency key is not kept for it: done again it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPapers(self, request, context):
+        """The papers of a registrant, opened.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRegistrants(self, request, context):
         """Registrants, by code.
         """
@@ -457,6 +481,16 @@ def add_RegistryServicer_to_server(servicer, server):
                     servicer.GetRegistrant,
                     request_deserializer=proto_dot_v1_dot_registry__pb2.NameRequest.FromString,
                     response_serializer=proto_dot_v1_dot_model__pb2.Registrant.SerializeToString,
+            ),
+            'ChangePapers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePapers,
+                    request_deserializer=proto_dot_v1_dot_registry__pb2.ChangePapersRequest.FromString,
+                    response_serializer=proto_dot_v1_dot_registry__pb2.RegistrantWritten.SerializeToString,
+            ),
+            'GetPapers': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPapers,
+                    request_deserializer=proto_dot_v1_dot_registry__pb2.NameRequest.FromString,
+                    response_serializer=proto_dot_v1_dot_registry__pb2.Papers.SerializeToString,
             ),
             'ListRegistrants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRegistrants,
@@ -972,6 +1006,60 @@ class Registry:
             '/biaojie.v1.Registry/GetRegistrant',
             proto_dot_v1_dot_registry__pb2.NameRequest.SerializeToString,
             proto_dot_v1_dot_model__pb2.Registrant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePapers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/biaojie.v1.Registry/ChangePapers',
+            proto_dot_v1_dot_registry__pb2.ChangePapersRequest.SerializeToString,
+            proto_dot_v1_dot_registry__pb2.RegistrantWritten.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPapers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/biaojie.v1.Registry/GetPapers',
+            proto_dot_v1_dot_registry__pb2.NameRequest.SerializeToString,
+            proto_dot_v1_dot_registry__pb2.Papers.FromString,
             options,
             channel_credentials,
             insecure,

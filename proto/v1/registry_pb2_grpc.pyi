@@ -77,6 +77,10 @@ class RegistryStub:
     """Moves a registrant along its life cycle, as MovePrefix does."""
     GetRegistrant: _grpc.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Registrant]
     """One registrant, by its code."""
+    ChangePapers: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ChangePapersRequest, _registry_pb2.RegistrantWritten]
+    """Gives or erases papers of a registrant. An idempotency key is not kept for it: done again it changes nothing."""
+    GetPapers: _grpc.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _registry_pb2.Papers]
+    """The papers of a registrant, opened."""
     ListRegistrants: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListRegistrantsResponse]
     """Registrants, by code."""
     CreateAccount: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateAccountRequest, _registry_pb2.AccountWritten]
@@ -144,6 +148,10 @@ class RegistryAsyncStub(RegistryStub):
     """Moves a registrant along its life cycle, as MovePrefix does."""
     GetRegistrant: _aio.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _model_pb2.Registrant]  # type: ignore[assignment]
     """One registrant, by its code."""
+    ChangePapers: _aio.UnaryUnaryMultiCallable[_registry_pb2.ChangePapersRequest, _registry_pb2.RegistrantWritten]  # type: ignore[assignment]
+    """Gives or erases papers of a registrant. An idempotency key is not kept for it: done again it changes nothing."""
+    GetPapers: _aio.UnaryUnaryMultiCallable[_registry_pb2.NameRequest, _registry_pb2.Papers]  # type: ignore[assignment]
+    """The papers of a registrant, opened."""
     ListRegistrants: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListRequest, _registry_pb2.ListRegistrantsResponse]  # type: ignore[assignment]
     """Registrants, by code."""
     CreateAccount: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateAccountRequest, _registry_pb2.AccountWritten]  # type: ignore[assignment]
@@ -310,6 +318,22 @@ class RegistryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.Registrant, _abc.Awaitable[_model_pb2.Registrant]]:
         """One registrant, by its code."""
+
+    @_abc_1.abstractmethod
+    def ChangePapers(
+        self,
+        request: _registry_pb2.ChangePapersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.RegistrantWritten, _abc.Awaitable[_registry_pb2.RegistrantWritten]]:
+        """Gives or erases papers of a registrant. An idempotency key is not kept for it: done again it changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetPapers(
+        self,
+        request: _registry_pb2.NameRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.Papers, _abc.Awaitable[_registry_pb2.Papers]]:
+        """The papers of a registrant, opened."""
 
     @_abc_1.abstractmethod
     def ListRegistrants(

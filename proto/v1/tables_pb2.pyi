@@ -76,11 +76,16 @@ class RegistrantImage(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATED_MS_FIELD_NUMBER: _builtins.int
     CHANGED_MS_FIELD_NUMBER: _builtins.int
+    PAPERS_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     name: _builtins.str
     state: _builtins.int
     created_ms: _builtins.int
     changed_ms: _builtins.int
+    @_builtins.property
+    def papers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaperImage]:
+        """in order of their names"""
+
     def __init__(
         self,
         *,
@@ -89,14 +94,39 @@ class RegistrantImage(_message.Message):
         state: _builtins.int = ...,
         created_ms: _builtins.int = ...,
         changed_ms: _builtins.int = ...,
+        papers: _abc.Iterable[Global___PaperImage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "code", b"code", "created_ms", b"created_ms", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_ms", b"changed_ms", "code", b"code", "created_ms", b"created_ms", "name", b"name", "papers", b"papers", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegistrantImage: _TypeAlias = RegistrantImage  # noqa: Y015
+
+@_typing.final
+class PaperImage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAPER_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    paper: _builtins.str
+    """contact, legal_person, licence"""
+    reference: _builtins.str
+    """what it is found under; says nothing of what it holds"""
+    def __init__(
+        self,
+        *,
+        paper: _builtins.str = ...,
+        reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paper", b"paper", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaperImage: _TypeAlias = PaperImage  # noqa: Y015
 
 @_typing.final
 class GroupGrantImage(_message.Message):

@@ -27,6 +27,8 @@ class Action(StrEnum):
     ADMINISTER_PREFIX = "create or change prefixes"
     READ_REGISTRANT = "read registrants"
     ADMINISTER_REGISTRANT = "create or change registrants"
+    READ_PAPERS = "read papers"
+    ADMINISTER_PAPERS = "give or erase papers"
     READ_ACCOUNT = "read accounts"
     ADMINISTER_ACCOUNT = "create or change accounts"
     ROTATE_OWN_KEY = "change its own key"
@@ -80,6 +82,8 @@ TABLE: Final[dict[Action, tuple[Reach, Reach, Reach, Reach, Reach, Reach]]] = {
     Action.ADMINISTER_PREFIX:      (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
     Action.READ_REGISTRANT:        (_NOTHING, _SHARED,  _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
     Action.ADMINISTER_REGISTRANT:  (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
+    Action.READ_PAPERS:            (_NOTHING, _NOTHING, _WHOLE,   _NOTHING, _WHOLE,   _WHOLE),
+    Action.ADMINISTER_PAPERS:      (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
     Action.READ_ACCOUNT:           (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE,   _WHOLE),
     Action.ADMINISTER_ACCOUNT:     (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _WHOLE),
     Action.ROTATE_OWN_KEY:         (_NOTHING, _WHOLE,   _WHOLE,   _WHOLE,   _WHOLE,   _WHOLE),

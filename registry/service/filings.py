@@ -55,7 +55,7 @@ MAX_DETAIL_BYTES: Final = 2_048
 DETAILS: Final = (
     "type", "name_en", "province", "city", "county", "address", "address_en", "website", "description",
 )  # fmt: skip
-"""What the operator may add to a registrant's filing: nothing about people, which would have to be sealed."""
+"""What the operator may add to a registrant's filing: nothing about people, which is sealed (`registry.service.papers`)."""
 
 
 # Audits take people hours or days. Where it is not even known whether one is going on, it is asked anew after this; the alarm
@@ -230,7 +230,9 @@ def _subjects(reader: RecordReader, home: str) -> Iterator[_Subject]:
             continue
         registrant = unpack_registrant(image)
         if registrant.state is PrefixState.APPROVED:
-            content = {"code": code, "name": registrant.name}
+            # References: what they stand for is sealed, and a change of it is another reference.
+            papers = {"papers": dict(registrant.papers)} if registrant.papers else {}
+            content = {"code": code, "name": registrant.name, **papers}
             yield _Subject(FilingKind.REGISTRANT, code, code, registrant.version, content)
     for name, image in reader.images(Table.PREFIX).items():
         if not name.startswith(f"{home}.") or _is_told(filings, FilingKind.PREFIX, name, image):

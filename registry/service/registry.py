@@ -42,6 +42,8 @@ from registry.service.filing_listing import EVERY_FILING, FilingCounts, Wanted
 from registry.service.filings import UpstreamAnswer
 from registry.service.listing import Page
 from registry.service.notices import NewNotice
+from registry.service.paper_files import PaperFiles
+from registry.service.papers import PaperDesk
 from registry.service.patch import Patch, plan_patch
 from registry.service.plan import Draft, Plan, RowOutcome, plan_registrations
 from registry.service.read import list_records, read_record
@@ -49,6 +51,7 @@ from registry.service.readings import ReadingDesk
 from registry.service.register import Mode, plan_all_or_nothing, plan_registration
 from registry.service.registrants import parse_whose
 from registry.service.retire import plan_retirement
+from registry.service.sealing import Seals
 from registry.service.suspend import plan_resumption, plan_suspension
 
 
@@ -64,14 +67,17 @@ class Registry:
         make_secret: Callable[[], str] = new_secret,
         data: Path | None = None,
         counting: Gauge | None = None,
+        seals: Seals | None = None,
     ) -> None:
-        """`data` is the node's folder; without one nothing is kept beside the store. `counting` is told how far counts lag."""
+        """`data` is the node's folder; without one nothing is kept beside the store. `counting` is told how far counts lag;
+        without `seals` no papers are taken."""
         self.executor = Executor(reader, committer, stream, clock)
         self._reader = reader
         self._stream = stream
         self._follower = Follower(reader, stream, clock)
         self._make_secret = make_secret
         self.figures = Figures(self.executor, stream, data, counting)
+        self.papers = PaperDesk(self.executor, PaperFiles(data / places.PAPERS) if data is not None else None, seals)
         self.access = AccessLog(data / places.ACCESS if data is not None else None, clock)
         self.readings: ReadingDesk | None = None
         if data is not None:

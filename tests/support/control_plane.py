@@ -16,9 +16,11 @@ from registry.commit.primary import Primary
 from registry.service.bootstrap import OPERATOR_ACCOUNT, bootstrap
 from registry.service.context import Context
 from registry.service.registry import Registry
+from registry.service.sealing import Seals
 from resolver.view.archive import Archive
 from resolver.view.layers import Watcher
 from resolver.view.view import View
+from tests.support.papers import KEY
 
 HOME = "88.118"
 ACME = "88.118.1001"
@@ -48,7 +50,7 @@ class ControlPlane:
         archive = Archive(self.data / places.STREAM)
         self._closing.callback(archive.close)
         self.committer = primary.committer
-        self.registry = Registry(self.view, self.committer, archive, clock, data=self.data)
+        self.registry = Registry(self.view, self.committer, archive, clock, data=self.data, seals=Seals(KEY))
         primary.committer.witness = self.registry.figures.records.see
         self._closing.push_async_callback(self.registry.access.close)
         await bootstrap(self.registry.executor, [HOME], {OPERATOR_ACCOUNT: self.data / "operator-token"})

@@ -6,6 +6,7 @@ What the real parts do about speed and crashes is missing; what they promise is 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from proto import keys
 from proto.model.account import ANONYMOUS, Account, Caller, GroupGrant, Role
@@ -19,6 +20,7 @@ from proto.tables import unpack_account, unpack_memory, unpack_prefix
 from registry.commit.transaction import conflict_of, idempotency_keys, prepare, replay
 from registry.service.context import Context
 from registry.service.registry import Registry
+from registry.service.sealing import Seals
 from registry.store.memory import MemoryStore
 from registry.store.port import Mismatch
 from tests.support.reader import NOW_MS, StoppedClock
@@ -164,14 +166,15 @@ class StoreCommitter:
 class World:
     """A registry with a homed prefix (88.118), two registrants and a prefix of each: 88.118.1001 and 88.118.1002."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path | None = None, seals: Seals | None = None) -> None:
         self.clock = WallClock()
         self.store = MemoryStore(Head("node-1", Position(1, 0), NOW_MS, NO_CHAIN))
         self.view = StoreView(self.store)
         self.committer = StoreCommitter(self.store, self.view, self.clock)
         self.stream = StoreStream(self.store)
         self._secrets = 0
-        self.registry = Registry(self.view, self.committer, self.stream, self.clock, self._make_secret)
+        parts = (self.view, self.committer, self.stream, self.clock, self._make_secret)
+        self.registry = Registry(*parts, data=data, seals=seals)
 
     async def furnish(self) -> "World":
         registry, operator = self.registry, Context(OPERATOR, "setting-up")

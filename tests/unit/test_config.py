@@ -99,7 +99,7 @@ def test_a_missing_file_is_a_mistake(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("node.role", "replica"), ("node.seal_key", "k"), ("registry.tls_cert", "c"),
+        ("node.role", "replica"), ("registry.tls_cert", "c"),
         ("registry.tls_key", "k"), ("store.driver", "postgresql"), ("store.dsn", "postgresql://x"),
     ],
 )  # fmt: skip
@@ -119,6 +119,9 @@ def test_what_is_not_built_yet_is_refused_by_name(key: str, value: str) -> None:
         ("upstream.networks", "10.0.0.1/8", "is not a network"),
         ("upstream.inner_networks", "10.0.0.1/8", "is not a network"),
         ("upstream.timeout_s", "0", "is not between"),
+        ("node.seal_key", "a password", "64 hexadecimal digits are wanted"),
+        ("node.seal_key", "ab" * 31, "64 hexadecimal digits are wanted"),
+        ("node.seal_keys_former", "ab" * 32, "of use only beside the present one"),
         ("redis.url", "redis://x:port", "is wanted"),
         ("redis.url", "redis://", "is wanted"),
         ("redis.url", "127.0.0.1:6379", "is wanted"),

@@ -27,6 +27,8 @@ EXPECTED = {
     Action.ADMINISTER_PREFIX: "-----w",
     Action.READ_REGISTRANT: "-sw-ww",
     Action.ADMINISTER_REGISTRANT: "-----w",
+    Action.READ_PAPERS: "--w-ww",
+    Action.ADMINISTER_PAPERS: "-----w",
     Action.READ_ACCOUNT: "----ww",
     Action.ADMINISTER_ACCOUNT: "-----w",
     Action.ROTATE_OWN_KEY: "-wwwww",

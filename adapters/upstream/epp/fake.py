@@ -15,7 +15,7 @@ import ssl
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -42,7 +42,7 @@ from adapters.upstream.epp.core.commands import (
 from adapters.upstream.epp.core.document import ENT, PREFIX, STATISTICS
 from adapters.upstream.epp.core.frames import FrameReader, compose_frame
 from adapters.upstream.epp.core.malformed import Malformed
-from adapters.upstream.epp.core.objects import DayReport, Enterprise, EnterpriseChange, PrefixFigures, PrefixGrant
+from adapters.upstream.epp.core.objects import DayReport, Enterprise, PrefixFigures, PrefixGrant
 from adapters.upstream.epp.core.replies import (
     EntityData,
     Greeting,
@@ -53,7 +53,17 @@ from adapters.upstream.epp.core.replies import (
     compose_response,
 )
 from adapters.upstream.epp.core.verdict import BYE, EXISTS, MESSAGE, MISSING, NO_MESSAGES, NOT_YOURS, OK
-from adapters.upstream.epp.fake_books import AT_GREETING, OURS, UNDONE, Books, Misbehaviour, is_held, is_in_audit
+from adapters.upstream.epp.fake_books import (
+    AT_GREETING,
+    OURS,
+    UNDONE,
+    Books,
+    Misbehaviour,
+    is_held,
+    is_in_audit,
+    no_to_papers,
+    plain,
+)
 
 SERVER: Final = "business management system (stand-in)"
 _READ_BYTES: Final = 64 * 1024
@@ -81,7 +91,7 @@ class BusinessSystem:
         """Whether the auditor lies down and decides nothing."""
         self.forgets = forgets
         """Whether it knows no transaction again."""
-        self.rejects: set[str] = set()
+        self.rejects, self.sentence = set[str](), "资料不符"
         self.objects: tuple[str, ...] = (ENT, PREFIX, STATISTICS)
         """The namespaces that it says it knows."""
         self.misbehaviours: deque[Misbehaviour] = deque()
@@ -125,7 +135,7 @@ class BusinessSystem:
             return
         for transaction, taken in list(self.books.audits.items()):
             is_bad = taken["name"] in self.rejects
-            result, message = ("0", "资料不符") if is_bad else ("1", "审核通过")
+            result, message = ("0", self.sentence) if is_bad else ("1", "审核通过")
             self._write({"do": "audit", "transaction": transaction, "result": result, "message": message})
 
     def state(self) -> dict[str, Any]:
@@ -299,12 +309,12 @@ class BusinessSystem:
                 what, name = "report", command.day
                 content = {each.prefix: [each.registered, each.active, each.added, each.resolved] for each in command.figures}
                 no = (EXISTS, "统计已存在") if name in books.reports else None
-        if no is not None:
+        if (no := no or no_to_papers(content)) is not None:
             return Response(*no, transaction, self._name())
         self._write({
             "do": "take", "what": what, "name": name, "entity": entity, "transaction": transaction,
             "server_transaction": self._name(), "is_update": isinstance(command, UpdateEnterprise | UpdatePrefix),
-            "content": _plain(content),
+            "content": plain(content),
         })  # fmt: skip
         answer = books.answers[transaction]
         self.audit()
@@ -380,13 +390,6 @@ class Client:
 
     is_known: bool = False
     is_done: bool = False
-
-
-def _plain(content: object) -> object:
-    """What JSON can hold; pictures are not kept."""
-    if isinstance(content, Enterprise | EnterpriseChange):
-        return {name: value for name, value in asdict(content).items() if isinstance(value, str) and value}
-    return content
 
 
 async def serve(system: BusinessSystem, port: int, control_port: int) -> None:

@@ -1,15 +1,21 @@
 """What the stand-in holds, as events make it, and the ways in which it may be rude."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from adapters.upstream.epp.core.objects import Enterprise, EnterpriseChange, Image
 from adapters.upstream.epp.core.replies import Audit, Data, EntityData, PrefixData, Response
 from adapters.upstream.epp.core.verdict import OK, PENDING
+from proto.model.papers import picture_type
+from proto.sm3 import sm3
 
 REJECTED: Final = "0"
 """auditResult of a no."""
+
+_MISSING_PARAMETER: Final = 2003
+_BAD_VALUE: Final = 2005
 
 OURS: Final = "ours"
 """Who reported an enterprise: the node that this system is asked by, or somebody else."""
@@ -123,3 +129,35 @@ def is_held(entries: Mapping[str, Mapping[str, Any]], name: str) -> bool:
 def is_in_audit(books: Books, name: str) -> bool:
     """Whether the auditor has something of this name before him."""
     return any(taken["name"] == name for taken in books.audits.values())
+
+
+def no_to_papers(content: object) -> tuple[int, str] | None:
+    """What is wrong with papers of an enterprise, beyond what the schema says."""
+    if not isinstance(content, Enterprise | EnterpriseChange):
+        return None
+    person, contact = content.legal_person, content.contact
+    if person is not None and not (person.name and person.id_number):
+        return _MISSING_PARAMETER, "法人信息不全"
+    if contact is not None and not (contact.name or contact.email or contact.phone):
+        return _MISSING_PARAMETER, "联系人信息不全"
+    pictures = (content.licence, person.image if person is not None else None)
+    if any(image is not None and picture_type(image.data) != image.type for image in pictures):
+        return _BAD_VALUE, "图片类型不符"
+    return None
+
+
+def plain(content: object) -> object:
+    """What JSON can hold; of pictures, their type and digest."""
+    if isinstance(content, Enterprise | EnterpriseChange):
+        texts: dict[str, object] = {name: value for name, value in asdict(content).items() if isinstance(value, str) and value}
+        if content.contact is not None:
+            texts["contact"] = asdict(content.contact)
+        if content.legal_person is not None:
+            person = content.legal_person
+            texts["legal_person"] = {**asdict(person), "image": _digest_of(person.image)}
+        return texts | ({"licence": _digest_of(content.licence)} if content.licence is not None else {})
+    return content
+
+
+def _digest_of(image: Image | None) -> str:
+    return f"{image.type} {sm3(image.data).hex()}" if image is not None else ""

@@ -22,6 +22,7 @@ from adapters.upstream.epp.client import LinkDown, Session, open_session
 from adapters.upstream.epp.core.commands import Acknowledge, Poll, Telling
 from adapters.upstream.epp.core.document import STATISTICS
 from adapters.upstream.epp.core.malformed import Malformed
+from adapters.upstream.epp.core.papers import ToldPapers, hide_in
 from adapters.upstream.epp.core.replies import Audit, EntityData, Response
 from adapters.upstream.epp.core.retry import RetryPolicy
 from adapters.upstream.epp.core.settle import Outcome, Part, find, settle
@@ -209,8 +210,8 @@ class Filings:
             self._failures.pop(filing.key, None)  # whatever failed before was another transaction
         if time.monotonic() < self._failures.get(filing.key, (0, 0.0))[1]:
             return 0
-        entity = await self._entity_for(filing)
-        if entity is None:
+        entity, papers = await self._entity_for(filing), await self._papers_for(filing)
+        if entity is None or papers is None:
             return 0
         if not session.is_open:
             raise LinkDown("it hung up")
@@ -218,11 +219,11 @@ class Filings:
             if filing.state == "draft":
                 filing = await self._client.submit(filing, _new_transaction())
                 self._fresh.add(filing.transaction)
-            document = await self._send(session, filing, entity)
+            document = await self._send(session, filing, entity, papers)
         except Malformed as malformed:
             document = unsaid_of(str(malformed))
         except LinkDown:
-            self._fail_filing(filing)
+            self._fail(filing.key)
             raise
         except NotTaken as not_taken:
             if not_taken.reason in _SHUT_OUT:
@@ -231,7 +232,7 @@ class Filings:
         self._link_failures = 0
         if document is None:
             self._metrics.filing_answers.labels("failed").inc()
-            self._fail_filing(filing)
+            self._fail(filing.key)
             return 0
         return await self._store(filing, document)
 
@@ -244,7 +245,7 @@ class Filings:
             if not_taken.reason in _SHUT_OUT:
                 raise
             log.error("the registry does not take an answer", extra={"filing": filing.key, "why": str(not_taken)})
-            self._fail_filing(filing)
+            self._fail(filing.key)
             return 0
         self._fresh.discard(filing.transaction)
         self._failures.pop(filing.key, None)
@@ -257,16 +258,33 @@ class Filings:
         registrant = await self._client.filing("registrant", filing.registrant)
         return registrant.entity if registrant is not None and registrant.is_known and registrant.entity else None
 
-    async def _send(self, session: Session, filing: StoredFiling, entity: str) -> Document | None:
+    async def _papers_for(self, filing: StoredFiling) -> ToldPapers | None:
+        """The papers that a filing names; None if they cannot be had, which does not pass by itself."""
+        name = f"{filing.key}, papers"
+        if time.monotonic() < self._failures.get(name, (0, 0.0))[1]:
+            return None
+        try:
+            papers = await self._client.papers(filing)
+        except NotTaken as not_taken:
+            if not_taken.reason in _SHUT_OUT:
+                raise
+            self.hindrance = f"{name}: {not_taken}"
+            log.error("papers cannot be told", extra={"filing": filing.key, "why": str(not_taken)})
+            self._fail(name)
+            return None
+        self._failures.pop(name, None)
+        return papers
+
+    async def _send(self, session: Session, filing: StoredFiling, entity: str, papers: ToldPapers) -> Document | None:
         """Tell a filing; what the registry is told of the answer, None if it is to be told again. Raises `LinkDown`."""
         content, user, part = filing.content, self._place.client, self._part_in(filing)
         command: Telling
         if filing.is_update:
-            command = update_of(filing.kind, content, filing.approved_content, self._home, entity, user)
+            command = update_of(filing.kind, content, filing.approved_content, self._home, entity, user, papers)
         else:
-            command = create_of(filing.kind, content, self._home, entity)
+            command = create_of(filing.kind, content, self._home, entity, papers)
         self._fresh.discard(filing.transaction)
-        response = await session.ask(command, filing.transaction)
+        response = hide_in(await session.ask(command, filing.transaction), papers)
         verdict = verdict_of(response.code)
         if verdict is Verdict.FAILED:
             if ends_login(response.code):
@@ -338,6 +356,8 @@ class Filings:
             self._metrics.filing_answers.labels("unknown").inc()
             log.error("an audit of a filing that is not here", extra={**facts, "entity": audit.entity, "prefix": audit.prefix})
             return
+        audit = hide_in(audit, await self._papers_for(filing))
+        facts["said"] = audit.message
         if not is_about(audit, filing):
             self._metrics.filing_answers.labels("unknown").inc()
             log.error("an audit of our transaction, about something else", extra={**facts, "filing": filing.key})
@@ -367,10 +387,10 @@ class Filings:
         self._not_before = time.monotonic() + delay_s
         self.hindrance = f"{why}; attempt {self._link_failures + 1} after {delay_s:.1f} s"
 
-    def _fail_filing(self, filing: StoredFiling) -> None:
+    def _fail(self, name: str) -> None:
         """Others go first next time."""
-        count = self._failures.get(filing.key, (0, 0.0))[0] + 1
-        self._failures[filing.key] = (count, time.monotonic() + self._filing_retry.delay_s(count, random()))  # noqa: S311 # jitter
+        count, _ = self._failures.get(name, (0, 0.0))
+        self._failures[name] = (count + 1, time.monotonic() + self._filing_retry.delay_s(count + 1, random()))  # noqa: S311 # jitter
 
 
 def _new_transaction() -> str:

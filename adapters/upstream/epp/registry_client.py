@@ -7,6 +7,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from adapters.registry_api import NotTaken, RegistryApi
+from adapters.upstream.epp.core.malformed import Malformed
+from adapters.upstream.epp.core.papers import NO_PAPERS, ToldPapers, read_papers
 from proto.errors import Reason
 
 FILINGS: Final = "/api/v1/filings"
@@ -93,6 +95,16 @@ class RegistryClient(RegistryApi):
         document = await self.ask("GET", f"{FILINGS}?transaction={quote(transaction, safe='')}")
         found = document["filings"]
         return _filing_of(found[0]) if found else None
+
+    async def papers(self, filing: StoredFiling) -> ToldPapers:
+        """The papers that a filing names, as far as they are there still. Raises `NotTaken` if they do not open."""
+        if not filing.content.get("papers"):
+            return NO_PAPERS
+        document = await self.ask("GET", f"/api/v1/registrants/{quote(filing.name, safe='')}/papers")
+        try:
+            return read_papers(document)
+        except Malformed as malformed:
+            raise NotTaken(Reason.INVALID_VALUE, str(malformed)) from None
 
     async def submit(self, filing: StoredFiling, transaction: str) -> StoredFiling:
         """Keep that a draft is about to be sent. Raises `NotTaken` if it is not as it was."""

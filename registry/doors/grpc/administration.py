@@ -10,6 +10,7 @@ from proto.model.identifier import SuffixRule
 from proto.model.prefix import Delegation, PrefixState
 from proto.v1 import model_pb2, registry_pb2
 from registry.doors.grpc.calls import Unary
+from registry.doors.grpc.papers import papers_from, papers_message
 from registry.doors.grpc.replies import account_written, new_account, prefix_written, registrant_written
 from registry.doors.grpc.requests import (
     expected_version,
@@ -73,6 +74,8 @@ class Registrants:
             "MoveRegistrant": Unary(registry_pb2.MoveRegistrantRequest, _read_registrant_move, self._move),
             "GetRegistrant": Unary(registry_pb2.NameRequest, _as_it_is, self._get),
             "ListRegistrants": Unary(registry_pb2.ListRequest, _as_it_is, self._list),
+            "ChangePapers": Unary(registry_pb2.ChangePapersRequest, _as_it_is, self._change_papers),
+            "GetPapers": Unary(registry_pb2.NameRequest, _as_it_is, self._get_papers),
         }
 
     async def _create(self, context: Context, asked: NewRegistrant) -> Message:
@@ -88,6 +91,14 @@ class Registrants:
         page = await self._registry.list_registrants(context, *page_asked(asked, context.caller))
         registrants = [registrant_message(registrant) for registrant in page.items]
         return registry_pb2.ListRegistrantsResponse(registrants=registrants, cursor=page.cursor)
+
+    async def _change_papers(self, context: Context, asked: registry_pb2.ChangePapersRequest) -> Message:
+        # Read here: what a reading refuses is remembered under an idempotency key, with a digest of the request.
+        return registrant_written(await self._registry.papers.change(context, *papers_from(asked)))
+
+    async def _get_papers(self, context: Context, asked: registry_pb2.NameRequest) -> Message:
+        _, papers = await self._registry.papers.show(context, asked.name)
+        return papers_message(papers)
 
 
 class Accounts:

@@ -24,6 +24,7 @@ Conditional = (
     | registry_pb2.SetDelegationRequest
     | registry_pb2.SetSuffixRuleRequest
     | registry_pb2.MoveRegistrantRequest
+    | registry_pb2.ChangePapersRequest
     | registry_pb2.AccountWrite
 )
 

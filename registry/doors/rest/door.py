@@ -24,6 +24,7 @@ from registry.doors.rest.identifiers import IdentifierResource
 from registry.doors.rest.limits import LISTEN_BACKLOG, RestLimits
 from registry.doors.rest.node import NodeResource, Readiness
 from registry.doors.rest.pages import PagesBeside
+from registry.doors.rest.papers import PaperResource
 from registry.doors.rest.prefixes import PrefixResource
 from registry.doors.rest.registrants import RegistrantResource
 from registry.doors.rest.route import Resource, Route
@@ -72,6 +73,7 @@ class RestDoor:
             IdentifierResource(registry),
             PrefixResource(registry),
             RegistrantResource(registry),
+            PaperResource(registry),
             AccountResource(registry),
             FeedResource(registry),
             FilingResource(registry),

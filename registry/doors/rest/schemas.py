@@ -13,6 +13,7 @@ from proto.model.job import JobState
 from proto.model.notice import NoticeKind
 from proto.model.prefix import PrefixState
 from proto.model.record import State
+from registry.doors.rest.paper_schemas import PAPERS
 from registry.doors.rest.schema_parts import (
     COUNT,
     FLAG,
@@ -240,6 +241,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "RegistrantPage": page_schema("registrants", "Registrant"),
     "RegistrantWritten": written_schema(_REGISTRANT),
     "NewRegistrant": closed({"code": TEXT, "name": TEXT}, {"state": _FIRST_STATE}),
+    "PapersPatch": closed({}, PAPERS, "What is not named stays as it is; null erases."),
+    "Papers": closed({"code": TEXT, "version": VERSION, **PAPERS}, about="Data about people: not to be stored."),
     "Account": _ACCOUNT,
     "AccountPage": page_schema("accounts", "Account"),
     "AccountWritten": written_schema(

@@ -7,6 +7,7 @@ import grpc
 from proto.v1 import model_pb2, registry_pb2
 from proto.v1.registry_pb2 import (
     AccountWrite,
+    ChangePapersRequest,
     CreateAccountRequest,
     CreatePrefixRequest,
     CreateRegistrantRequest,
@@ -30,6 +31,7 @@ from tests.support.grpc_calls import (
     failure_of,
 )
 from tests.support.grpc_door import Served, register, url
+from tests.support.papers import EMAIL, ID_NUMBER, ID_PICTURE, LICENCE, NAME, PERSON, PHONE, found_below
 
 if TYPE_CHECKING:
     pass
@@ -99,6 +101,27 @@ async def test_registrants_are_created_moved_and_listed(node: Served) -> None:
     assert [registrant.code for registrant in listed.registrants] == sorted([ACME_CODE, "XC-2"])
     code, failure = await failure_of(node.stub.MoveRegistrant(MoveRegistrantRequest(code="XC-2"), metadata=chief))
     assert (code, failure.field) == (Status.INVALID_ARGUMENT, "state")
+
+
+async def test_papers_are_given_read_and_erased_and_lie_sealed(node: Served) -> None:
+    chief = bearer(node.operator)
+    person = registry_pb2.LegalPerson(name=PERSON, id_type="1", id_number=ID_NUMBER, picture=ID_PICTURE)
+    contact = registry_pb2.Contact(name=NAME, email=EMAIL, phone=PHONE)
+    papers = registry_pb2.Papers(contact=contact, legal_person=person, licence=LICENCE)
+    keyed = (*chief, ("idempotency-key", "papers-1"))
+    made = await node.stub.ChangePapers(ChangePapersRequest(code=ACME_CODE, papers=papers), metadata=keyed)
+    assert (made.written.outcome, made.registrant.version) == (registry_pb2.OUTCOME_REPLACED, 2)
+    assert await node.stub.GetPapers(NameRequest(name=ACME_CODE), metadata=bearer(node.acme)) == papers
+    assert not found_below(node.data)
+    code, _ = await failure_of(node.stub.GetPapers(NameRequest(name=ACME_CODE), metadata=bearer(node.city)))
+    assert code is Status.PERMISSION_DENIED
+    both = ChangePapersRequest(code=ACME_CODE, papers=papers, erase=["licence"])
+    code, failure = await failure_of(node.stub.ChangePapers(both, metadata=chief))
+    assert (code, failure.field) == (Status.INVALID_ARGUMENT, "erase")
+    gone = ChangePapersRequest(code=ACME_CODE, erase=["contact", "legal_person", "licence"], expected_version=2)
+    assert (await node.stub.ChangePapers(gone, metadata=chief)).registrant.version == 3
+    assert await node.stub.GetPapers(NameRequest(name=ACME_CODE), metadata=chief) == registry_pb2.Papers()
+    assert list((node.data / "papers").iterdir()) == []
 
 
 async def test_accounts_are_made_opened_and_closed(node: Served) -> None:

@@ -1,7 +1,7 @@
 """The objects of CAICT's mapping (draft-chen-top-level-interface-protocol-03) as values, and as elements: one table each.
 
-The tables are in the order of the schemas; an empty text has no element. People's data and pictures of licences are part of
-the mapping; the node does not keep them yet (they would have to be sealed), so it does not send them.
+The tables are in the order of the schemas; an empty text has no element. People's data and pictures of licences do not show
+themselves in logs.
 """
 
 import base64
@@ -18,7 +18,7 @@ USCC: Final = "1"
 OTHER_CODE: Final = "3"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Image:
     """A picture: its type is jpeg, png or bmp."""
 
@@ -26,7 +26,7 @@ class Image:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Contact:
     """Whom to call."""
 
@@ -35,7 +35,7 @@ class Contact:
     phone: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LegalPerson:
     """Who answers for an enterprise: `id_type` is one of six kinds of documents."""
 
