@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from resolver.upstream.walk import Place
+from resolver.upstream.walk import Place, Standing
 
 
 class Places:
@@ -34,5 +34,7 @@ class Places:
         if len(self._places) > self._limit:
             self._places.popitem(last=False)
 
-    def drop(self, prefix: str) -> None:
-        self._places.pop(prefix, None)
+    def forget_nowhere(self) -> None:
+        """Of prefixes that lived nowhere nothing is known any more."""
+        for prefix in [name for name, (place, _) in self._places.items() if place.standing is Standing.NOWHERE]:
+            del self._places[prefix]
