@@ -44,6 +44,11 @@ def reveal(said: str) -> str:
             {"name": "x", "shape": {"members": {"code": {"from": "identifier", "pattern": "("}}}},
             "shape.members.code: the pattern",
         ),
+        (
+            {"name": "x", "shape": {"members": {"code": {"from": "values.C", "pattern": "[0-9]+", "example": "A1"}}}},
+            'shape.members.code: the example "A1" does not match',
+        ),
+        ({"name": "x", "shape": {"members": {"code": {"from": "identifier", "about": 1}}}}, "shape.members.code: what it is"),
         ({"name": "x", "shape": {"fields": ["state"], "members": {"code": "identifier"}}}, "shape.fields: there are members"),
         ({"name": "x", "shape": {"mapping": "unheard"}}, "shape.mapping: "),
         ({"name": "x", "transport": {"kind": "pigeon", "url": "https://x/"}}, "transport.kind: "),
