@@ -225,6 +225,13 @@ class FilingSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SystemsSection:
+    """Which further systems of others have an adapter at work."""
+
+    profiles: Annotated[tuple[str, ...], kinds.texts(_check_file)] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole, valid configuration. Field names are the sections of the TOML file."""
 
@@ -237,11 +244,17 @@ class Config:
     feeds: FeedsSection = FeedsSection()
     sources: SourcesSection = SourcesSection()
     filing: FilingSection = FilingSection()
+    systems: SystemsSection = SystemsSection()
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """The sections that ask for an adapter: what there is to do for the adapters' process."""
-        asked = {"feeds": self.feeds.profiles, "sources": self.sources.profiles, "filing": self.filing.server}
+        asked = {
+            "feeds": self.feeds.profiles,
+            "sources": self.sources.profiles,
+            "filing": self.filing.server,
+            "systems": self.systems.profiles,
+        }
         return tuple(section for section, wish in asked.items() if wish)
 
     def to_document(self) -> dict[str, dict[str, Any]]:
@@ -357,6 +370,8 @@ def mistakes_between(config: Config) -> Iterator[str]:
         yield "feeds.profiles: feeds read changes from registry.http_port, which is off"
     if config.sources.profiles and config.registry.http_port is None:
         yield "sources.profiles: sources register through registry.http_port, which is off"
+    if config.systems.profiles and config.registry.http_port is None:
+        yield "systems.profiles: adapters work with registry.http_port, which is off"
     if config.filing.server:
         yield from _mistakes_in_filing(config)
 
