@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from node import kinds
 from node.kinds import NO_SECRET, Kind, Secret
 from proto.errors import Refusal
+from proto.hosts import check_host
 from proto.limits import MAX_TTL_S
 from proto.model.day import start_of
 from proto.model.identifier import parse_prefix
@@ -343,6 +344,8 @@ def _fault_of_redis(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in _REDIS_SCHEMES and bool(parts.hostname or parts.path) and parts.port != 0
+        if parts.hostname:
+            check_host(parts.hostname)
     except ValueError:
         is_address = False
     return "" if is_address else "an address such as redis://127.0.0.1:6379/0 is wanted"
@@ -377,8 +380,9 @@ def mistakes_between(config: Config) -> Iterator[str]:
 
 
 def _mistakes_in_filing(config: Config) -> Iterator[str]:
-    host, _, port = config.filing.server.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= kinds.MAX_PORT:
+    try:
+        parse_endpoint(config.filing.server)
+    except ValueError:
         yield f'filing.server: "{config.filing.server}": HOST:PORT is wanted'
     if config.registry.http_port is None:
         yield "filing.server: filing works with registry.http_port, which is off"

@@ -54,6 +54,7 @@ def reveal(said: str) -> str:
         ({"name": "x", "transport": {"kind": "pigeon", "url": "https://x/"}}, "transport.kind: "),
         ({"name": "x", "transport": {"kind": "webhook", "url": "ftp://x/"}}, "transport.url: "),
         ({"name": "x", "transport": {"kind": "webhook", "url": "http://x:port/"}}, "transport.url: "),
+        ({"name": "x", "transport": {"kind": "webhook", "url": "http://a..b/"}}, "transport.url: "),
         ({"name": "x", "transport": {"kind": "redis", "url": "redis://x:port/0", "stream": "s"}}, "transport.url: "),
         ({"name": "x", "transport": {"kind": "webhook"}}, "transport.url: it is missing"),
         ({"name": "x", "transport": {**WEBHOOK, "secret": "env:MISSING"}}, "transport.secret: the environment"),
