@@ -45,5 +45,5 @@ class Places:
             self._places.popitem(last=False)
 
     def forget_nowhere(self) -> None:
-        """Of prefixes that lived nowhere nothing is known any more. It costs nothing: an import may create a thousand a second."""
+        """Of prefixes that lived nowhere nothing is known any more. Costs nothing: an import may create a thousand a second."""
         self._turn += 1
