@@ -21,10 +21,10 @@ Reveal = Callable[[str], str]
 
 
 class Work(Protocol):
-    """What one adapter does."""
+    """What one adapter does. After a fault it is made anew and begun again; what it holds it lets go in `close`."""
 
     async def run(self) -> None:
-        """Go on until cancelled; after a fault it is called again.
+        """Go on until cancelled.
 
         Raises `NotTaken` of its client if the registry does not let its account work.
         """

@@ -32,7 +32,7 @@ from node.folder import FEEDS_TOKEN_FILE, FILINGS_TOKEN_FILE
 from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
 from node.source_profiles import load_sources
-from node.systems import load_systems
+from node.systems import SystemWork, load_systems
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,6 @@ NICENESS: Final = 10
 # A page of changes is some ten thousand objects, none of them in a cycle: looked through once in a while, not every page many
 # times, which was a fifth of what a change costs here.
 COLLECT_EVERY: Final = 100_000
-
-# Before the name of a further system, where it stands beside those of sections, feeds and sources.
-_SYSTEM: Final = "system "
 
 
 class Adapters:
@@ -91,9 +88,8 @@ class Adapters:
 
     def describe(self) -> Mapping[str, Any]:
         found: dict[str, Any] = {}
-        for name, work in self._works.items():
-            # What others' code calls its own must not take the place of what the node says of this process.
-            found |= {name: work.describe()} if name.startswith(_SYSTEM) else work.describe()
+        for work in self._works.values():
+            found |= work.describe()
         return found | self._shut_out
 
     async def _keep(self, name: str, work: Work) -> None:
@@ -144,11 +140,10 @@ class Adapters:
     async def _make_systems(self) -> Mapping[str, Work]:
         works: dict[str, Work] = {}
         for system in load_systems(self._assignment.config, os.environ):
-            name = f"{_SYSTEM}{system.name}"
+            name = f"system {system.name}"
             registry = await self._stops.enter_async_context(RegistryApi(self._url, system.token))
             around = Surroundings(system.name, registry, self._metrics, self._announce_for(name))
-            works[name] = system.adapter.make(system.settings, around)
-            self._stops.push_async_callback(works[name].close)
+            works[name] = SystemWork(system, around)
         return works
 
     @property

@@ -21,6 +21,21 @@ STANDS = "system north-gate"
 FOLDER = Path(__file__).resolve().parents[1] / "support" / "gate"
 
 
+FAULTS = (
+    "KEYS = ()\ndef read(section, reveal): pass\ndef make(settings, around): raise RuntimeError('out of order')\n",
+    """
+import asyncio
+KEYS = ()
+def read(section, reveal): pass
+def make(settings, around): return Silent()
+class Silent:
+    async def run(self): await asyncio.sleep(3600)
+    async def close(self): pass
+    def describe(self): raise RuntimeError('out of order')
+""",
+)
+
+
 @pytest.fixture
 def installed(tmp_path: Path) -> Mapping[str, str]:
     """An environment in which the folder is a package `gate`, as if somebody had installed it."""
@@ -69,13 +84,23 @@ def test_a_folder_and_a_profile_are_an_adapter(tmp_path: Path, installed: Mappin
             made = node.call("POST", "/api/v1/accounts", {"name": "gate", "role": "city"}).json()
             assert node.end() == 0
             link = Link(gate.port)
-            profile = write_profile(tmp_path, link.port, made["api_key"])
-            node = RunningNode(data, f"systems.profiles={profile}", workers=1, environ=installed)
+            profiles = [write_profile(tmp_path, link.port, made["api_key"])]
+            # Another one's faults are its own.
+            for place, code in enumerate(FAULTS):
+                (tmp_path / "installed" / f"faulty_{place}").mkdir()
+                (tmp_path / "installed" / f"faulty_{place}" / "adapter.py").write_text(code)
+                profiles.append(tmp_path / f"faulty-{place}.toml")
+                profiles[-1].write_text(f'name = "faulty-{place}"\nadapter = "faulty_{place}"\ntoken = "x"\n')
+            configured = f"systems.profiles={','.join(map(str, profiles))}"
+            node = RunningNode(data, configured, workers=1, environ=installed)
             node.until(lambda: gate.prefixes == {"88.118"})
-            node.until(lambda: node.child("adapters").get(STANDS) == {"standing": "the gate knows what it should"})
+            node.until(lambda: node.child("adapters").get(STANDS) == "standing: the gate knows what it should")
+
+            node.until(lambda: node.child("adapters").get("system faulty-0") == "not at work")
+            node.until(lambda: "does not say how it stands" in node.child("adapters").get("system faulty-1", ""))
 
             link.turn(State.CUT)
-            node.until(lambda: "does not answer" in node.child("adapters")[STANDS]["standing"])
+            node.until(lambda: "does not answer" in node.child("adapters").get(STANDS, ""))
             create_prefix(node, "88.118.7")
             node.kill("adapters")
             link.turn(State.OPEN)
@@ -99,7 +124,11 @@ def test_every_mistake_of_every_system_is_named_before_anything_starts(tmp_path:
     partly = tmp_path / "installed" / "partly"
     partly.mkdir()
     (partly / "adapter.py").write_text("KEYS = ()\n")
+    unread = tmp_path / "installed" / "unread"
+    unread.mkdir()
+    (unread / "adapter.py").write_text("KEYS = ()\ndef read(section, reveal): raise KeyError('host')\ndef make(s, a): pass\n")
     files = {
+        "unread": 'name = "u"\nadapter = "unread"\ntoken = "x"\n',
         "absent": 'name = "a"\nadapter = "nowhere.at.all"\ntoken = "x"\n',
         "broken": 'name = "b"\nadapter = "broken"\ntoken = "x"\n',
         "partly": 'name = "c"\nadapter = "partly"\ntoken = "x"\n',
@@ -115,6 +144,7 @@ def test_every_mistake_of_every_system_is_named_before_anything_starts(tmp_path:
     for part in (
         "absent.toml: adapter: nowhere.at.all cannot be used: ModuleNotFoundError",
         "broken.toml: adapter: broken cannot be used: RuntimeError: out of order",
+        "unread.toml: settings: the adapter cannot read them: KeyError: 'host'",
         "partly.toml: adapter: partly.adapter has no read, make",
         "path.toml: adapter: the name of a Python package is wanted",
         'keyless.toml: name: "No Name": a name is',
