@@ -239,7 +239,7 @@ def delegated(nodes: Federation) -> Federation:
     """A prefix of the secondary that its enterprise's node serves, with the same records in both places."""
     for node in (nodes.secondary, nodes.enterprise):
         create_prefix(node, DELEGATED)
-        register(node, f"{DELEGATED}/PRODUCT", URL)
+        register(node, f"{DELEGATED}/PRODUCT", URL, text_value("TITLE", "变压器", index=2))
     ports = nodes.enterprise.ports
     where = ("--site", f"127.0.0.1:{ports['resolver.handle_port']}", "--url", f"http://127.0.0.1:{ports['resolver.http_port']}")
     said = nodes.secondary.run("prefix", "delegate", DELEGATED, *where)
@@ -277,6 +277,13 @@ def test_the_command_line_gets_the_record_of_a_delegated_prefix_in_every_protoco
     said = delegated.secondary.run("resolve", f"{DELEGATED}/PRODUCT", "--via", via, "--json")
     assert said.returncode == 0, said.stdout
     assert json.loads(said.stdout)["values"][0]["data"]["value"] == "https://example.cn/7"
+
+
+@pytest.mark.parametrize("via", VIA)
+def test_filters_reach_the_node_of_a_delegated_prefix(delegated: Federation, via: str) -> None:
+    said = delegated.secondary.run("resolve", f"{DELEGATED}/PRODUCT", "--via", via, "--type", "TITLE", "--json")
+    assert said.returncode == 0, said.stdout
+    assert [value["type"] for value in json.loads(said.stdout)["values"]] == ["TITLE"]
 
 
 def test_a_delegated_prefix_resolves_through_the_node_that_handed_it_over(delegated: Federation) -> None:
