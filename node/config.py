@@ -369,12 +369,12 @@ def mistakes_between(config: Config) -> Iterator[str]:
     for server in config.resolver.dns_servers:
         if parse_written_name(server)[-len(zone) :] == zone:
             yield f"resolver.dns_servers: {server} lies in the zone, which holds identifiers and no addresses of servers"
+    if config.systems.profiles and config.registry.http_port is None:
+        yield "systems.profiles: adapters work with registry.http_port, which is off"
     if config.feeds.profiles and config.registry.http_port is None:
         yield "feeds.profiles: feeds read changes from registry.http_port, which is off"
     if config.sources.profiles and config.registry.http_port is None:
         yield "sources.profiles: sources register through registry.http_port, which is off"
-    if config.systems.profiles and config.registry.http_port is None:
-        yield "systems.profiles: adapters work with registry.http_port, which is off"
     if config.filing.server:
         yield from _mistakes_in_filing(config)
 
