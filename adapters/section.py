@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+from proto.hosts import check_host
+
 Check = Callable[[str], object]
 """Raises `ValueError` for a text that will not do."""
 
@@ -16,6 +18,8 @@ def split_url(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port
+        if parts.hostname is not None:
+            check_host(parts.hostname)
     except ValueError:
         raise ValueError("it is no URL: its host or port cannot be read") from None
     return parts

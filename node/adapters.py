@@ -12,17 +12,18 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from adapters.city import registry_client as feed_client
 from adapters.city.feeds import Feeds
-from adapters.registry_api import NotTaken
+from adapters.registry_api import NotTaken, RegistryApi
 from adapters.section import ProfileMistakes
 from adapters.sources import registry_client as source_client
 from adapters.sources.core.profile import Profile
 from adapters.sources.sources import Sources
 from adapters.upstream.epp import registry_client as filing_client
 from adapters.upstream.epp.filings import Filings
+from adapters.work import Surroundings, Work
 from node.cli.place import in_url, reachable
 from node.control import Assignment
 from node.feeds import load_profiles
@@ -31,6 +32,7 @@ from node.folder import FEEDS_TOKEN_FILE, FILINGS_TOKEN_FILE
 from node.metrics import build_metrics
 from node.part import Announce, RefusesToStart, run_part
 from node.source_profiles import load_sources
+from node.systems import SystemWork, load_systems
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +45,6 @@ NICENESS: Final = 10
 # A page of changes is some ten thousand objects, none of them in a cycle: looked through once in a while, not every page many
 # times, which was a fifth of what a change costs here.
 COLLECT_EVERY: Final = 100_000
-
-
-class Work(Protocol):
-    """What one adapter does."""
-
-    async def run(self) -> None:
-        """Go on until cancelled. Raises `NotTaken` of its client if the registry does not let its account work."""
-
-    async def close(self) -> None: ...
-    def describe(self) -> Mapping[str, Any]: ...
 
 
 class Adapters:
@@ -68,14 +60,15 @@ class Adapters:
         self._stops = AsyncExitStack()
 
     async def run(self) -> None:
-        makers: Mapping[str, Callable[[], Awaitable[Work]]] = {
+        makers: Mapping[str, Callable[[], Awaitable[Mapping[str, Work]]]] = {
             "feeds": self._make_feeds,
             "sources": self._make_sources,
             "filing": self._make_filings,
+            "systems": self._make_systems,
         }
         try:
             for section in self._assignment.config.adapters:
-                self._works[section] = await makers[section]()
+                self._works |= await makers[section]()
         except (ProfileMistakes, FilingMistakes) as mistakes:
             raise RefusesToStart(str(mistakes)) from None
         except OSError as error:
@@ -116,15 +109,15 @@ class Adapters:
             await asyncio.sleep(SHUT_OUT_S)
             self._shut_out.pop(name, None)
 
-    async def _make_feeds(self) -> Feeds:
+    async def _make_feeds(self) -> Mapping[str, Work]:
         profiles = load_profiles(self._assignment.config, os.environ)
         client = feed_client.RegistryClient(self._url, self._token(FEEDS_TOKEN_FILE))
         await self._stops.enter_async_context(client)
         feeds = Feeds(profiles, client, self._metrics, self._announce_for("feeds"), metrics_url=self._metrics_url)
         self._stops.push_async_callback(feeds.close)
-        return feeds
+        return {"feeds": feeds}
 
-    async def _make_sources(self) -> Sources:
+    async def _make_sources(self) -> Mapping[str, Work]:
         profiles = load_sources(self._assignment.config, os.environ)
 
         def make_client(profile: Profile) -> source_client.RegistryClient:
@@ -132,9 +125,9 @@ class Adapters:
 
         sources = Sources(profiles, make_client, self._metrics, self._announce_for("sources"))
         self._stops.push_async_callback(sources.close)
-        return sources
+        return {"sources": sources}
 
-    async def _make_filings(self) -> Filings:
+    async def _make_filings(self) -> Mapping[str, Work]:
         config = self._assignment.config
         place = make_place(config)
         client = filing_client.RegistryClient(self._url, self._token(FILINGS_TOKEN_FILE))
@@ -142,7 +135,16 @@ class Adapters:
         announce = self._announce_for("filing")
         filings = Filings(config.filing.home, place, client, self._metrics, announce, poll_s=config.filing.poll_s)
         self._stops.push_async_callback(filings.close)
-        return filings
+        return {"filing": filings}
+
+    async def _make_systems(self) -> Mapping[str, Work]:
+        works: dict[str, Work] = {}
+        for system in load_systems(self._assignment.config, os.environ):
+            name = f"system {system.name}"
+            registry = await self._stops.enter_async_context(RegistryApi(self._url, system.token))
+            around = Surroundings(system.name, registry, self._metrics, self._announce_for(name))
+            works[name] = SystemWork(system, around)
+        return works
 
     @property
     def _url(self) -> str:

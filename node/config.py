@@ -16,6 +16,7 @@ from node import kinds
 from node.kinds import NO_SECRET, Kind, Secret
 from node.sealing import mistakes_in_keys
 from proto.errors import Refusal
+from proto.hosts import check_host
 from proto.limits import MAX_TTL_S
 from proto.model.day import start_of
 from proto.model.identifier import parse_prefix
@@ -227,6 +228,13 @@ class FilingSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SystemsSection:
+    """Which further systems of others have an adapter at work."""
+
+    profiles: Annotated[tuple[str, ...], kinds.texts(_check_file)] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole, valid configuration. Field names are the sections of the TOML file."""
 
@@ -239,11 +247,17 @@ class Config:
     feeds: FeedsSection = FeedsSection()
     sources: SourcesSection = SourcesSection()
     filing: FilingSection = FilingSection()
+    systems: SystemsSection = SystemsSection()
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """The sections that ask for an adapter: what there is to do for the adapters' process."""
-        asked = {"feeds": self.feeds.profiles, "sources": self.sources.profiles, "filing": self.filing.server}
+        asked = {
+            "feeds": self.feeds.profiles,
+            "sources": self.sources.profiles,
+            "filing": self.filing.server,
+            "systems": self.systems.profiles,
+        }
         return tuple(section for section, wish in asked.items() if wish)
 
     def to_document(self) -> dict[str, dict[str, Any]]:
@@ -330,6 +344,8 @@ def _fault_of_redis(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_address = parts.scheme in _REDIS_SCHEMES and bool(parts.hostname or parts.path) and parts.port != 0
+        if parts.hostname:
+            check_host(parts.hostname)
     except ValueError:
         is_address = False
     return "" if is_address else "an address such as redis://127.0.0.1:6379/0 is wanted"
@@ -353,6 +369,8 @@ def mistakes_between(config: Config) -> Iterator[str]:
     for server in config.resolver.dns_servers:
         if parse_written_name(server)[-len(zone) :] == zone:
             yield f"resolver.dns_servers: {server} lies in the zone, which holds identifiers and no addresses of servers"
+    if config.systems.profiles and config.registry.http_port is None:
+        yield "systems.profiles: adapters work with registry.http_port, which is off"
     if config.feeds.profiles and config.registry.http_port is None:
         yield "feeds.profiles: feeds read changes from registry.http_port, which is off"
     if config.sources.profiles and config.registry.http_port is None:
@@ -363,8 +381,9 @@ def mistakes_between(config: Config) -> Iterator[str]:
 
 
 def _mistakes_in_filing(config: Config) -> Iterator[str]:
-    host, _, port = config.filing.server.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= kinds.MAX_PORT:
+    try:
+        parse_endpoint(config.filing.server)
+    except ValueError:
         yield f'filing.server: "{config.filing.server}": HOST:PORT is wanted'
     if config.registry.http_port is None:
         yield "filing.server: filing works with registry.http_port, which is off"

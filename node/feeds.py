@@ -18,3 +18,8 @@ def load_profiles(config: Config, environ: Mapping[str, str]) -> tuple[Profile, 
 def load_profile(file: Path, environ: Mapping[str, str]) -> Profile:
     """The profile in a file. Raises `ProfileMistakes`."""
     return parse_profile(read_document(file), lambda said: reveal(Secret(said), environ), MAPPINGS)
+
+
+def read_profile(file: Path) -> Profile:
+    """The profile in a file, for whoever wants no more than to read it: secrets stay names. Raises `ProfileMistakes`."""
+    return parse_profile(read_document(file), str, MAPPINGS)

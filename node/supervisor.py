@@ -89,7 +89,7 @@ class Supervisor:
             "role": node.role,
             "kind": node.kind,
             "ports": dict(self.ports),
-            "processes": [_describe(child) for child in self._children.values()],
+            "processes": [describe_child(child) for child in self._children.values()],
         }
 
     async def run(self) -> int:
@@ -202,16 +202,17 @@ def _kind_of(name: str) -> str:
     return name.partition("-")[0]
 
 
-def _describe(child: Child) -> dict[str, Any]:
-    return {
+def describe_child(child: Child) -> dict[str, Any]:
+    """What `/status` tells of a process. What it tells of its own may be called as a feed is, which takes no fact's place."""
+    facts = {
         "name": child.name,
         "state": child.state,
         "pid": child.pid,
         "restarts": child.restarts,
         "uptime_s": round(child.uptime_s, 1),
         "refusal": child.refusal,
-        **child.details,
     }
+    return facts | {f"{child.name} {key}" if key in facts else key: detail for key, detail in child.details.items()}
 
 
 def _allow_many_connections() -> None:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from node.cli import check, city, demo, exports, feeds, filings, imports, nouns, papers, resolve, serve, sources, status, verify
 from node.cli.outcome import DONE, REFUSED, Failed, WrongUsage
-from node.cli.table import printable
+from node.cli.table import is_text, printable
 
 
 class Command(Protocol):
@@ -61,10 +61,21 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_text(arguments: argparse.Namespace) -> None:
+    """Names of files may be any bytes; what else is said goes to others as text. Raises `WrongUsage`."""
+    for name, said in vars(arguments).items():
+        for word in said if isinstance(said, list) else [said]:
+            if isinstance(word, str) and not is_text(word):
+                raise WrongUsage(
+                    f"{name}: it is not text in {sys.getfilesystemencoding()}, the encoding of this terminal: {word!a}"
+                )
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = build_parser().parse_args(words)
     try:
+        _check_text(arguments)
         return COMMANDS[arguments.command].run(arguments)
     except Failed as failure:
         for sentence in failure.sentences:

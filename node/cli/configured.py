@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from adapters.section import ProfileMistakes
@@ -12,6 +13,7 @@ from node.feeds import load_profiles
 from node.filing import FilingMistakes, make_place
 from node.source_profiles import load_sources
 from node.sources import ConfigMistakes, load_config
+from node.systems import load_systems
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +37,8 @@ def read_config(arguments: argparse.Namespace, overrides: dict[str, str] | None 
         config = load_config(arguments.config, texts)
     except ConfigMistakes as error:
         raise WrongUsage(*mistakes, *error.mistakes) from None
-    for load in (load_profiles, load_sources):
+    loads: tuple[Callable[[Config, Mapping[str, str]], object], ...] = (load_profiles, load_sources, load_systems)
+    for load in loads:
         try:
             load(config, os.environ)
         except ProfileMistakes as error:

@@ -17,7 +17,9 @@ from node.cli.table import as_json, columns, facts, shown
 from node.client.rest import RefusedByServer, RestClient, Unreachable
 from node.folder import FEEDS_TOKEN_FILE
 
-HELP: Final = "list, show, create, pause, resume and replay feeds, see to their dead letters; run a stand-in of a system"
+HELP: Final = (
+    "list, show, create, pause, resume and replay feeds, see to their dead letters; print a schema; run a stand-in of a system"
+)
 
 _ALL: Final = "/api/v1/feeds"
 _PAGE: Final = "1000"
@@ -36,6 +38,7 @@ _RECONCILE: Final = "compare what a system holds with what it should, by prefix 
 # The systems of `adapters.city.stand_ins`, which takes long to import, and those that collect files.
 SYSTEMS: Final = ("webhook", "city-brain", "enterprise-service", "industrial-internet")
 READERS: Final = ("exchange-files", "data-exchange")
+_SCHEMA: Final = "print the JSON Schema of what a system gets by a profile, for those who build the system"
 _STAND_IN: Final = "run a stand-in of a system of the city, to try a profile with"
 _RESULT_HEADS: Final = ("kind", "prefix", "day", "here", "there", "missing", "different", "ahead", "superfluous")
 
@@ -55,6 +58,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reconciling.add_argument(
         "--repair", action="store_true", help="deliver just what is missing or different, and compare again"
     )
+    schema = verbs.add_parser("schema", help=_SCHEMA, description=_SCHEMA)
+    schema.add_argument("profile", metavar="PROFILE", type=Path, help="the feed's profile, a TOML file")
     stand_in = verbs.add_parser("stand-in", help=_STAND_IN, description=_STAND_IN)
     stand_in.add_argument(
         "system", nargs="?", choices=(*SYSTEMS, *READERS), default=SYSTEMS[0], help="which (default: %(default)s)"
@@ -73,6 +78,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.verb == "stand-in":
         _stand_in(arguments)
+        return DONE
+    if arguments.verb == "schema":
+        _schema(arguments.profile)
         return DONE
     if arguments.verb == "reconcile":
         return _reconcile(arguments)
@@ -95,6 +103,20 @@ def _stand_in(arguments: argparse.Namespace) -> None:
         serving = serve(arguments.system, arguments.port, arguments.secret.encode(), arguments.journal)
     with suppress(KeyboardInterrupt):
         asyncio.run(serving)
+
+
+def _schema(file: Path) -> None:
+    from adapters.city.core.schema import schema_of
+    from adapters.section import ProfileMistakes
+    from node.feeds import read_profile
+
+    try:
+        found = schema_of(read_profile(file))
+    except ProfileMistakes as mistakes:
+        raise WrongUsage(*mistakes.mistakes) from None
+    except ValueError as error:
+        raise Failed(f"{file}: {error}") from None
+    print(as_json(found))
 
 
 def _reconcile(arguments: argparse.Namespace) -> int:

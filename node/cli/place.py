@@ -14,6 +14,7 @@ from node.cli.outcome import Failed, WrongUsage
 from node.config import Config, value_of
 from node.folder import TOKEN_FILE, read_ports
 from node.kinds import MAX_PORT
+from proto.hosts import check_host
 
 # A token is a line; a longer file is another file.
 MAX_TOKEN_BYTES: Final = 4_096
@@ -76,9 +77,15 @@ def parse_address(text: str, default_port: int) -> tuple[str, int]:
     host, separator, port = bare.rpartition(":")
     if not separator or "]" in port or (":" in host and not host.startswith("[")):
         host, port = bare, str(default_port)
-    if not host or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
+    is_whole = host.startswith("[") == host.endswith("]")
+    if not host or not is_whole or not port.isascii() or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
         raise WrongUsage(f"--server {text}: expected HOST:PORT")
-    return host.strip("[]"), int(port)
+    host = host.strip("[]")
+    try:
+        check_host(host)
+    except ValueError as error:
+        raise WrongUsage(f"--server: {error}") from None
+    return host, int(port)
 
 
 def reachable(host: str) -> str:

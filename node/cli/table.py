@@ -48,6 +48,11 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in _WIDE else 1 for char in text)
 
 
+def is_text(word: str) -> bool:
+    """Whether what somebody typed was text in this machine's encoding; what was not is half a surrogate pair in Python's."""
+    return not any("\ud800" <= char <= "\udfff" for char in word)
+
+
 def printable(cell: object) -> str:
     """A cell, or a sentence, as one line: what others registered must not steer the terminal."""
     text = "" if cell is None else str(cell)

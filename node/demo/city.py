@@ -10,6 +10,7 @@ import secrets
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from node.cli.outcome import REFUSED
 from node.cli.table import columns
 from node.demo.neighbours import Postgres, Redis
 from node.demo.stage import DemoFailed, Node, Stage
+from node.feeds import read_profile
 from node.started import free_port
 
 PROFILES: Final = Path(SOURCE_ROOT) / "deploy" / "profiles"
@@ -34,9 +36,11 @@ _BY_FILES: Final = frozenset({"data-exchange", "education", "environment"})
 # Is told figures and alarms instead of what there is.
 _BRAIN: Final = "city-brain"
 
+Kind = tuple[str, str, str]
+
 # What the enterprise makes: a title, and the type of the code that brings a device to a system of the city, with the pattern of
 # the code of the n-th device.
-KINDS: Final = (
+KINDS: Final[Sequence[Kind]] = (
     ("交流充电桩 7 kW", "EVSE_EQUIPMENT_ID", "4110{n:06}"),
     ("箱式变电站 630 kVA", "CITY_COMPONENT_CODE", "41100201010{n:05}"),
     ("多功能灯杆 8 m", "POLE_CODE", "XC-JA-{n:04}"),
@@ -48,7 +52,6 @@ KINDS: Final = (
     ("钧瓷窑温控柜", "ISLI", "000001-{n:015}"),
 )
 PER_KIND: Final = 30
-DEVICES: Final = PER_KIND * len(KINDS)
 
 SOURCE: Final = "erp.toml"
 _SOURCE: Final = """
@@ -98,6 +101,27 @@ class System:
         return self.profile.stem
 
 
+@cache
+def kinds() -> Sequence[Kind]:
+    """What it makes, and for every system that none of that is for, a device with the code that the system's profile has as an
+    example."""
+    made = {kind for _, kind, _ in KINDS}
+    profiles = [read_profile(file) for file in sorted(PROFILES.glob("*.toml"))]
+    lacking = [
+        (profile.system, member.value_type, member.example.replace("{", "{{").replace("}", "}}"))
+        for profile in profiles
+        if profile.selection.types and not made.intersection(profile.selection.types)
+        for member in profile.shape.members
+        if member.value_type == profile.selection.types[0] and member.example
+    ]
+    return (*KINDS, *lacking)
+
+
+def device_count() -> int:
+    """How many devices there are."""
+    return PER_KIND * len(kinds())
+
+
 def show(stage: Stage) -> None:
     """Walk through it. Raises `DemoFailed`."""
     stage.chapter("The city's systems, and an enterprise's database")
@@ -107,13 +131,15 @@ def show(stage: Stage) -> None:
     stage.say(f"""{len(systems)} systems of the city, each a stand-in behind the profile that is delivered for it:
         {sum(each.way == "webhook" for each in systems)} take webhooks, {len(_BY_REDIS)} read streams of a real Redis,
         {len(_BY_FILES)} collect exchange files. The city's brain is told figures, all others what there is. A real PostgreSQL
-        has {DEVICES} devices of {NAME}.""")
+        has {device_count()} devices of {NAME}.""")
     node = _start_node(stage, systems, postgres)
 
     stage.chapter("The source: from the database into the registry")
     stage.show("source", "plan", SOURCE, "--data", node.name)
     stage.do("source", "apply", SOURCE, "--data", node.name)
-    stage.check(len(_registered(stage, node)) == DEVICES, f"all {DEVICES} rows of the database are registered identifiers")
+    stage.check(
+        len(_registered(stage, node)) == device_count(), f"all {device_count()} rows of the database are registered identifiers"
+    )
     stage.show("resolve", f"{PREFIX}/D-0001", "--via", "handle", "--data", node.name)
 
     stage.chapter("The feeds: from the registry into the city")
@@ -124,7 +150,8 @@ def show(stage: Stage) -> None:
 
     brain = next(each for each in systems if each.name == _BRAIN)
     stage.until(
-        lambda: ask(f"{brain.url}/indicators").get("active") == DEVICES, f"the city's brain counts {DEVICES} identifiers"
+        lambda: ask(f"{brain.url}/indicators").get("active") == device_count(),
+        f"the city's brain counts {device_count()} identifiers",
     )
 
     _break(stage, systems, redis, postgres, node)
@@ -144,7 +171,7 @@ def _break(stage: Stage, systems: Sequence[System], redis: Redis, postgres: Post
     stage.do("source", "apply", SOURCE, "--data", node.name)
     redis.start_again()
     stage.until(
-        lambda: node.is_ready() and len(_registered(stage, node)) == DEVICES - DEVICES // 50,
+        lambda: node.is_ready() and len(_registered(stage, node)) == device_count() - device_count() // 50,
         "what vanished from the database is suspended",
     )
     _reconcile(stage, node, systems, "after all that every system holds what is its own again")
@@ -246,17 +273,22 @@ def _registered(stage: Stage, node: Node) -> list[str]:
 
 
 def _table() -> Iterator[str]:
-    codes = ", ".join(f"{kind.lower()} text" for _, kind, _ in KINDS)
+    codes = ", ".join(f"{kind.lower()} text" for _, kind, _ in kinds())
     yield f"CREATE TABLE devices (id integer PRIMARY KEY, serial text, title text, {codes});"
-    for number in range(1, DEVICES + 1):
-        title, kind, pattern = KINDS[number % len(KINDS)]
-        code = pattern.format(n=number // len(KINDS))
-        row = f"{number}, 'D-{number:04}', '{title}', '{code}'"
+    for number in range(1, device_count() + 1):
+        title, kind, pattern = kinds()[number % len(kinds())]
+        code = pattern.format(n=number // len(kinds()))
+        row = f"{number}, 'D-{number:04}', {_quoted(title)}, {_quoted(code)}"
         yield f"INSERT INTO devices (id, serial, title, {kind.lower()}) VALUES ({row});"  # noqa: S608  # all of it is ours
 
 
+def _quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _values() -> Iterator[str]:
-    for index, (_, kind, _) in enumerate(KINDS, 10):
+    for index, (_, kind, _) in enumerate(kinds(), 10):
         yield _VALUE.format(index=index, kind=kind, column=kind.lower())
 
 

@@ -80,12 +80,15 @@ class Retired:
 
 @dataclass(slots=True)
 class Referral:
-    """Another node answers for this prefix. `values` are its packed HS_SITE values; `url` its HTTP address, if it has one."""
+    """Another node answers for this prefix. `values` are its packed HS_SITE values; `url` its HTTP address, if it has one;
+    `indexes` and `types` are the filters of the question, which it is to be asked with."""
 
     asked: str
     prefix: str
     values: tuple[bytes, ...]
     url: str = ""
+    indexes: tuple[int, ...] = ()
+    types: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proto.errors import Reason, Refusal
+from proto.hosts import check_host
 from proto.model.account import Caller
 from proto.model.prefix import Delegation
 from proto.ports import RecordReader
@@ -22,6 +23,7 @@ from registry.service.prefixes import find_own, plan_next
 MAX_SITES: Final = 8
 MAX_SITES_BYTES: Final = 32_768
 MAX_URL_CHARS: Final = 2_048
+MAX_PORT: Final = 65_535
 
 _NATIVE: Final = (Transport.TCP, Transport.UDP)
 
@@ -60,8 +62,11 @@ def _check_site(data: bytes, field: str) -> None:
     except Refusal as refusal:
         raise _invalid(field, f"it is no HS_SITE: {refusal.detail}") from None
     for server in site.servers:
-        if not any(face.transport in _NATIVE and face.purpose & Purpose.QUERY for face in server.interfaces):
+        asked = [face for face in server.interfaces if face.transport in _NATIVE and face.purpose & Purpose.QUERY]
+        if not asked:
             raise _invalid(field, f"server {server.id} has no interface for queries over TCP or UDP")
+        if not all(0 < face.port <= MAX_PORT for face in asked):
+            raise _invalid(field, f"server {server.id}: a port is between 1 and {MAX_PORT}")
     if not site.servers:
         raise _invalid(field, "it has no server")
 
@@ -69,11 +74,15 @@ def _check_site(data: bytes, field: str) -> None:
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
-        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        check_host(parts.hostname or "")
+        is_address = parts.scheme in ("http", "https") and parts.port != 0
     except ValueError:
         is_address = False
     if not is_address or len(url) > MAX_URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
         raise _invalid("url", "an address that begins with http:// or https:// is wanted")
+    if "?" in url or "#" in url or "@" in parts.netloc:
+        # What is asked for is put behind it, and everybody sees it.
+        raise _invalid("url", "an address without a user, a query and a fragment is wanted")
 
 
 def _invalid(field: str, why: str) -> Refusal:

@@ -67,7 +67,8 @@ class DelegationStep:
         _explain(query, f"prefix {home.name}: delegated")
         # Whether others were referred or served depends on who they are.
         query.reads = None
-        return Referral(query.identifier, home.name, values, delegation.url)
+        filters = tuple(query.indexes), tuple(query.types)
+        return Referral(query.identifier, home.name, values, delegation.url, *filters)
 
 
 @lru_cache(_COMPOSED)

@@ -125,7 +125,8 @@ class Pool:
         try:
             return read_response(question.identifier, message)
         except Refusal as refusal:
-            raise Failed(Why.MALFORMED, f"{self._endpoint}: the answer cannot be used: {refusal.detail}") from None
+            why = f"{self._endpoint}: the answer cannot be used: {refusal.detail}"
+            raise Failed(Why.MALFORMED, why, is_of_one=True) from None
 
     def sweep(self) -> None:
         """Close what has been idle for too long."""

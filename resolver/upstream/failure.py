@@ -28,10 +28,12 @@ REQUEST_OUTCOMES: Final = (ANSWERED, Why.UNREACHABLE, Why.TIMEOUT, Why.CLOSED, W
 
 @dataclass(slots=True)
 class Failed(Exception):
-    """No usable answer. `detail` is for people."""
+    """No usable answer. `detail` is for people; `is_of_one`: the server has answered, and what it said of this one identifier
+    cannot be used."""
 
     why: Why
     detail: str
+    is_of_one: bool = False
 
     def __str__(self) -> str:
         return self.detail

@@ -88,7 +88,10 @@ class Servers:
                 breaker.abandon()
             else:
                 self._requests.labels(failed.why).inc()
-                breaker.fail(self._clock.monotonic())
+                if failed.is_of_one:
+                    breaker.succeed()
+                else:
+                    breaker.fail(self._clock.monotonic())
                 self._count_open()
             raise
         except BaseException:

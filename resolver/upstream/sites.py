@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from proto.errors import Refusal
+from proto.hosts import check_host
 from proto.wire.handle.typed import HashOption, Purpose, ServerInfo, SiteInfo, Transport, parse_site
 from proto.wire.handle.value import parse_value
 
@@ -46,8 +47,10 @@ def parse_endpoint(text: str) -> Endpoint:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(f'"{text}": an IPv6 address is written in brackets')
-    if not host or any(char.isspace() for char in host):
-        raise ValueError(f'"{text}" is not HOST:PORT')
+    try:
+        check_host(host)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is not HOST:PORT: {error}') from None
     return Endpoint(host, int(port))
 
 

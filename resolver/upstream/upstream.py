@@ -171,6 +171,7 @@ class Upstream:
     def forget_all(self) -> None:
         """Prefixes of this node have changed: where nothing was, or nobody knew, something may be now."""
         self._absences_end_ms = self._clock.now_ms()
+        self._places.forget_nowhere()
         self._failures.clear()
 
     async def _wait(self, key: str, walking: _Walking, stale: Copy | None, trace: list[str] | None) -> Held:

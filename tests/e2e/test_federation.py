@@ -22,6 +22,7 @@ from tests.support.federation import (
     ENTERPRISE,
     INNER,
     SECONDARY,
+    TOP,
     Federation,
     create_prefix,
     federation,
@@ -33,6 +34,7 @@ from tests.support.federation import (
 )
 from tests.support.handle import question
 from tests.support.handle import read_message as read_message_of
+from tests.support.link import Link
 from tests.support.node import RunningNode
 from tests.support.redis_server import redis_server
 
@@ -115,6 +117,20 @@ def test_suspended_retired_and_unknown_are_the_same_from_afar(nodes: Federation)
 
 def test_a_prefix_that_nobody_knows_is_homed_nowhere(nodes: Federation) -> None:
     assert resolve(nodes.recursive, "77.1/x")["reason"] == "not_homed"
+
+
+def test_a_prefix_that_is_created_here_ends_at_once_that_there_was_nothing(nodes: Federation, start_node: StartNode) -> None:
+    upstream = (f"upstream.handle=127.0.0.1:{handle_port(nodes.top)}", "upstream.negative_ttl_s=86400", INNER)
+    node = start_node("node.homed=88.118", *upstream, workers=1)
+    node.until_ready()
+    name = f"{TOP}/LATER"
+    assert resolve(node, name)["status"] == 404
+    register(nodes.top, name, URL)
+    # For a day nobody is asked again,
+    assert resolve(node, name)["status"] == 404
+    create_prefix(node, "88.118.1")
+    # but what is homed here has changed, and that may have been why.
+    node.until(lambda: resolve(node, name)["status"] == 200)
 
 
 def test_an_enterprise_that_is_away_and_comes_back(nodes: Federation) -> None:
@@ -223,7 +239,7 @@ def delegated(nodes: Federation) -> Federation:
     """A prefix of the secondary that its enterprise's node serves, with the same records in both places."""
     for node in (nodes.secondary, nodes.enterprise):
         create_prefix(node, DELEGATED)
-        register(node, f"{DELEGATED}/PRODUCT", URL)
+        register(node, f"{DELEGATED}/PRODUCT", URL, text_value("TITLE", "变压器", index=2))
     ports = nodes.enterprise.ports
     where = ("--site", f"127.0.0.1:{ports['resolver.handle_port']}", "--url", f"http://127.0.0.1:{ports['resolver.http_port']}")
     said = nodes.secondary.run("prefix", "delegate", DELEGATED, *where)
@@ -263,6 +279,13 @@ def test_the_command_line_gets_the_record_of_a_delegated_prefix_in_every_protoco
     assert json.loads(said.stdout)["values"][0]["data"]["value"] == "https://example.cn/7"
 
 
+@pytest.mark.parametrize("via", VIA)
+def test_filters_reach_the_node_of_a_delegated_prefix(delegated: Federation, via: str) -> None:
+    said = delegated.secondary.run("resolve", f"{DELEGATED}/PRODUCT", "--via", via, "--type", "TITLE", "--json")
+    assert said.returncode == 0, said.stdout
+    assert [value["type"] for value in json.loads(said.stdout)["values"]] == ["TITLE"]
+
+
 def test_a_delegated_prefix_resolves_through_the_node_that_handed_it_over(delegated: Federation) -> None:
     document = resolve(delegated.secondary, f"{DELEGATED}/PRODUCT", "?recursive=true")
     assert (document["source"], document["values"][0]["data"]["value"]) == ("cached", "https://example.cn/7")
@@ -300,6 +323,33 @@ def test_while_a_prefix_moves_to_and_fro_no_answer_is_wrong(delegated: Federatio
         for thread in asking:
             thread.join()
     assert not wrong
+
+
+def test_a_node_that_dies_is_said_to_be_down_until_it_is_back(start_node: StartNode, tmp_path: Path) -> None:
+    prefix, name, data = "88.118.8", "88.118.8/PRODUCT", tmp_path / "enterprise"
+    secondary = start_node("node.homed=88.118", INNER, workers=1)
+    enterprise = start_node(f"node.homed={prefix}", data=data, workers=1)
+    for node in (secondary, enterprise):
+        node.until_ready()
+    create_prefix(secondary, prefix)
+    register(enterprise, name, URL)
+    link = Link(handle_port(enterprise))
+    said = secondary.run("prefix", "delegate", prefix, "--site", f"127.0.0.1:{link.port}")
+    assert said.returncode == 0, said.stderr
+
+    def is_down() -> list[float]:
+        return [sample.value for sample in secondary.samples("biaojie_delegate_down", prefix=prefix)]
+
+    secondary.until(lambda: is_down() == [0])
+    enterprise.destroy()
+    secondary.until(lambda: is_down() == [1])
+    assert resolve(secondary, name, "?recursive=true")["status"] == 502
+    enterprise = start_node(f"node.homed={prefix}", data=data, workers=1)
+    enterprise.until_ready()
+    link.to = handle_port(enterprise)
+    secondary.until(lambda: is_down() == [0])
+    assert resolve(secondary, name, "?recursive=true")["source"] == "cached"
+    link.close()
 
 
 def _is_past(asked: list[int], number: int) -> bool:

@@ -25,7 +25,10 @@ def test_servers_are_named_in_every_usual_way(text: str, address: tuple[str, int
     assert parse_address(text, 8000) == address
 
 
-@pytest.mark.parametrize("text", [":81", "node:x", "node:0", "node:65536", "http://"])
+@pytest.mark.parametrize(
+    "text",
+    [":81", "node:x", "node:0", "node:65536", "http://", "a..b:81", f"{'a' * 64}:81", "[::1", "http://[::1", "::1]", "node:١"],
+)
 def test_other_texts_are_no_servers(text: str) -> None:
     with pytest.raises(WrongUsage):
         parse_address(text, 8000)
@@ -97,6 +100,21 @@ def test_wrong_usage_ends_with_status_2(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["check", "--set", "nonsense", "--set", "a.b=1", "--set", "resolver.workers=x"]) == 2
     said = capsys.readouterr().err
     assert all(part in said for part in ("--set: nonsense", "a.b: there is no such key", "resolver.workers: expected"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["resolve", "88.118.1/\udcff", "--via", via] for via in ("http", "grpc", "handle", "handle-udp", "dns")),
+        ["prefix", "show", "88.\udcb1\udce4"],
+        ["feed", "pause", "platform", "--note", "\udcff"],
+        ["check", "--set", "node.homed=\udcff"],
+    ],
+)
+def test_what_was_typed_in_another_encoding_is_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    # A terminal that speaks GB 18030 to a process that reads UTF-8.
+    assert main(words) == 2
+    assert "it is not text in utf-8" in capsys.readouterr().err
 
 
 def test_every_command_explains_itself() -> None:

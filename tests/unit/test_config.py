@@ -116,6 +116,8 @@ def test_what_is_not_built_yet_is_refused_by_name(key: str, value: str) -> None:
         ("upstream.handle", "example.org:0", "is not HOST:PORT"),
         ("upstream.handle", "a:1,", "is not HOST:PORT"),
         ("upstream.handle", "::1:2641", "is written in brackets"),
+        ("upstream.handle", "a..b:2641", "is not the name or address of a host"),
+        ("redis.url", "redis://a..b/0", "is wanted"),
         ("upstream.networks", "10.0.0.1/8", "is not a network"),
         ("upstream.inner_networks", "10.0.0.1/8", "is not a network"),
         ("upstream.timeout_s", "0", "is not between"),

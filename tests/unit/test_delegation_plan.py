@@ -81,6 +81,12 @@ async def test_a_prefix_that_is_not_there_is_not_handed_over(world: World) -> No
         (Delegation((SITE,), "http://node.example:x"), "url"),
         (Delegation((SITE,), "http://node.example/\r\nX: y"), "url"),
         (Delegation((SITE,), "http://node example"), "url"),
+        (Delegation((SITE,), "http://node..example"), "url"),
+        (Delegation((SITE,), "http://node.example/?a=b"), "url"),
+        (Delegation((SITE,), "http://node.example/#top"), "url"),
+        (Delegation((SITE,), "http://user:word@node.example/"), "url"),
+        (Delegation((site_with(InterfaceInfo(Purpose.QUERY, Transport.TCP, 0)),)), "sites[0]"),
+        (Delegation((site_with(InterfaceInfo(Purpose.QUERY, Transport.TCP, 70_000)),)), "sites[0]"),
         (Delegation((SITE,), "http://node.example/" + "a" * 3_000), "url"),
     ],
 )

@@ -6,6 +6,8 @@
 
 A code whose standard we cannot check is an opaque text with a pattern: what does not match it is not sent, and the member's
 name stands under `unfit`, so that the system knows that there is something it would not recognise.
+
+What a member is about and an example of it are for people, for the schema (`core.schema`), and for whoever tries the profile.
 """
 
 import json
@@ -20,6 +22,7 @@ UNFIT: Final = "unfit"
 PLAIN: Final = frozenset({"identifier", "name", "code", "registrant", "template", "created", "changed"})
 """Members of a record, prefix or registrant that may be taken over as they are."""
 _VALUES: Final = "values."
+_KEYS: Final = frozenset({"from", "pattern", "about", "example"})
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # A code is some dozens of characters; a pattern is not to be tried on a document.
 MAX_CODE_CHARS: Final = 1_024
@@ -34,13 +37,20 @@ class Member:
     name: str
     source: str
     pattern: re.Pattern[str] | None = None
+    about: str = ""
+    example: str = ""
+
+    @property
+    def value_type(self) -> str:
+        """The type of the values that it is taken from; empty if it is not taken from one."""
+        return self.source.removeprefix(_VALUES).partition("#")[0] if self.source.startswith(_VALUES) else ""
 
 
 def parse_member(name: str, given: Any) -> Member:
-    """The member that a profile describes: its source, or `{from, pattern}`. Raises `ValueError`."""
+    """The member that a profile describes: its source, or `{from, pattern, about, example}`. Raises `ValueError`."""
     document = {"from": given} if isinstance(given, str) else given
-    if not isinstance(document, dict) or not set(document) <= {"from", "pattern"} or not isinstance(document.get("from"), str):
-        raise ValueError("a source, or { from = SOURCE, pattern = PATTERN } is wanted")
+    if not isinstance(document, dict) or not set(document) <= _KEYS or not isinstance(document.get("from"), str):
+        raise ValueError("a source, or { from = SOURCE, pattern = PATTERN, about = TEXT, example = TEXT } is wanted")
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise ValueError(f"a member's name is small letters, digits and '_', and none of {', '.join(sorted(RESERVED))}")
     source = document["from"]
@@ -50,7 +60,12 @@ def parse_member(name: str, given: Any) -> Member:
         pattern = re.compile(document["pattern"]) if "pattern" in document else None
     except (re.error, TypeError) as error:
         raise ValueError(f"the pattern cannot be read: {error}") from None
-    return Member(name, source, pattern)
+    about, example = document.get("about", ""), document.get("example", "")
+    if not isinstance(about, str) or not isinstance(example, str):
+        raise ValueError("what it is about, and an example of it, are texts")
+    if example and pattern is not None and not _fits(pattern, example):
+        raise ValueError(f'the example "{example}" does not match the pattern')
+    return Member(name, source, pattern, about, example)
 
 
 def render_members(members: Sequence[Member], noun: Document, shared: Sequence[Document]) -> dict[str, Any]:

@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from proto.handle_json import compose_compact, compose_string, render_packed, render_value
 from proto.model.answer import OUTCOMES, Answer, Found, NotFound, RecordAnswer, Referral, Refused, Retired, Suspended
 from proto.wire.handle.value import parse_value
 from proto.wire.http.status import problem_document, problem_headers
-from resolver.listeners.http.questions import Layout
+from resolver.listeners.http.questions import PLAIN, Layout
 from resolver.listeners.http.reply import (
     JSON,
     PROBLEM,
@@ -39,7 +39,7 @@ def handle_reply(answer: Answer, layout: Layout, is_authorised: bool) -> Reply:
     document |= _problem_of(answer, status.http)
     if "detail" in document:
         document["message"] = document["detail"]
-    headers = _headers_of(answer)
+    headers = _headers_of(answer, layout)
     return Reply(status.http, _lay_out(compose_compact(document), layout), SCRIPT if layout.callback else PROBLEM, headers)
 
 
@@ -99,13 +99,27 @@ def _problem_of(answer: Answer, status: HTTPStatus) -> dict[str, Any]:
             return {}
 
 
-def _headers_of(answer: Answer) -> dict[str, str]:
+def _headers_of(answer: Answer, layout: Layout = PLAIN) -> dict[str, str]:
     if isinstance(answer, Refused):
         return problem_headers(answer.refusal)
     headers = {"Cache-Control": "no-store"}
     if isinstance(answer, Referral) and answer.url:
-        headers["Location"] = f"{answer.url.rstrip('/')}/api/handles/{quote(answer.asked)}"
+        headers["Location"] = f"{answer.url.rstrip('/')}/api/handles/{_part_of_path(answer.asked)}{_query_of(answer, layout)}"
     return headers
+
+
+def _part_of_path(identifier: str) -> str:
+    """An identifier in a path. Clients take dots between slashes for steps upwards, so slashes beside such are escaped."""
+    has_steps = any(part in (".", "..") for part in identifier.split("/"))
+    return quote(identifier, safe="" if has_steps else "/")
+
+
+def _query_of(referral: Referral, layout: Layout) -> str:
+    """The same question to the other node: what it selects, and how the answer is to look."""
+    asked = [("index", str(index)) for index in referral.indexes] + [("type", kind) for kind in referral.types]
+    asked += [("pretty", "true")] if layout.is_pretty else []
+    asked += [("callback", layout.callback)] if layout.callback else []
+    return f"?{urlencode(asked)}" if asked else ""
 
 
 def _lay_out(text: str, layout: Layout) -> bytes:

@@ -64,6 +64,13 @@ async def test_what_lies_below_is_referred_to_its_node(identifier: str) -> None:
         assert not node.questions
 
 
+async def test_a_referral_says_what_was_selected() -> None:
+    async with delegated() as (chain, _):
+        answer = chain.ask_now(f"{PREFIX}/x", indexes=(1,), types=("URL",))
+        assert isinstance(answer, Referral)
+        assert (answer.indexes, answer.types) == ((1,), ("URL",))
+
+
 async def test_who_asks_for_recursion_gets_the_record() -> None:
     async with delegated() as (chain, node):
         node.put(f"{PREFIX}/x", URL)

@@ -16,6 +16,8 @@ from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.envelope import ENVELOPE_BYTES, compose_envelope, parse_envelope
 from proto.wire.handle.message import Message, compose_message, compose_reply, parse_message
 from proto.wire.handle.resolution import compose_resolution_body
+from proto.wire.handle.value import compose_value
+from resolver.upstream.breaker import FAILURES
 from resolver.upstream.sites import Endpoint
 from tests.support.foreign_chain import PATIENT, foreign_chain, refusal
 from tests.support.foreign_node import ForeignNode, error, open_nodes, packed, refer, site_value
@@ -174,6 +176,29 @@ async def test_a_hundred_megabytes_are_not_taken() -> None:
         assert refusal(await chain.ask("99.1/x")) == Reason.UPSTREAM_FAILED
         await over.wait()
         assert taken < MAX_IN_FLIGHT
+
+
+PACKED = compose_value(URL, 1)
+BROKEN = {
+    "a type that is no text": PACKED[:18] + b"\xff\xfe\xfd" + PACKED[21:],
+    "a type that is too long": PACKED[:14] + (300).to_bytes(4) + b"x" * 300 + PACKED[21:],
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_a_record_that_cannot_be_read_is_not_its_servers_outage(broken: bytes) -> None:
+    # Anybody may have registered it there, and anybody may ask for it here.
+    node = await ForeignNode().open()
+    node.put("99.1/x", URL)
+    names = [f"99.1/broken-{number}" for number in range(2 * FAILURES)]
+    for name in names:
+        node.answers[name] = (ResponseCode.SUCCESS, compose_resolution_body(name, (broken,)))
+    async with foreign_chain(node) as chain:
+        for name in names:
+            assert refusal(await chain.ask(name)) == Reason.UPSTREAM_FAILED
+        assert chain.requests("malformed") == len(names)
+        assert chain.counts.of("upstream_breakers_open") == 0
+        assert isinstance(await chain.ask("99.1/x"), Found)
 
 
 async def test_what_follows_an_answer_unasked_is_not_taken_for_the_next_one() -> None:

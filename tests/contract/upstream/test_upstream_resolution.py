@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from proto.errors import Reason
 from proto.model.answer import Found, NotFound, Refused, Retired, Source, Suspended, ValuesNotFound
 from proto.model.record import State
 from proto.model.value import Value
@@ -12,7 +13,7 @@ from proto.wire.handle.codes import ResponseCode
 from proto.wire.handle.trailer import LifeCycle
 from proto.wire.handle.value import parse_value
 from resolver.upstream.copies import Terms
-from tests.support.foreign_chain import PATIENT, foreign_chain
+from tests.support.foreign_chain import PATIENT, foreign_chain, refusal
 from tests.support.foreign_node import NOT_FOUND, ForeignNode, error, open_nodes, packed, refer, site, site_value
 
 URL = Value(1, "URL", b"https://example.org/x", ttl=100)
@@ -167,6 +168,15 @@ async def test_a_change_of_the_prefixes_ends_every_absence() -> None:
         node.put("99.1/x", URL)
         assert isinstance(await chain.ask("99.1/x"), Found)
         assert isinstance(chain.ask_now("99.1/y"), Found)
+
+
+async def test_a_change_of_the_prefixes_ends_that_nobody_knew() -> None:
+    node = await ForeignNode().open()
+    async with foreign_chain(node) as chain:
+        assert refusal(await chain.ask("99.1/x")) == Reason.NOT_HOMED
+        chain.upstream.forget_all()
+        node.put("99.1/x", URL)
+        assert isinstance(await chain.ask("99.1/x"), Found)
 
 
 async def test_suspended_and_retired_come_through_as_what_they_are() -> None:
