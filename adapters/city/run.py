@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar
 from adapters.city.core.backlog import Backlog, Entry
 from adapters.city.core.event import Event, Key, event_of, head_of, key_of
 from adapters.city.core.pace import Pace, Suspicion
-from adapters.city.core.page import Page, whose
+from adapters.city.core.page import Page, entry_of
 from adapters.city.core.profile import Profile
 from adapters.city.core.receipt import Receipt, Settlement, Verdict, letters_settled, settle
 from adapters.city.core.retry import RetryPolicy
@@ -362,7 +362,7 @@ class Run:
             for row in change["rows"]:
                 if key_of(row) == letter.key:
                     event = event_of(row, self._profile.selection, self._profile.shape)
-                    return (Entry(event, letter.before, change["time"], *whose(row)) if event is not None else None), ""
+                    return (entry_of(event, letter.before, change, row) if event is not None else None), ""
         return None, "its change cannot be read any more"
 
     async def _hand_over(self, entries: Sequence[Entry], end: str) -> Receipt:

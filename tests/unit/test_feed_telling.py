@@ -7,7 +7,7 @@ import pytest
 from adapters.city.core import telling as module
 from adapters.city.core.backlog import Entry
 from adapters.city.core.event import Event
-from adapters.city.core.page import whose
+from adapters.city.core.page import entry_of, whose
 from adapters.city.core.telling import EVERY_REGISTRANT, Telling
 
 EVENT = Event("id", ("record", "a"), 1, b"")
@@ -24,11 +24,17 @@ def entry(registrant: str, prefix: str = "") -> Entry:
         ({"kind": "record", "record": {"identifier": "88.118/a", "registrant": ""}}, ("", "88.118")),
         ({"kind": "prefix", "prefix": {"name": "88.118.1001", "registrant": "R-1"}}, ("R-1", "88.118.1001")),
         ({"kind": "registrant", "registrant": {"code": "R-1"}}, ("R-1", "")),
-        ({"kind": "figures", "figures": {"at": "2026-01-31"}}, ("", "")),
+        ({"kind": "notice", "notice": {"feed": "brain", "kind": "alarm", "name": "disk", "at": "2026-01-31"}}, ("", "")),
     ],
 )
 def test_a_row_is_somebodys(row: dict[str, Any], expected: tuple[str, str]) -> None:
     assert whose(row) == expected
+
+
+def test_an_entry_says_when_its_change_was_made_and_whose_it_is() -> None:
+    row = {"kind": "prefix", "prefix": {"name": "88.118.1001", "registrant": "R-1"}}
+    made = entry_of(EVENT, "cursor", {"time": "2026-01-31T08:15:00.000Z"}, row)
+    assert made == Entry(EVENT, "cursor", time="2026-01-31T08:15:00.000Z", registrant="R-1", prefix="88.118.1001")
 
 
 def test_what_was_delivered_is_summed_until_it_is_taken() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from adapters.city.core.backlog import Entry
-from adapters.city.core.event import event_of
+from adapters.city.core.event import Event, event_of
 from adapters.city.core.profile import Profile
 from adapters.city.core.selection import Document, Selection
 from adapters.city.core.shape import Shape
@@ -62,7 +62,7 @@ class Page:
                     continue
                 event = event_of(row, selection, shape)
                 if event is not None:
-                    entries.append(Entry(event, before, change["time"], *whose(row)))
+                    entries.append(entry_of(event, before, change, row))
             before = change["position"]
         return entries, before if end < len(self.changes) else self.cursor
 
@@ -83,6 +83,12 @@ def _is_figures(row: Mapping[str, Any]) -> bool:
 
 def _period(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["name"], row[FeedKind.NOTICE]["at"][:PERIOD_CHARS]
+
+
+def entry_of(event: Event, before: str, change: Document, row: Document) -> Entry:
+    """The event that a row of a change is told as, with its place behind the cursor `before`."""
+    registrant, prefix = whose(row)
+    return Entry(event, before, change["time"], registrant, prefix)
 
 
 def whose(row: Document) -> tuple[str, str]:
