@@ -10,11 +10,13 @@ and a profile names the package. So it may be one of ours, or one that somebody 
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from adapters.registry_api import RegistryApi
 from adapters.section import Section
 from proto.metrics import Metrics
+
+if TYPE_CHECKING:  # the supervisor, which reads profiles, has no use for an HTTP client
+    from adapters.registry_api import RegistryApi
 
 Reveal = Callable[[str], str]
 """The secret behind `env:NAME` or `file:PATH`. Raises `ValueError`."""
@@ -38,7 +40,7 @@ class Surroundings(NamedTuple):
     metrics, and whom to tell that it is ready, or is no longer."""
 
     name: str
-    registry: RegistryApi
+    registry: "RegistryApi"
     metrics: Metrics
     announce: Callable[[bool], None]
 
