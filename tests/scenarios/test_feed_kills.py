@@ -1,8 +1,8 @@
 """kill -9 of everything that has a part in feeds, of the whole node and of the systems, at random moments, under registrations.
 
 Two systems take webhooks, one reads a Redis that forgets everything when it is killed, one collects files. In the end each
-knows every identifier in the version that the node has; and those that remember were never told an older version after a
-newer. Nothing became a dead letter: dying is no refusal.
+knows every identifier in the version that the node has, and reconciliation finds the same content on both sides; those that
+remember were never told an older version after a newer. Nothing became a dead letter: dying is no refusal.
 """
 
 import json
@@ -105,6 +105,7 @@ def profiles(folder: Path, systems: list[System], redis: RedisServer, exchange: 
         file = folder / f"{name}.toml"
         file.write_text(
             f'name = "{name}"\n[transport]\nkind = "webhook"\nurl = "{system.url}"\nsecret = "{SECRET}"\nbatch = 20\n'
+            f'holdings_url = "{system.url.replace("/events", "/holdings")}"\n'
             "timeout_s = 2\n[retry]\nfirst_s = 0.05\nlast_s = 0.5\n"
         )
         files.append(str(file))
@@ -161,6 +162,9 @@ def test_whatever_dies_every_system_comes_to_know_everything(
         node.until(lambda: told_by_files(exchange) == versions)
         for feed in node.call("GET", "/api/v1/feeds").json()["feeds"]:
             assert feed["letters"] == 0
+            reconciled = node.run("feed", "reconcile", str(tmp_path / f"{feed['name']}.toml"), "--json")
+            assert reconciled.returncode == 0, (feed["name"], reconciled.stdout, reconciled.stderr)
+            assert sum(bucket["there"] for bucket in json.loads(reconciled.stdout)) >= len(versions)
         for name in ("platform", "brain"):
             check_order(tmp_path / name / "journal")
         assert node.end() == 0
