@@ -34,7 +34,6 @@ from tests.support.federation import (
 )
 from tests.support.handle import question
 from tests.support.handle import read_message as read_message_of
-from tests.support.link import Link
 from tests.support.node import RunningNode
 from tests.support.redis_server import redis_server
 
@@ -323,33 +322,6 @@ def test_while_a_prefix_moves_to_and_fro_no_answer_is_wrong(delegated: Federatio
         for thread in asking:
             thread.join()
     assert not wrong
-
-
-def test_a_node_that_dies_is_said_to_be_down_until_it_is_back(start_node: StartNode, tmp_path: Path) -> None:
-    prefix, name, data = "88.118.8", "88.118.8/PRODUCT", tmp_path / "enterprise"
-    secondary = start_node("node.homed=88.118", INNER, workers=1)
-    enterprise = start_node(f"node.homed={prefix}", data=data, workers=1)
-    for node in (secondary, enterprise):
-        node.until_ready()
-    create_prefix(secondary, prefix)
-    register(enterprise, name, URL)
-    link = Link(handle_port(enterprise))
-    said = secondary.run("prefix", "delegate", prefix, "--site", f"127.0.0.1:{link.port}")
-    assert said.returncode == 0, said.stderr
-
-    def is_down() -> list[float]:
-        return [sample.value for sample in secondary.samples("biaojie_delegate_down", prefix=prefix)]
-
-    secondary.until(lambda: is_down() == [0])
-    enterprise.destroy()
-    secondary.until(lambda: is_down() == [1])
-    assert resolve(secondary, name, "?recursive=true")["status"] == 502
-    enterprise = start_node(f"node.homed={prefix}", data=data, workers=1)
-    enterprise.until_ready()
-    link.to = handle_port(enterprise)
-    secondary.until(lambda: is_down() == [0])
-    assert resolve(secondary, name, "?recursive=true")["source"] == "cached"
-    link.close()
 
 
 def _is_past(asked: list[int], number: int) -> bool:
